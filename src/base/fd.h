@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Descriptors: sealed memory, shared pages, whole files. All are close-on-exec. */
+
+#include <stddef.h>
+
+/* A memory file that holds `data` and can never change. */
+int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd);
+/* A memory file of `size` zero bytes that cannot grow or shrink. */
+int fd_shared(const char *name, size_t size, int *ret_fd);
+
+/* All of what a descriptor holds, from its start, with a NUL after it; -EFBIG above `max`. */
+int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_len);
+/* The same for a path: -EISDIR for a folder, and never waits for a fifo or a device. */
+int fd_read_path(const char *path, size_t max, char **ret_text, size_t *ret_len);
+
+/* What one write that never waits can carry; a pipe takes this much whole or not at all. */
+#define FD_WRITE_READY_MAX 4096
+
+/* Writes at most FD_WRITE_READY_MAX bytes if the descriptor has room now, even if it is a blocking
+ * one that others share; -EAGAIN when it has none. */
+int fd_write_ready(int fd, const void *data, size_t len);
+
+int fd_nonblock(int fd);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One log per process, which has one thread. A record that is below the level or above the rate of
+ * its call site stops here; the others go to the sink, which is the only one to know where to. */
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/logtext.h"
+
+struct event {
+	const char *name;
+	enum log_level level;
+	const char *id;
+};
+
+static const struct event events[N_LOG_EVENTS] = {
+#define EVENT(name, text, level, id) [EVENT_##name] = {text, LOG_LEVEL_##level, id},
+#include "base/events.h"
+#undef EVENT
+};
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_NOTICE] = "notice",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+static void write_to_stderr(void *userdata, const struct log_record *record)
+{
+	char line[LOGTEXT_LINE];
+	struct timespec when;
+
+	if (clock_gettime(CLOCK_REALTIME, &when) < 0)
+		return;
+
+	/* A terminal that was stopped or a pipe that is full loses the line, and nobody waits. */
+	(void)fd_write_ready(STDERR_FILENO, line, logtext_line(record, &when, line));
+}
+
+static struct {
+	log_sink_fn sink;
+	void *userdata;
+	enum log_level level;
+	struct log_site *silenced;
+} the_log = {.sink = write_to_stderr, .level = LOG_LEVEL_INFO};
+
+void log_set_sink(log_sink_fn sink, void *userdata)
+{
+	the_log.sink = sink ? sink : write_to_stderr;
+	the_log.userdata = userdata;
+}
+
+void log_set_level(enum log_level level)
+{
+	the_log.level = level;
+}
+
+bool log_wants(enum log_event event)
+{
+	return events[event].level <= the_log.level;
+}
+
+const char *log_event_name(enum log_event event)
+{
+	return events[event].name;
+}
+
+const char *log_event_id(enum log_event event)
+{
+	return events[event].id;
+}
+
+enum log_level log_event_level(enum log_event event)
+{
+	return events[event].level;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+void log_pass(const struct log_record *record)
+{
+	/* Whoever logs a failure often has yet to return it. */
+	int saved_errno = errno;
+
+	if (record->level <= the_log.level)
+		the_log.sink(the_log.userdata, record);
+
+	errno = saved_errno;
+}
+
+static void count_suppressed(struct log_site *site)
+{
+	site->suppressed++;
+	if (site->listed)
+		return;
+
+	site->next = the_log.silenced;
+	the_log.silenced = site;
+	site->listed = true;
+}
+
+/* Whether one more may be written in this window, which is begun anew when it is over. */
+static bool site_admits(struct log_site *site, uint64_t now_ms)
+{
+	if (now_ms - site->window_ms >= LOG_WINDOW_MS) {
+		site->window_ms = now_ms;
+		site->written = 0;
+	}
+	if (site->written >= LOG_BURST)
+		return false;
+
+	site->written++;
+	return true;
+}
+
+void log_write(struct log_site *site, enum log_event event, const struct log_about *about,
+	const char *format, ...)
+{
+	int saved_errno = errno;
+	char text[LOG_TEXT];
+	struct log_record record = {.event = event, .level = events[event].level, .text = text};
+	va_list arguments;
+
+	if (!log_wants(event))
+		return;
+
+	site->event = event;
+	if (!site_admits(site, clock_ms())) {
+		count_suppressed(site);
+		errno = saved_errno;
+		return;
+	}
+
+	if (about)
+		record.about = *about;
+	record.suppressed = site->suppressed;
+	site->suppressed = 0;
+
+	errno = saved_errno;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+
+	log_pass(&record);
+}
+
+static void report_suppressed(struct log_site *site)
+{
+	struct log_record record = {.event = site->event,
+		.level = events[site->event].level,
+		.suppressed = site->suppressed,
+		.text = "more of the same was not written"};
+
+	site->suppressed = 0;
+	log_pass(&record);
+}
+
+void log_flush(uint64_t now_ms)
+{
+	struct log_site **link = &the_log.silenced;
+
+	while (*link) {
+		struct log_site *site = *link;
+
+		if (now_ms - site->window_ms < LOG_WINDOW_MS) {
+			link = &site->next;
+			continue;
+		}
+		*link = site->next;
+		site->listed = false;
+		if (site->suppressed > 0)
+			report_suppressed(site);
+	}
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Records of what happened. A record is an event of the table in base/events.h, a sentence, and
+ * what it is about. Where it goes is up to the process: see log_set_sink(). Never blocks. */
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_NOTICE,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
+
+enum log_event {
+#define EVENT(name, text, level, id) EVENT_##name,
+#include "base/events.h"
+#undef EVENT
+	N_LOG_EVENTS
+};
+
+/* The longest sentence; what is beyond it is cut. */
+#define LOG_TEXT 1024
+
+/* What a record is about; empty fields are left out. */
+struct log_about {
+	const char *listener;
+	const struct addr *peer;
+	const char *role; /* of the child it is about, such as "worker 1" */
+	int pid;
+	int error;          /* an errno, positive or negative */
+	const char *reason; /* one word, the same as in the counters */
+};
+
+struct log_record {
+	enum log_event event;
+	enum log_level level;
+	struct log_about about;
+	uint64_t suppressed; /* as many before it were not written */
+	const char *text;
+};
+
+/* Takes each record that passes level and rate; must not block and must not log. */
+typedef void (*log_sink_fn)(void *userdata, const struct log_record *record);
+
+/* NULL brings back the first sink, which writes lines of text to stderr. */
+void log_set_sink(log_sink_fn sink, void *userdata);
+void log_set_level(enum log_level level);
+bool log_wants(enum log_event event);
+
+const char *log_event_name(enum log_event event); /* "worker-ready" */
+const char *log_event_id(enum log_event event);   /* 32 hexadecimal digits */
+enum log_level log_event_level(enum log_event event);
+const char *log_level_name(enum log_level level);
+
+/* A call site writes at most LOG_BURST records in LOG_WINDOW_MS; the rest are counted. */
+#define LOG_BURST     10
+#define LOG_WINDOW_MS 5000
+
+/* What a call site remembers. Static, since log_flush() comes back to it. */
+struct log_site {
+	uint64_t window_ms; /* when the window began */
+	uint32_t written, suppressed;
+	enum log_event event;
+	struct log_site *next; /* of those with suppressed records */
+	bool listed;
+};
+
+__attribute__((format(printf, 4, 5))) void log_write(struct log_site *site, enum log_event event,
+	const struct log_about *about, const char *format, ...);
+void log_pass(const struct log_record *record); /* a record made elsewhere, without a rate */
+
+/* Writes one record for each site that fell silent with some suppressed, so that the end of a flood
+ * is counted too. To be called every few seconds with clock_ms(). */
+void log_flush(uint64_t now_ms);
+
+/* log_event(EVENT_ACCEPT_PAUSED, ABOUT(.listener = l->name), "out of %s", "descriptors"); */
+#define log_event(event, about, ...)                          \
+	do {                                                  \
+		static struct log_site _site;                 \
+		log_write(&_site, event, about, __VA_ARGS__); \
+	} while (false)
+#define ABOUT(...)    (&(struct log_about){__VA_ARGS__})
+#define ABOUT_NOTHING ((const struct log_about *)NULL)

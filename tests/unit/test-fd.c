@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Memory that holds its promises, files read whole, and writes that never wait. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+/* Longer than any step by which a reader grows its buffer. */
+static char big[100000];
+
+static char folder[] = "/tmp/test-fd.XXXXXX";
+
+static int make_folder(void **state)
+{
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 7 + i / 256);
+
+	/* Nothing here may wait; what does is ended. */
+	alarm(10);
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	return rmdir(folder);
+}
+
+static void path_of(const char *name, char path[static PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/%s", folder, name);
+}
+
+static bool closes_on_exec(int fd)
+{
+	return fcntl(fd, F_GETFD) & FD_CLOEXEC;
+}
+
+static void open_pipe(int *ret_from, int *ret_to)
+{
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	*ret_from = ends[0];
+	*ret_to = ends[1];
+}
+
+static void expect_all(int fd, const char *expected, size_t expected_len)
+{
+	_cleanup_free_
+	char *text = NULL;
+	size_t len;
+
+	assert_int_equal(fd_read_all(fd, sizeof(big), &text, &len), 0);
+	assert_int_equal(len, expected_len);
+	assert_memory_equal(text, expected, len);
+	assert_int_equal(text[len], '\0');
+}
+
+static void test_sealed(void **state)
+{
+	_cleanup_close_
+	int fd = -1;
+
+	assert_int_equal(fd_sealed("test", big, sizeof(big), &fd), 0);
+	assert_true(closes_on_exec(fd));
+
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	assert_int_equal(pwrite(fd, "x", 1, sizeof(big)), -1);
+	assert_int_equal(ftruncate(fd, 1), -1);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	assert_ptr_equal(mmap(NULL, 1, PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+
+	/* Twice, since several children read the same one. */
+	expect_all(fd, big, sizeof(big));
+	expect_all(fd, big, sizeof(big));
+}
+
+static void test_sealed_empty(void **state)
+{
+	_cleanup_close_
+	int fd = -1;
+
+	assert_int_equal(fd_sealed("test", "", 0, &fd), 0);
+	expect_all(fd, "", 0);
+}
+
+static void test_shared(void **state)
+{
+	_cleanup_close_
+	int fd = -1;
+	char *one, *other;
+
+	assert_int_equal(fd_shared("test", 4096, &fd), 0);
+	assert_true(closes_on_exec(fd));
+	assert_int_equal(ftruncate(fd, 8192), -1);
+	assert_int_equal(ftruncate(fd, 0), -1);
+
+	one = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	other = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(one, MAP_FAILED);
+	assert_ptr_not_equal(other, MAP_FAILED);
+	assert_int_equal(other[4095], 0);
+	one[4095] = 'x';
+	assert_int_equal(other[4095], 'x');
+
+	munmap(one, 4096);
+	munmap(other, 4096);
+}
+
+static void test_read_bounds(void **state)
+{
+	static const size_t sizes[] = {1, 4095, 4096, 4097, sizeof(big) - 1};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		_cleanup_close_
+		int fd = -1;
+		_cleanup_free_
+		char *text = NULL;
+		char *untouched = big;
+		size_t len = 4711;
+
+		assert_int_equal(fd_sealed("test", big, sizes[i], &fd), 0);
+		assert_int_equal(fd_read_all(fd, sizes[i] - 1, &untouched, &len), -EFBIG);
+		assert_ptr_equal(untouched, big);
+		assert_int_equal(len, 4711);
+
+		assert_int_equal(fd_read_all(fd, sizes[i], &text, &len), 0);
+		assert_int_equal(len, sizes[i]);
+		assert_memory_equal(text, big, len);
+	}
+}
+
+/* A pipe says no size and has no positions. */
+static void test_read_pipe(void **state)
+{
+	_cleanup_close_
+	int from = -1, to = -1;
+
+	open_pipe(&from, &to);
+	assert_int_equal(write(to, big, 20000), 20000);
+	close(take_fd(&to));
+
+	expect_all(from, big, 20000);
+}
+
+/* /proc says 0 for a size, and holds more. */
+static void test_read_unsized(void **state)
+{
+	_cleanup_free_
+	char *text = NULL;
+	size_t len;
+
+	assert_int_equal(fd_read_path("/proc/self/status", sizeof(big), &text, &len), 0);
+	assert_memory_equal(text, "Name:", 5);
+	assert_int_equal(strlen(text), len);
+}
+
+static void test_read_path(void **state)
+{
+	_cleanup_close_
+	int fd = -1;
+	_cleanup_free_
+	char *text = NULL;
+	char path[PATH_MAX];
+	size_t len = 0;
+
+	path_of("file", path);
+	assert_int_equal(fd_read_path(path, 10, &text, &len), -ENOENT);
+	assert_int_equal(fd_read_path(folder, 10, &text, &len), -EISDIR);
+	assert_int_equal(fd_read_path("/dev/zero", 10, &text, &len), -EFBIG);
+	assert_null(text);
+
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "hello", 5), 5);
+	assert_int_equal(fd_read_path(path, 5, &text, &len), 0);
+	assert_string_equal(text, "hello");
+
+	unlink(path);
+}
+
+/* With a writer that says nothing, and without any. */
+static void test_read_fifo(void **state)
+{
+	_cleanup_close_
+	int writer = -1;
+	_cleanup_free_
+	char *text = NULL, *nothing = NULL;
+	char path[PATH_MAX];
+	size_t len = 4711;
+
+	path_of("fifo", path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(fd_read_path(path, 10, &text, &len), 0);
+	assert_int_equal(len, 0);
+
+	writer = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(writer >= 0);
+	assert_int_equal(fd_read_path(path, 10, &nothing, &len), -EAGAIN);
+
+	unlink(path);
+}
+
+static void test_write_ready(void **state)
+{
+	_cleanup_close_
+	int from = -1, to = -1;
+	char text[FD_WRITE_READY_MAX];
+
+	open_pipe(&from, &to);
+	assert_int_equal(fcntl(to, F_SETPIPE_SZ, 4096), 4096);
+	assert_int_equal(fd_write_ready(to, big, sizeof(text)), 0);
+
+	assert_int_equal(fd_write_ready(to, big, 1), -EAGAIN);
+
+	assert_int_equal(read(from, text, sizeof(text)), sizeof(text));
+	assert_memory_equal(text, big, sizeof(text));
+
+	/* SIGPIPE would end the test here. */
+	close(take_fd(&from));
+	assert_int_equal(fd_write_ready(to, big, 1), -EPIPE);
+}
+
+static void test_nonblock(void **state)
+{
+	_cleanup_close_
+	int from = -1, to = -1;
+	char byte;
+
+	open_pipe(&from, &to);
+	assert_int_equal(fd_nonblock(from), 0);
+	assert_int_equal(read(from, &byte, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(fd_nonblock(-1), -EBADF);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_sealed_empty),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_read_bounds),
+		cmocka_unit_test(test_read_pipe),
+		cmocka_unit_test(test_read_unsized),
+		cmocka_unit_test(test_read_path),
+		cmocka_unit_test(test_read_fifo),
+		cmocka_unit_test(test_write_ready),
+		cmocka_unit_test(test_nonblock),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
