@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The services. A new one is a function, a row here and a line in the header. */
+
+#include "core/service.h"
+
+#include <string.h>
+
+static const char received[] = "Message received.";
+
+static int answer_echo(
+	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out)
+{
+	size_t length = (size_t)(in->end - in->at);
+	size_t room = (size_t)(out->end - out->at);
+	size_t fits = length < room ? length : room;
+
+	if (fits > 0) {
+		memcpy(out->at, in->at, fits);
+		in->at += fits;
+		out->at += fits;
+	}
+
+	return fits < length ? UPPER_E_ROOM : 0;
+}
+
+/* No input is no message: the call that only says that the input has ended draws no answer. */
+static int answer_acknowledge(
+	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out)
+{
+	const size_t length = sizeof(received) - 1;
+
+	if (in->at == in->end)
+		return 0;
+	if ((size_t)(out->end - out->at) < length)
+		return UPPER_E_ROOM;
+
+	memcpy(out->at, received, length);
+	in->at = in->end;
+	out->at += length;
+	return 0;
+}
+
+const struct service service_uppercase = {.name = "uppercase", .answer = upper_convert};
+const struct service service_echo = {.name = "echo", .answer = answer_echo};
+const struct service service_acknowledge = {
+	.name = "acknowledge", .answer = answer_acknowledge, .whole = true};
