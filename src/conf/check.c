@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What no key alone can show: keys that exclude or need each other, and listeners that get in each
+ * other's way. What the machine would say to it is not asked here: nothing is opened or bound. */
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/load.h"
+
+/* One listener being checked. */
+struct check {
+	const struct load *load;
+	const struct section *section;
+	struct conf_listener *listener;
+};
+
+#define FAULT(check, at, key, ...) \
+	load_fault((check)->load, at, (check)->section->path, key, __VA_ARGS__)
+
+static const config_setting_t *has(const struct check *check, const char *key)
+{
+	return section_has(check->section, key);
+}
+
+void check_top(const struct load *load, const struct section *top)
+{
+	const struct conf *conf = load->conf;
+	const config_setting_t *path = section_has(top, "metrics.path");
+	const config_setting_t *address = section_has(top, "metrics.address");
+	const config_setting_t *port = section_has(top, "metrics.port");
+
+	if (path && (address || port))
+		load_fault(load, path, "", "metrics.path",
+			"a path and an address both; one of them will do");
+	else if (address && !port)
+		load_fault(load, address, "", "metrics.address", "needs metrics.port too");
+	else if (port && !address)
+		load_fault(load, port, "", "metrics.port", "needs metrics.address too");
+
+	for (size_t i = 0; conf->control_path && i < conf->n_listeners; i++) {
+		const struct conf_listener *l = &conf->listeners[i];
+
+		if (l->path && strcmp(l->path, conf->control_path) == 0)
+			load_fault(load, section_has(top, "control.path"), "", "control.path",
+				"\"%s\" is the path of listener %s", l->path, l->name);
+	}
+}
+
+/* "udp and dtls": the transports of a key, for a person. */
+static void name_transports(unsigned flags, char *to, size_t size)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; conf_transports[i].word; i++)
+		if (flags & (1u << i))
+			len += (size_t)snprintf(to + len, size - len, "%s%s", len ? " and " : "",
+				conf_transports[i].word);
+}
+
+static const char *why_not(const struct conf_row *row, const struct conf_listener *l)
+{
+	bool is_abstract = l->path && l->path[0] == '@';
+
+	if (row->flags & ON_PORT && l->path && strcmp(row->key, "port") != 0)
+		return "this listener has a path and no address";
+	if (row->flags & ON_FILE && is_abstract)
+		return "an abstract socket has no owner and no permissions";
+	if (row->flags & ON_FILE && !l->path)
+		return "only for a listener with a path";
+	return NULL;
+}
+
+static void check_applies(const struct check *check, const struct conf_row *row)
+{
+	const struct conf_listener *l = check->listener;
+	const config_setting_t *at = has(check, row->key);
+	const char *reason = why_not(row, l);
+	char words[64];
+
+	if (!at)
+		return;
+	if (row->flags & ON_ALL && !(row->flags & (1u << l->transport))) {
+		name_transports(row->flags, words, sizeof(words));
+		FAULT(check, at, row->key, "only for %s, and this is %s", words,
+			conf_transport_name(l->transport));
+	} else if (reason) {
+		FAULT(check, at, row->key, "%s", reason);
+	}
+}
+
+static void check_place(const struct check *check)
+{
+	struct conf_listener *l = check->listener;
+	bool has_port = has(check, "port"), has_path = has(check, "path");
+
+	if (has_port && has_path)
+		FAULT(check, has(check, "path"), "path",
+			"a port and a path both; one of them will do");
+	else if (!has_port && !has_path && !section_meant(check->section, "port") &&
+		 !section_meant(check->section, "path"))
+		FAULT(check, check->section->at, "port", "missing; a port or a path is needed");
+	if (l->path && addr_parse_unix(l->path, &l->address))
+		FAULT(check, has(check, "path"), "path",
+			"\"%s\" is not a path of a unix socket, nor @ and a name", l->path);
+	if (l->path)
+		return;
+
+	if (l->address.sa.sa_family == AF_INET6)
+		l->address.in6.sin6_port = htons(l->port);
+	else if (l->address.sa.sa_family == AF_INET)
+		l->address.in.sin_port = htons(l->port);
+	if (l->v6only && l->address.sa.sa_family == AF_INET)
+		FAULT(check, has(check, "v6only"), "v6only", "the address is IPv4");
+}
+
+static void check_name(const struct check *check)
+{
+	static const char fine[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				   "0123456789._:@/-";
+	const char *name = check->listener->name;
+	const config_setting_t *at = has(check, "name");
+
+	if (strlen(name) <= 64 && name[strspn(name, fine)] == '\0')
+		return;
+	if (at)
+		FAULT(check, at, "name",
+			"\"%s\" is no name; letters, digits and . _ : @ / - will do", name);
+	else
+		FAULT(check, check->section->at, "name", "missing; none can be made of this path");
+}
+
+static void check_proxy(const struct check *check)
+{
+	const struct conf_listener *l = check->listener;
+
+	if (l->proxy_protocol != CONF_PROXY_OFF && l->proxy_from.n == 0)
+		FAULT(check, has(check, "proxy_protocol"), "proxy_protocol",
+			"needs proxy_from too: nobody would be believed");
+}
+
+static void check_tls(const struct check *check)
+{
+	const struct conf_listener *l = check->listener;
+	bool wants_certificates = l->transport == CONF_TLS || l->transport == CONF_DTLS;
+	const config_setting_t *tls = has(check, "tls");
+	const config_setting_t *at = tls ? tls : check->section->at;
+
+	if (wants_certificates && l->tls.n_certificates == 0)
+		FAULT(check, at, "tls.certificates", "missing");
+	if (l->tls.client_auth != CONF_CLIENT_NONE && !l->tls.client_ca)
+		FAULT(check, at, "tls.client_ca", "missing; client_auth needs it");
+}
+
+void check_listener(
+	const struct load *load, const struct section *section, struct conf_listener *listener)
+{
+	const struct conf_schema *schema = &conf_schemas[SCOPE_LISTENER];
+	const struct check check = {load, section, listener};
+	size_t transport = (size_t)(conf_schema_find(SCOPE_LISTENER, "transport") - schema->rows);
+
+	check_place(&check);
+	/* Without a transport nothing can be said of the rest. */
+	if (!listener->origins[transport])
+		return;
+	check_name(&check);
+	for (size_t i = 0; i < schema->n; i++)
+		check_applies(&check, &schema->rows[i]);
+	check_proxy(&check);
+	check_tls(&check);
+	if ((1u << listener->transport) & ON_DATAGRAMS)
+		listener->frame.framing = UPPER_DATAGRAM;
+}
+
+static bool is_any(const struct addr *addr)
+{
+	return addr->sa.sa_family == AF_INET ? addr->in.sin_addr.s_addr == htonl(INADDR_ANY)
+					     : IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+static bool covers(const struct conf_listener *a, const struct conf_listener *b)
+{
+	int family_a = a->address.sa.sa_family, family_b = b->address.sa.sa_family;
+
+	return is_any(&a->address) &&
+	       (family_a == family_b || (family_a == AF_INET6 && !a->v6only));
+}
+
+static bool overlap(const struct conf_listener *a, const struct conf_listener *b)
+{
+	bool datagrams_a = (1u << a->transport) & ON_DATAGRAMS;
+	bool datagrams_b = (1u << b->transport) & ON_DATAGRAMS;
+
+	if (datagrams_a != datagrams_b || !a->path != !b->path)
+		return false;
+	if (a->path)
+		return strcmp(a->path, b->path) == 0;
+	if (a->port == 0 || a->port != b->port || !a->address.len || !b->address.len)
+		return false;
+	if (a->interface && b->interface && strcmp(a->interface, b->interface) != 0)
+		return false;
+	return covers(a, b) || covers(b, a) || addr_equal(&a->address, &b->address);
+}
+
+static void check_pair(const struct load *load, size_t i, size_t j)
+{
+	const struct conf_listener *a = &load->conf->listeners[i], *b = &load->conf->listeners[j];
+	config_setting_t *at = config_setting_get_elem(load->listeners, (unsigned)j);
+	const char *key = a->path ? "path" : "port";
+	char path[512], text[ADDR_TEXT];
+
+	/* Without a name there was no group. */
+	if (!a->name || !b->name)
+		return;
+	snprintf(path, sizeof(path), "listeners%s%s.", *load->labels[j] == '[' ? "" : ".",
+		load->labels[j]);
+	if (strcmp(a->name, b->name) == 0) {
+		const config_setting_t *name = config_setting_get_member(at, "name");
+
+		load_fault(load, name ? name : at, path, "name",
+			"\"%s\" is the name of an earlier listener", b->name);
+	}
+	if (overlap(a, b)) {
+		const config_setting_t *place = config_setting_get_member(at, key);
+
+		load_fault(load, place ? place : at, path, key, "listener \"%s\" has %s already",
+			a->name, addr_format(&a->address, text));
+	}
+}
+
+void check_names_and_addresses(const struct load *load)
+{
+	for (size_t j = 0; j < load->conf->n_listeners; j++)
+		for (size_t i = 0; i < j; i++)
+			check_pair(load, i, j);
+}

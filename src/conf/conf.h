@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The configuration, as the rest of the program sees it: complete, checked, and never changed. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <upper/frame.h>
+#include <upper/upper.h>
+
+#include "base/addr.h"
+#include "base/log.h"
+
+enum conf_transport { CONF_UDP, CONF_TCP, CONF_TLS, CONF_DTLS };
+enum conf_service { CONF_UPPERCASE, CONF_ECHO, CONF_ACKNOWLEDGE };
+enum conf_sandbox {
+	CONF_SANDBOX_REQUIRED,
+	CONF_SANDBOX_STRICT,
+	CONF_SANDBOX_BEST_EFFORT,
+	CONF_SANDBOX_OFF
+};
+enum conf_log_target { CONF_LOG_AUTO, CONF_LOG_JOURNAL, CONF_LOG_SYSLOG, CONF_LOG_STDERR };
+enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
+enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_OPTIONAL, CONF_PROXY_REQUIRED };
+enum conf_client_auth { CONF_CLIENT_NONE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_REQUIRED };
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+
+struct conf_prefixes {
+	struct addr_prefix *list;
+	size_t n;
+};
+
+struct conf_certificate {
+	char *certificate, *key, *ocsp;
+};
+
+struct conf_tls {
+	struct conf_certificate *certificates;
+	size_t n_certificates;
+	enum conf_tls_version min_version;
+	char *ciphers, *ciphersuites, *groups; /* NULL: the built-in list */
+	char **alpn;
+	size_t n_alpn;
+	enum conf_client_auth client_auth;
+	char *client_ca, *crl;
+	bool tickets;
+	uint64_t ticket_lifetime_ms;
+	char *ticket_keys;
+	char **origins;
+};
+
+struct conf_listener {
+	char *name;
+	enum conf_transport transport;
+	char *path;          /* a unix socket; `@name` is abstract; NULL: address and port count */
+	struct addr address; /* its port is set */
+	uint16_t port;
+	bool v6only;
+	char *interface;
+	mode_t mode;
+	char *owner, *group;
+	unsigned backlog;
+
+	enum conf_service service;
+	struct upper_rule rule;
+	struct upper_frame frame;
+	double amplification;
+
+	uint64_t idle_ms, handshake_ms, write_ms;
+
+	enum conf_proxy proxy_protocol;
+	struct conf_prefixes proxy_from;
+
+	struct conf_tls tls; /* the listener's own keys over the top-level ones */
+	char **origins;
+};
+
+struct conf_limits {
+	uint64_t connections, per_client, handshakes, datagrams, unchanged;
+	struct conf_prefixes exempt;
+	bool dry_run;
+};
+
+/* `origins`, here and above, says for conf_dump() where each value comes from. */
+struct conf {
+	char *user, *group;
+	unsigned workers; /* 0: one per CPU */
+	uint64_t drain_ms;
+	enum conf_sandbox sandbox;
+	struct {
+		enum conf_log_target target;
+		enum conf_log_format format;
+		enum log_level level;
+		bool access;
+	} log;
+	char *control_path;
+	struct {
+		char *address, *path;
+		uint16_t port;
+	} metrics;
+	struct conf_limits limits;
+	struct conf_tls tls;
+	struct conf_listener *listeners;
+	size_t n_listeners;
+	char **origins;
+};
+
+/* More are refused, so that whatever walks over them is bounded. */
+#define CONF_MAX_LISTENERS 256
+
+/* Reads a whole file for the parser, which opens nothing itself. Returns 0 and a buffer of
+ * `ret_len` bytes (the caller frees it), or a negative errno. */
+typedef int (*conf_read_fn)(void *userdata, const char *path, char **ret_text, size_t *ret_len);
+
+struct conf_source {
+	const char *file;  /* its name, as faults and origins show it */
+	conf_read_fn read; /* a must: this room opens nothing */
+	void *userdata;
+	const char *const *sets; /* KEY=VALUE, NULL-terminated; may be NULL */
+};
+
+struct faults;
+
+enum { CONF_E_FAULTS = 1 }; /* `faults` says what is wrong; there is no configuration */
+
+/* Text to configuration: 0, CONF_E_FAULTS, or a negative errno when memory runs out. Adds every
+ * fault found, and warnings also when it succeeds. Opens none of the files that are named. */
+int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf);
+void conf_free(struct conf *conf);
+
+/* The text from which conf_load() makes the same configuration, with each value's origin. */
+int conf_dump(const struct conf *conf, char **ret_text);
+
+/* The words of the configuration, such as "udp", for logs and counters. */
+const char *conf_transport_name(enum conf_transport transport);
+const char *conf_service_name(enum conf_service service);
+const char *conf_framing_name(enum upper_framing framing);
+
+static inline void conf_freep(struct conf **conf)
+{
+	conf_free(*conf);
+}
+#define _cleanup_conf_ __attribute__((cleanup(conf_freep)))

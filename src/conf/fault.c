@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A list of faults, and the two ways in which it is shown. What the user wrote is escaped on the
+ * way out, since a configuration may hold anything. Must not decide what a fault is. */
+
+#include "conf/fault.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* As much of a line as is worth showing on a terminal. */
+#define SHOWN 160
+
+static void fault_done(struct fault *f)
+{
+	free(f->file);
+	free(f->key);
+	free(f->message);
+	free(f->source);
+}
+
+static bool copy(const char *from, char **ret_to)
+{
+	*ret_to = from ? strdup(from) : NULL;
+	return *ret_to || !from;
+}
+
+/* Cut between characters, and a tab is one column wide. */
+static bool copy_line(const struct fault_place *place, char **ret_line)
+{
+	size_t len = place->source_len;
+
+	if (len > SHOWN)
+		for (len = SHOWN; len > 0 && ((unsigned char)place->source[len] & 0xc0) == 0x80;)
+			len--;
+	if (!place->source)
+		return true;
+	*ret_line = strndup(place->source, len);
+	if (!*ret_line)
+		return false;
+
+	for (char *at = *ret_line; *at; at++)
+		if (*at == '\t')
+			*at = ' ';
+	return true;
+}
+
+static int compare(const struct fault *a, const struct fault *b)
+{
+	int by_file = strcmp(a->file ? a->file : "", b->file ? b->file : "");
+
+	if (by_file)
+		return by_file;
+	if (a->line != b->line)
+		return a->line < b->line ? -1 : 1;
+	return (a->column > b->column) - (a->column < b->column);
+}
+
+static bool same(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* A value that several things inherit is wrong only once. */
+static bool is_known(const struct faults *faults, const struct fault *fault)
+{
+	for (size_t i = 0; i < faults->n; i++) {
+		const struct fault *f = &faults->list[i];
+
+		if (compare(f, fault) == 0 && same(f->key, fault->key) &&
+			same(f->message, fault->message))
+			return true;
+	}
+	return false;
+}
+
+static bool insert(struct faults *faults, const struct fault *fault)
+{
+	struct fault *list;
+	size_t at = faults->n;
+
+	if (faults->n >= FAULTS_MAX)
+		return false;
+	list = reallocarray(faults->list, faults->n + 1, sizeof(*list));
+	if (!list)
+		return false;
+	faults->list = list;
+
+	while (at > 0 && compare(&list[at - 1], fault) > 0)
+		at--;
+	memmove(&list[at + 1], &list[at], (faults->n - at) * sizeof(*list));
+	list[at] = *fault;
+	faults->n++;
+	return true;
+}
+
+void faults_add(struct faults *faults, const struct fault_place *place, const char *format, ...)
+{
+	struct fault fault = {
+		.level = place->level,
+		.line = place->line,
+		.column = place->column,
+		.width = place->width,
+	};
+	va_list args;
+	bool ok;
+
+	if (place->level == FAULT_ERROR)
+		faults->errors = true;
+
+	va_start(args, format);
+	ok = vasprintf(&fault.message, format, args) >= 0;
+	va_end(args);
+	if (!ok)
+		fault.message = NULL;
+
+	ok = ok && copy(place->file, &fault.file) && copy(place->key, &fault.key) &&
+	     copy_line(place, &fault.source);
+	if (ok && is_known(faults, &fault)) {
+		fault_done(&fault);
+	} else if (!ok || !insert(faults, &fault)) {
+		fault_done(&fault);
+		faults->cut = true;
+	}
+}
+
+bool faults_any_errors(const struct faults *faults)
+{
+	return faults->errors;
+}
+
+static void put_escaped(FILE *to, const char *text, size_t len)
+{
+	_cleanup_free_
+	char *safe = malloc(len * 4 + 1);
+
+	if (safe && text_escape(text, len, safe, len * 4 + 1) > 0)
+		fputs(safe, to);
+}
+
+/* How many bytes the first `characters` of a line take. */
+static size_t bytes_of(const char *line, unsigned characters)
+{
+	size_t at = 0;
+
+	for (; line[at]; at++)
+		if (((unsigned char)line[at] & 0xc0) != 0x80 && characters-- == 0)
+			break;
+	return at;
+}
+
+static void put_times(FILE *to, char c, size_t n)
+{
+	while (n-- > 0)
+		putc(c, to);
+}
+
+/* A line as it stands in the file: what could harm a terminal is escaped, backslashes are not. */
+static char *line_escaped(const char *line, size_t len)
+{
+	char *safe = malloc(len * 4 + 1), *to = safe;
+
+	if (!safe)
+		return NULL;
+	text_escape(line, len, safe, len * 4 + 1);
+	for (const char *from = safe; *from; from++) {
+		*to++ = *from;
+		if (from[0] == '\\' && from[1] == '\\')
+			from++;
+	}
+	*to = '\0';
+	return safe;
+}
+
+/* The columns that a piece of the line takes. */
+static size_t columns_of(const char *text, size_t len)
+{
+	_cleanup_free_
+	char *safe = line_escaped(text, len);
+	size_t columns = 0;
+
+	for (const char *at = safe; at && *at; at++)
+		columns += ((unsigned char)*at & 0xc0) != 0x80;
+	return columns;
+}
+
+static void put_source(FILE *to, const struct fault *f)
+{
+	_cleanup_free_
+	char *line = line_escaped(f->source, strlen(f->source));
+	size_t before, marked;
+
+	if (!line)
+		return;
+	fprintf(to, "%5u | %s\n", f->line, line);
+
+	before = bytes_of(f->source, f->column ? f->column - 1 : 0);
+	if (f->column == 0 || f->source[before] == '\0')
+		return;
+	marked = bytes_of(f->source + before, f->width ? f->width : 1);
+
+	fputs("      | ", to);
+	put_times(to, ' ', columns_of(f->source, before));
+	putc('^', to);
+	put_times(to, '~', columns_of(f->source + before, marked) - 1);
+	putc('\n', to);
+}
+
+static void put_fault(FILE *to, const struct fault *f)
+{
+	if (f->file) {
+		put_escaped(to, f->file, strlen(f->file));
+		if (f->line)
+			fprintf(to, ":%u", f->line);
+		if (f->line && f->column)
+			fprintf(to, ":%u", f->column);
+		fputs(": ", to);
+	}
+	fputs(f->level == FAULT_ERROR ? "error: " : "warning: ", to);
+	if (f->key) {
+		put_escaped(to, f->key, strlen(f->key));
+		fputs(": ", to);
+	}
+	put_escaped(to, f->message, strlen(f->message));
+	putc('\n', to);
+	if (f->source && f->line)
+		put_source(to, f);
+}
+
+void faults_print(const struct faults *faults, FILE *to)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		put_fault(to, &faults->list[i]);
+	if (faults->cut)
+		fputs("error: there are more faults than these\n", to);
+}
+
+static void put_json_string(FILE *to, const char *name, const char *value)
+{
+	size_t size = value ? strlen(value) * 6 + 1 : 1;
+	_cleanup_free_
+	char *safe = malloc(size);
+
+	if (!value || !safe)
+		return;
+	text_escape_json(value, strlen(value), safe, size);
+	fprintf(to, ",\"%s\":\"%s\"", name, safe);
+}
+
+static void put_json_number(FILE *to, const char *name, unsigned value)
+{
+	if (value)
+		fprintf(to, ",\"%s\":%u", name, value);
+}
+
+void faults_print_json(const struct faults *faults, FILE *to)
+{
+	putc('[', to);
+	for (size_t i = 0; i < faults->n; i++) {
+		const struct fault *f = &faults->list[i];
+
+		fprintf(to, "%s\n{\"level\":\"%s\"", i ? "," : "",
+			f->level == FAULT_ERROR ? "error" : "warning");
+		put_json_string(to, "file", f->file);
+		put_json_number(to, "line", f->line);
+		put_json_number(to, "column", f->column);
+		put_json_string(to, "key", f->key);
+		put_json_string(to, "message", f->message);
+		putc('}', to);
+	}
+	if (faults->cut)
+		fprintf(to,
+			"%s\n{\"level\":\"error\",\"message\":\"there are more faults than "
+			"these\"}",
+			faults->n ? "," : "");
+	fputs(faults->n || faults->cut ? "\n]\n" : "]\n", to);
+}
+
+void faults_done(struct faults *faults)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		fault_done(&faults->list[i]);
+	free(faults->list);
+	*faults = FAULTS_EMPTY;
+}
