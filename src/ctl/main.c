@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* upperctl: asks a running daemon one thing, prints its answer, and exits with its verdict. The daemon
+ * knows the verbs; the table here is for those who ask for help. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "config.h"
+#include "role/control.h"
+
+static const struct {
+	const char *verb, *help;
+} verbs[] = {
+	{"status", "how it is: workers, connections, listeners"},
+	{"reload", "read the configuration again; prints what is wrong with it"},
+	{"metrics", "all counters, as OpenMetrics"},
+	{"drain", "finish what is open, and stop"},
+};
+
+#define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+struct request {
+	const char *path;
+	bool json;
+	char text[CONTROL_QUESTION];
+};
+
+static void help(void)
+{
+	printf("usage: upperctl [-s SOCKET] [--json] VERB\n\n"
+	       "Asks a running upperd; the exit status is its verdict.\n\n");
+	for (size_t i = 0; i < N_VERBS; i++)
+		printf("  %-10s %s\n", verbs[i].verb, verbs[i].help);
+	printf("\n  -s, --socket SOCKET  instead of " UPPERD_RUNDIR "/upperd/control\n"
+	       "      --json           answer as JSON\n"
+	       "      --version        print the version\n"
+	       "  -h, --help           print this\n\nSee upperctl(8).\n");
+}
+
+static int usage(const char *what, const char *which)
+{
+	fprintf(stderr, "upperctl: %s%s\nTry 'upperctl --help'.\n", what, which);
+	return EX_USAGE;
+}
+
+static int control_connect(const char *path)
+{
+	_cleanup_close_
+	int fd = -1;
+	struct addr addr;
+
+	if (addr_parse_unix(path, &addr) != 0)
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, &addr.sa, addr.len) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+/* Prints as it comes; the last packet has the verdict. */
+static int control_read(int fd)
+{
+	char packet[CONTROL_PACKET + 1];
+	ssize_t n;
+
+	while ((n = recv(fd, packet, CONTROL_PACKET, 0)) > 0) {
+		packet[n] = '\0';
+		if (packet[0] == CONTROL_END)
+			return fflush(stdout) == 0 ? atoi(packet + 1) : EX_IOERR;
+		fwrite(packet + 1, 1, (size_t)n - 1, stdout);
+	}
+	fprintf(stderr, "upperctl: the daemon went away without an answer\n");
+	return EX_UNAVAILABLE;
+}
+
+static int control_ask(const struct request *request)
+{
+	_cleanup_close_
+	int fd = -1;
+
+	fd = control_connect(request->path);
+	if (fd < 0) {
+		fprintf(stderr, "upperctl: %s: %s%s\n", request->path, strerror(-fd),
+			fd == -EACCES ? " (it is for root, or the daemon's own user)"
+				      : "; is upperd running, with this control.path?");
+		return fd == -EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+	}
+	if (send(fd, request->text, strlen(request->text), MSG_NOSIGNAL) < 0) {
+		perror("upperctl: send");
+		return EX_UNAVAILABLE;
+	}
+	return control_read(fd);
+}
+
+static int request_take(struct request *request, int argc, char *argv[])
+{
+	int len;
+
+	if (optind == argc)
+		return usage("what is it to be asked?", "");
+	if (argc - optind > 2)
+		return usage("one thing at a time: ", argv[optind + 2]);
+	len = snprintf(request->text, sizeof(request->text), "%s%s%s%s",
+		request->json ? CONTROL_JSON : "", argv[optind], argc - optind > 1 ? " " : "",
+		argc - optind > 1 ? argv[optind + 1] : "");
+	return (size_t)len < sizeof(request->text) ? 0 : usage("too long: ", argv[optind]);
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct option longs[] = {
+		{"socket", required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	struct request request = {.path = UPPERD_RUNDIR "/upperd/control"};
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, "s:h", longs, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			request.path = optarg;
+			break;
+		case 'j':
+			request.json = true;
+			break;
+		case 'V':
+			printf("upperctl %s\n", UPPERD_VERSION);
+			return EX_OK;
+		case 'h':
+			help();
+			return EX_OK;
+		default:
+			return usage("", "see above");
+		}
+	}
+	r = request_take(&request, argc, argv);
+	return r != 0 ? r : control_ask(&request);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* upperd: from the command line to what is to be done. */
+
+#include <sysexits.h>
+
+#include "role/commands.h"
+#include "role/options.h"
+#include "role/role.h"
+#include "role/supervisor.h"
+
+static int run(const struct options *options)
+{
+	switch (options->action) {
+	case ACTION_RUN:
+		return supervisor_main(options);
+	case ACTION_CHECK:
+		return command_check(options);
+	case ACTION_DUMP:
+		return command_dump(options);
+	case ACTION_VERSION:
+		return command_version();
+	case ACTION_HELP:
+		options_print();
+		return EX_OK;
+	case ACTION_ROLE:
+		return role_main(options->role);
+	}
+	return EX_SOFTWARE;
+}
+
+int main(int argc, char *argv[])
+{
+	struct options options;
+	int exit_code;
+
+	if (options_parse(argc, argv, &options) != 0)
+		return EX_USAGE;
+	exit_code = run(&options);
+	options_done(&options);
+	return exit_code;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Accepting, and what to do when no more can be had: the doors are left alone for a while, so that
+ * nobody is turned away who could be served a moment later, and the loop does not spin. The one who
+ * stood first when the descriptors ran out is let in and out again with the reserve. */
+
+#include "net/accept.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define ACCEPTS_A_ROUND 64
+#define RETRY_MS        100
+
+enum { ACCEPT_E_NONE = 1, ACCEPT_E_FULL };
+
+static void acceptor_pause(struct acceptor *acceptor, const char *reason, int error)
+{
+	list_foreach (node, &acceptor->doors) {
+		struct door *door = container_of(node, struct door, node);
+
+		loop_unwatch(acceptor->loop, &door->source);
+	}
+	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
+	acceptor->probing = false;
+	if (acceptor->paused)
+		return;
+	acceptor->paused = true;
+	log_event(EVENT_ACCEPT_PAUSED, ABOUT(.reason = reason, .error = error),
+		"%llu connections are open, of %llu; accepting pauses",
+		(unsigned long long)atomic_load(&acceptor->shared->open),
+		(unsigned long long)acceptor->limit);
+}
+
+static void acceptor_resumed(struct acceptor *acceptor)
+{
+	acceptor->paused = acceptor->probing = false;
+	log_event(EVENT_ACCEPT_RESUMED, ABOUT_NOTHING,
+		"%llu connections are open; accepting goes on",
+		(unsigned long long)atomic_load(&acceptor->shared->open));
+}
+
+/* A little room first, lest every connection that ends be a pause that ends. */
+static bool acceptor_has_room(const struct acceptor *acceptor)
+{
+	return atomic_load(&acceptor->shared->open) < acceptor->limit - acceptor->limit / 16;
+}
+
+static void acceptor_probe(struct acceptor *acceptor)
+{
+	loop_clear_timer(&acceptor->retry);
+	acceptor->probing = true;
+	list_foreach (node, &acceptor->doors) {
+		struct door *door = container_of(node, struct door, node);
+
+		if (door->source.dead)
+			loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
+	}
+}
+
+static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
+{
+	struct acceptor *acceptor = container_of(timer, struct acceptor, retry);
+
+	if (acceptor_has_room(acceptor))
+		acceptor_probe(acceptor);
+	else
+		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
+}
+
+static void door_on_closed(struct stream_class *class)
+{
+	struct door *door = container_of(class, struct door, class);
+	struct acceptor *acceptor = door->acceptor;
+
+	atomic_fetch_sub(&acceptor->shared->open, 1);
+	if (--acceptor->counters->open == 0)
+		acceptor->on_idle(acceptor);
+}
+
+/* The first in the queue learns at once that we are full, rather than never. */
+static void door_turn_away(struct door *door)
+{
+	struct acceptor *acceptor = door->acceptor;
+	int fd;
+
+	if (acceptor->reserve_fd < 0)
+		return;
+	close(take_fd(&acceptor->reserve_fd));
+	fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0) {
+		close(fd);
+		door->class.counters->reasons[REASON_descriptors]++;
+	}
+	acceptor->reserve_fd = fcntl(acceptor->loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static int door_admit(struct door *door, int fd, const struct addr *peer)
+{
+	struct acceptor *acceptor = door->acceptor;
+	struct transport transport;
+	int r;
+
+	r = door->transport_open(door->userdata, fd, &transport);
+	if (r == 0)
+		r = stream_open(&door->class, &transport, peer);
+	if (r < 0) {
+		door->class.counters->reasons[REASON_memory]++;
+		return r;
+	}
+	acceptor->counters->open++;
+	atomic_fetch_add(&acceptor->shared->open, 1);
+	return 0;
+}
+
+static int door_accept(struct door *door)
+{
+	struct acceptor *acceptor = door->acceptor;
+	struct addr peer = {.len = sizeof(peer) - offsetof(struct addr, sa)};
+	int fd;
+
+	if (atomic_load(&acceptor->shared->open) >= acceptor->limit) {
+		acceptor_pause(acceptor, "limit", 0);
+		return ACCEPT_E_FULL;
+	}
+	fd = accept4(door->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		door_admit(door, fd, &peer);
+		return 0;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return ACCEPT_E_NONE;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		acceptor_pause(acceptor, reason_name(REASON_descriptors), errno);
+		door_turn_away(door);
+		return ACCEPT_E_FULL;
+	default: /* it went away while it waited, or the network to it did */
+		return 0;
+	}
+}
+
+static int door_accept_some(struct door *door, unsigned most)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < most && r == 0; i++)
+		r = door_accept(door);
+	return r;
+}
+
+static void door_on_event(struct source *source, uint32_t events)
+{
+	struct door *door = container_of(source, struct door, source);
+
+	if (door_accept_some(door, ACCEPTS_A_ROUND) != ACCEPT_E_FULL && door->acceptor->probing)
+		acceptor_resumed(door->acceptor);
+}
+
+int acceptor_init(struct acceptor *acceptor, struct loop *loop)
+{
+	*acceptor = (struct acceptor){.loop = loop, .retry.on_time = acceptor_on_retry};
+	list_init(&acceptor->doors);
+
+	acceptor->reserve_fd = fcntl(loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
+	if (acceptor->reserve_fd < 0)
+		return -errno;
+	return 0;
+}
+
+void acceptor_done(struct acceptor *acceptor)
+{
+	loop_clear_timer(&acceptor->retry);
+	if (acceptor->reserve_fd >= 0)
+		close(acceptor->reserve_fd);
+}
+
+int acceptor_add(struct acceptor *acceptor, struct door *door)
+{
+	door->acceptor = acceptor;
+	door->class.on_closed = door_on_closed;
+	door->source.on_event = door_on_event;
+	list_append(&acceptor->doors, &door->node);
+	return loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
+}
+
+void acceptor_stop(struct acceptor *acceptor)
+{
+	loop_clear_timer(&acceptor->retry);
+	list_foreach (node, &acceptor->doors) {
+		struct door *door = container_of(node, struct door, node);
+
+		door_accept_some(door, door->backlog);
+		loop_unwatch(acceptor->loop, &door->source);
+		list_remove(&door->node);
+		close(take_fd(&door->fd));
+	}
+	loop_clear_timer(&acceptor->retry);
+}
+
+void door_done(struct door *door)
+{
+	stream_class_done(&door->class);
+	if (door->fd >= 0)
+		close(door->fd);
+	door->fd = -1;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The doors of a process: its listening stream sockets, and how many may come in through them. */
+
+#include "net/counters.h"
+#include "net/loop.h"
+#include "net/stream.h"
+#include "net/transport.h"
+
+/* What all doors of a process have in common. */
+struct acceptor {
+	struct loop *loop;
+	struct counters *counters;
+	struct shared *shared;
+	uint64_t limit; /* connections open in all processes together */
+	int reserve_fd; /* given up for a moment when there is no other left */
+	struct list doors;
+	struct timer retry;
+	bool paused, probing;
+	void (*on_idle)(struct acceptor *acceptor); /* the last connection has ended */
+};
+
+/* One listening socket. */
+struct door {
+	struct source source;
+	struct stream_class class;
+	struct acceptor *acceptor;
+	struct list node;
+	int fd; /* owned */
+	unsigned backlog;
+	/* Makes the transport of an accepted socket, and owns the descriptor also when it fails. */
+	int (*transport_open)(void *userdata, int fd, struct transport *ret_transport);
+	void *userdata;
+};
+
+int acceptor_init(struct acceptor *acceptor, struct loop *loop);
+void acceptor_done(struct acceptor *acceptor);
+
+/* The door is filled in and its class is initialised; it stays where it is from now on. */
+int acceptor_add(struct acceptor *acceptor, struct door *door);
+/* Takes in what already waits at the doors, and closes them. */
+void acceptor_stop(struct acceptor *acceptor);
+
+void door_done(struct door *door);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The names and sentences of the tables in counters.h. */
+
+#include "net/counters.h"
+
+#include <assert.h>
+
+struct words {
+	const char *name, *sentence;
+};
+
+#define WORDS(name, sentence) {#name, sentence},
+
+static const struct words counters[] = {COUNTERS(WORDS)};
+static const struct words reasons[] = {REASONS(WORDS)};
+
+const char *counter_name(enum counter counter)
+{
+	assert(counter < N_COUNTERS);
+	return counters[counter].name;
+}
+
+const char *counter_help(enum counter counter)
+{
+	assert(counter < N_COUNTERS);
+	return counters[counter].sentence;
+}
+
+const char *reason_name(enum reason reason)
+{
+	assert(reason < N_REASONS);
+	return reasons[reason].name;
+}
+
+const char *reason_sentence(enum reason reason)
+{
+	assert(reason < N_REASONS);
+	return reasons[reason].sentence;
+}

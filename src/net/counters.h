@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What is counted. One page per worker, written by it alone with plain stores; the supervisor and the
+ * exporter only read. The names are those of the metrics. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Per listener: COUNTER(name, help). They only grow. */
+#define COUNTERS(COUNTER)                                          \
+	COUNTER(connections, "Connections accepted")               \
+	COUNTER(closed, "Connections closed, for whatever reason") \
+	COUNTER(messages, "Messages received")                     \
+	COUNTER(replies, "Messages answered")                      \
+	COUNTER(bytes_in, "Bytes received")                        \
+	COUNTER(bytes_out, "Bytes sent")
+
+/* Why a connection was ended by us or lost, or a datagram not answered: REASON(name, sentence). Each
+ * is a counter, and the reason that records name. */
+#define REASONS(REASON)                                                              \
+	REASON(done, "the conversation was over")                                    \
+	REASON(reset, "the peer went away in the middle")                            \
+	REASON(idle, "no byte either way for the idle time-out")                     \
+	REASON(write, "the peer took nothing for the write time-out")                \
+	REASON(handshake, "the handshake took longer than its time-out")             \
+	REASON(line, "a line was longer than max_line")                              \
+	REASON(invalid, "bytes that are not UTF-8, which the listener rejects")      \
+	REASON(drain, "the time to drain was over")                                  \
+	REASON(memory, "no memory for its buffers")                                  \
+	REASON(descriptors, "no descriptor left")                                    \
+	REASON(empty, "a datagram without bytes is never answered")                  \
+	REASON(size, "the reply would not fit into a datagram")                      \
+	REASON(amplification, "the reply would be longer than amplification allows") \
+	REASON(send, "the system did not take the reply")
+
+enum counter {
+#define COUNTER(name, help) COUNT_##name,
+	COUNTERS(COUNTER)
+#undef COUNTER
+		N_COUNTERS
+};
+
+enum reason {
+#define REASON(name, sentence) REASON_##name,
+	REASONS(REASON)
+#undef REASON
+		N_REASONS
+};
+
+struct listener_counters {
+	uint64_t counted[N_COUNTERS];
+	uint64_t reasons[N_REASONS];
+};
+
+struct counters {
+	uint64_t heartbeat; /* grows at least once a second while the loop turns */
+	uint64_t open;      /* connections open now */
+	uint64_t records_lost;
+	struct listener_counters listeners[];
+};
+
+/* What the workers of all generations share and all may write: no more than one number. The supervisor
+ * takes back what a worker that died had added. */
+struct shared {
+	_Atomic(uint64_t) open;
+};
+
+static inline size_t counters_size(size_t n_listeners)
+{
+	return sizeof(struct counters) + n_listeners * sizeof(struct listener_counters);
+}
+
+const char *counter_name(enum counter counter);
+const char *counter_help(enum counter counter);
+const char *reason_name(enum reason reason);
+const char *reason_sentence(enum reason reason);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Setting a deadline again only moves it to the end of the queue. The timer is not touched then: it
+ * goes off at the old moment, finds who is first by now, and is set for that one. */
+
+#include "net/deadline.h"
+
+static void deadlines_arm(struct deadlines *all)
+{
+	struct deadline *first;
+
+	if (list_is_empty(&all->queue))
+		return;
+	first = container_of(all->queue.next, struct deadline, node);
+	loop_set_timer(all->loop, &all->timer, first->at_ms);
+}
+
+static void deadlines_on_time(struct timer *timer, uint64_t now_ms)
+{
+	struct deadlines *all = container_of(timer, struct deadlines, timer);
+
+	while (!list_is_empty(&all->queue)) {
+		struct deadline *first = container_of(all->queue.next, struct deadline, node);
+
+		if (first->at_ms > now_ms)
+			break;
+		deadline_clear(first);
+		all->on_deadline(first);
+	}
+	deadlines_arm(all);
+}
+
+void deadlines_init(struct deadlines *all, struct loop *loop, uint64_t after_ms,
+	void (*on_deadline)(struct deadline *deadline))
+{
+	*all = (struct deadlines){
+		.loop = loop,
+		.after_ms = after_ms,
+		.on_deadline = on_deadline,
+		.timer.on_time = deadlines_on_time,
+	};
+	list_init(&all->timer.node);
+	list_init(&all->queue);
+}
+
+void deadlines_done(struct deadlines *all)
+{
+	loop_clear_timer(&all->timer);
+}
+
+void deadline_set(struct deadlines *all, struct deadline *deadline)
+{
+	bool was_idle = list_is_empty(&all->queue);
+
+	deadline_clear(deadline);
+	deadline->at_ms = all->loop->now_ms + all->after_ms;
+	list_append(&all->queue, &deadline->node);
+	if (was_idle)
+		deadlines_arm(all);
+}
+
+void deadline_clear(struct deadline *deadline)
+{
+	if (deadline->node.next)
+		list_remove(&deadline->node);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The one event loop of a process: descriptors, timers, deadlines, and the reaping of the dead. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/list.h"
+
+struct loop;
+
+/* A descriptor that is watched; embedded in the object that owns it. */
+struct source {
+	void (*on_event)(struct source *source, uint32_t events);
+	int fd; /* borrowed */
+	bool dead;
+};
+
+/* A moment at which something is to be done; embedded too. */
+struct timer {
+	void (*on_time)(struct timer *timer, uint64_t now_ms);
+	uint64_t at_ms;
+	struct list node; /* in loop.timers while set */
+};
+
+/* Work that waits for the end of the round, so that no callback frees what the round still holds,
+ * and none keeps the round for itself. */
+struct task {
+	void (*run)(struct task *task);
+	struct list node;
+};
+
+struct loop {
+	int epoll_fd;
+	uint64_t now_ms; /* read once a round */
+	struct list timers;
+	struct list tasks;
+	bool stopped;
+	int verdict;
+};
+
+#define LOOP_INIT(name)                             \
+	((struct loop){.epoll_fd = -1,              \
+		.timers = LIST_INIT((name).timers), \
+		.tasks = LIST_INIT((name).tasks)})
+
+int loop_init(struct loop *loop);
+void loop_done(struct loop *loop);
+
+/* Events as for epoll_ctl(), EPOLLET included. */
+int loop_watch(struct loop *loop, struct source *source, int fd, uint32_t events);
+int loop_change(struct loop *loop, struct source *source, uint32_t events);
+void loop_unwatch(struct loop *loop, struct source *source);
+
+void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t at_ms);
+void loop_clear_timer(struct timer *timer);
+
+/* Runs `task` once at the end of this round; asking twice is asking once. */
+void loop_defer(struct loop *loop, struct task *task);
+void loop_cancel(struct task *task);
+
+/* Runs until loop_stop(); returns its verdict, or a negative errno. */
+int loop_run(struct loop *loop);
+void loop_stop(struct loop *loop, int verdict);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The buffers that all connections of a process take turns with. */
+
+#include "net/scratch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+
+#define SCRATCH_SIZE 65536
+
+int scratch_init(struct scratch *scratch, size_t longest_line)
+{
+	_cleanup_free_
+	uint8_t *in = NULL, *out = NULL;
+	size_t in_size = longest_line + SCRATCH_SIZE;
+
+	in = malloc(in_size);
+	out = malloc(SCRATCH_SIZE);
+	if (!in || !out)
+		return -ENOMEM;
+
+	*scratch = (struct scratch){
+		.in = take_ptr(&in),
+		.out = take_ptr(&out),
+		.in_size = in_size,
+		.out_size = SCRATCH_SIZE,
+	};
+	return 0;
+}
+
+void scratch_done(struct scratch *scratch)
+{
+	free(scratch->in);
+	free(scratch->out);
+	*scratch = (struct scratch){0};
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One buffer in and one out, which all connections of a process take turns with. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct scratch {
+	uint8_t *in, *out;
+	size_t in_size, out_size;
+};
+
+/* `in` has room for the longest line that waits for its end, and for a good read behind it. */
+int scratch_init(struct scratch *scratch, size_t longest_line);
+void scratch_done(struct scratch *scratch);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The way of a byte: read into the scratch buffer behind what was left over, answer, write. What the
+ * peer does not take at once is kept, and until it is gone nothing more is read: a connection owns
+ * one buffer of each kind at most, and none while it is idle.
+ *
+ * Events are edges. Each asks for a pump, which goes on until reading or writing has to wait; one who
+ * sends without end gives way to the others after a few turns. */
+
+#include "net/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define TURNS_A_ROUND 4
+#define LINGER_MS     2000
+
+enum stage {
+	STAGE_HANDSHAKE,
+	STAGE_TALK,   /* reading and answering */
+	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
+	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it turn our answer into a reset */
+	STAGE_CLOSED, /* waits for the loop to reap it */
+};
+
+/* As small as can be: there may be many, and nearly all of them idle. */
+struct stream {
+	struct source source;
+	struct transport transport;
+	struct stream_class *class;
+	struct list node;
+	struct deadline deadline; /* in the one queue that fits the stage */
+	struct task task;
+	struct buf rest; /* of the input: it waits for its end, or for room */
+	struct buf out;  /* answers that the peer has not taken */
+	uint64_t bytes_in, bytes_out, opened_ms;
+	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
+	uint8_t stage, reason;
+	bool ended : 1;   /* the peer has said that no more will follow */
+	bool blocked : 1; /* the rest waits for room, not for input */
+	bool hangup : 1; /* an end is already behind what is to be read, so no event will tell of it */
+};
+
+static void stream_pump_task(struct task *task);
+
+static struct addr stream_peer(const struct stream *s)
+{
+	struct addr peer = {.len = sizeof(s->peer)};
+
+	if (s->peer.sin6_family == AF_UNIX)
+		peer.len = sizeof(sa_family_t);
+	memcpy(&peer.in6, &s->peer, sizeof(s->peer));
+	return peer;
+}
+
+static void stream_free_task(struct task *task)
+{
+	struct stream *s = container_of(task, struct stream, task);
+
+	buf_done(&s->rest);
+	buf_done(&s->out);
+	free(s);
+}
+
+static void stream_record_end(const struct stream *s)
+{
+	struct stream_class *class = s->class;
+	struct addr peer = stream_peer(s);
+	enum reason reason = s->reason;
+
+	class->counters->counted[COUNT_closed]++;
+	class->counters->reasons[reason]++;
+	if (class->access)
+		log_event(EVENT_ACCESS,
+			ABOUT(.listener = class->name, .peer = &peer,
+				.reason = reason_name(reason)),
+			"%llu bytes in, %llu bytes out, %llu ms", (unsigned long long)s->bytes_in,
+			(unsigned long long)s->bytes_out,
+			(unsigned long long)(class->loop->now_ms - s->opened_ms));
+	else if (reason != REASON_done && reason != REASON_reset)
+		log_event(EVENT_PEER_ENDED,
+			ABOUT(.listener = class->name, .peer = &peer,
+				.reason = reason_name(reason)),
+			"connection ended: %s", reason_sentence(reason));
+}
+
+static void stream_close(struct stream *s, enum reason reason)
+{
+	if (s->stage == STAGE_CLOSED)
+		return;
+	if (s->reason == REASON_done)
+		s->reason = reason;
+	s->stage = STAGE_CLOSED;
+	stream_record_end(s);
+
+	deadline_clear(&s->deadline);
+	list_remove(&s->node);
+	loop_unwatch(s->class->loop, &s->source);
+	s->transport.ops->close(&s->transport);
+
+	loop_cancel(&s->task);
+	s->task.run = stream_free_task;
+	loop_defer(s->class->loop, &s->task);
+	s->class->on_closed(s->class);
+}
+
+/* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
+static void stream_say_end(struct stream *s)
+{
+	int r;
+
+	r = s->transport.ops->finish(&s->transport);
+	if (r == TRANSPORT_E_WAIT) {
+		deadline_set(&s->class->write, &s->deadline);
+		return;
+	}
+	if (s->ended || r != 0) {
+		stream_close(s, r == 0 ? REASON_done : REASON_reset);
+		return;
+	}
+	s->stage = STAGE_LINGER;
+	deadline_set(&s->class->linger, &s->deadline);
+}
+
+/* Stops reading; the rest of the input is dropped, and what is kept for the peer still goes out. */
+static void stream_finish(struct stream *s, enum reason reason)
+{
+	s->reason = reason;
+	s->stage = STAGE_FINISH;
+	s->blocked = false;
+	buf_done(&s->rest);
+	if (buf_len(&s->out) == 0)
+		stream_say_end(s);
+}
+
+/* 0 when all was taken or kept, TRANSPORT_E_GONE, or a negative errno. */
+static int stream_send(struct stream *s, const uint8_t *data, size_t len)
+{
+	size_t n;
+	int r;
+
+	while (len > 0) {
+		r = s->transport.ops->write(&s->transport, data, len, &n);
+		if (r == TRANSPORT_E_WAIT) {
+			deadline_set(&s->class->write, &s->deadline);
+			return buf_keep(&s->out, data, len);
+		}
+		if (r != 0)
+			return r;
+
+		s->bytes_out += n;
+		s->class->counters->counted[COUNT_bytes_out] += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* The same for what was kept before. */
+static int stream_flush(struct stream *s)
+{
+	struct buf *out = &s->out;
+	size_t n;
+	int r;
+
+	while (buf_len(out) > 0) {
+		r = s->transport.ops->write(&s->transport, out->data + out->at, buf_len(out), &n);
+		if (r == TRANSPORT_E_WAIT)
+			return 0;
+		if (r != 0)
+			return r;
+
+		s->bytes_out += n;
+		s->class->counters->counted[COUNT_bytes_out] += n;
+		buf_take(out, n);
+		deadline_set(buf_len(out) > 0 ? &s->class->write : &s->class->idle, &s->deadline);
+	}
+	return 0;
+}
+
+/* An acknowledged message is what the service is for: its size and sender are told. */
+static void stream_record_messages(struct stream *s, uint64_t messages, size_t bytes)
+{
+	struct stream_class *class = s->class;
+	struct addr peer;
+
+	class->counters->counted[COUNT_messages] += messages;
+	class->counters->counted[COUNT_replies] += messages;
+	if (class->talk.service != &service_acknowledge || messages == 0)
+		return;
+	peer = stream_peer(s);
+	log_event(EVENT_MESSAGE, ABOUT(.listener = class->name, .peer = &peer),
+		"%llu message(s), %zu bytes", (unsigned long long)messages, bytes);
+}
+
+/* Answers what is in the span, as far as the peer takes it; the rest is kept. */
+static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
+{
+	struct stream_class *class = s->class;
+	struct scratch *scratch = class->scratch;
+	int outcome, r;
+
+	do {
+		struct upper_out out = {scratch->out, scratch->out + scratch->out_size};
+		const uint8_t *from = in->at;
+		uint64_t messages = 0;
+
+		outcome = talk_answer(&class->talk, s->ended, seen, in, &out, &messages);
+		stream_record_messages(s, messages, (size_t)(in->at - from));
+		r = stream_send(s, scratch->out, (size_t)(out.at - scratch->out));
+		if (r != 0)
+			return r;
+		seen = 0;
+	} while (outcome == TALK_E_ROOM && buf_len(&s->out) == 0);
+
+	switch (outcome) {
+	case TALK_E_OVER:
+		stream_finish(s, REASON_done);
+		return 0;
+	case TALK_E_TOO_LONG:
+		stream_finish(s, REASON_line);
+		return 0;
+	case TALK_E_INVALID:
+		stream_finish(s, REASON_invalid);
+		return 0;
+	default:
+		s->blocked = outcome == TALK_E_ROOM;
+		return buf_keep(&s->rest, in->at, (size_t)(in->end - in->at));
+	}
+}
+
+/* Puts what was left over in front of the scratch buffer; returns its length. */
+static size_t stream_fetch_rest(struct stream *s)
+{
+	size_t len = buf_len(&s->rest);
+
+	if (len > 0)
+		memcpy(s->class->scratch->in, s->rest.data + s->rest.at, len);
+	buf_done(&s->rest);
+	return len;
+}
+
+/* Reads once and answers. 0: there may be more; TRANSPORT_E_WAIT: there is not. */
+static int stream_turn(struct stream *s)
+{
+	struct scratch *scratch = s->class->scratch;
+	size_t had = stream_fetch_rest(s), n = 0;
+	bool was_blocked = s->blocked;
+	int r = 0;
+
+	if (!was_blocked && !s->ended) {
+		r = s->transport.ops->read(
+			&s->transport, scratch->in + had, scratch->in_size - had, &n);
+		if (r == TRANSPORT_E_END)
+			s->ended = true;
+		else if (r == TRANSPORT_E_WAIT)
+			return buf_keep(&s->rest, scratch->in, had) < 0 ? -ENOMEM : r;
+		else if (r != 0)
+			return r;
+		deadline_set(&s->class->idle, &s->deadline);
+	}
+	s->bytes_in += n;
+	s->class->counters->counted[COUNT_bytes_in] += n;
+	s->blocked = false;
+
+	r = stream_answer(
+		s, &(struct upper_in){scratch->in, scratch->in + had + n}, was_blocked ? 0 : had);
+	if (r != 0)
+		return r;
+	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
+		stream_finish(s, REASON_done);
+	else if (s->transport.drained && !s->hangup && !s->blocked)
+		return TRANSPORT_E_WAIT;
+	return 0;
+}
+
+static int stream_discard(struct stream *s)
+{
+	size_t n;
+	int r;
+
+	r = s->transport.ops->read(
+		&s->transport, s->class->scratch->in, s->class->scratch->in_size, &n);
+	if (r == TRANSPORT_E_END)
+		stream_close(s, REASON_done);
+	return r == TRANSPORT_E_END ? 0 : r;
+}
+
+static int stream_handshake(struct stream *s)
+{
+	int r;
+
+	r = s->transport.ops->handshake(&s->transport);
+	if (r != 0)
+		return r;
+	s->stage = STAGE_TALK;
+	deadline_set(&s->class->idle, &s->deadline);
+	return 0;
+}
+
+/* One step of whatever the stage asks for; the outcomes are those of a transport. */
+static int stream_step(struct stream *s)
+{
+	int r;
+
+	if (buf_len(&s->out) > 0) {
+		r = stream_flush(s);
+		if (r != 0)
+			return r;
+		if (buf_len(&s->out) > 0)
+			return TRANSPORT_E_WAIT;
+	}
+	switch ((enum stage)s->stage) {
+	case STAGE_HANDSHAKE:
+		return stream_handshake(s);
+	case STAGE_TALK:
+		return stream_turn(s);
+	case STAGE_FINISH:
+		stream_say_end(s);
+		return s->stage == STAGE_FINISH ? TRANSPORT_E_WAIT : 0;
+	case STAGE_LINGER:
+		return stream_discard(s);
+	case STAGE_CLOSED:
+		break;
+	}
+	return TRANSPORT_E_WAIT;
+}
+
+static void stream_pump(struct stream *s)
+{
+	int r;
+
+	for (int turn = 0; turn < TURNS_A_ROUND; turn++) {
+		r = stream_step(s);
+		if (r == TRANSPORT_E_WAIT || s->stage == STAGE_CLOSED)
+			return;
+		if (r != 0) {
+			stream_close(s, r == -ENOMEM ? REASON_memory : REASON_reset);
+			return;
+		}
+	}
+	loop_defer(s->class->loop, &s->task);
+}
+
+static void stream_pump_task(struct task *task)
+{
+	stream_pump(container_of(task, struct stream, task));
+}
+
+static void stream_on_event(struct source *source, uint32_t events)
+{
+	struct stream *s = container_of(source, struct stream, source);
+
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		s->hangup = true;
+	stream_pump(s);
+}
+
+static void stream_on_idle(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_idle);
+}
+
+static void stream_on_write(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_write);
+}
+
+static void stream_on_handshake(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_handshake);
+}
+
+/* It has heard everything; that it does not hang up is no fault. */
+static void stream_on_linger(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_done);
+}
+
+int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer)
+{
+	bool agree = transport->ops->handshake != NULL;
+	struct stream *s;
+	int r;
+
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		transport->ops->close(transport);
+		return -ENOMEM;
+	}
+	s->transport = *transport;
+	s->class = class;
+	s->source.on_event = stream_on_event;
+	s->task.run = stream_pump_task;
+	s->opened_ms = class->loop->now_ms;
+	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
+	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
+
+	r = loop_watch(
+		class->loop, &s->source, transport->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (r < 0) {
+		s->transport.ops->close(&s->transport);
+		free(s);
+		return r;
+	}
+	list_append(&class->streams, &s->node);
+	deadline_set(agree ? &class->handshake : &class->idle, &s->deadline);
+	class->counters->counted[COUNT_connections]++;
+	return 0;
+}
+
+void stream_close_all(struct stream_class *class, enum reason reason)
+{
+	list_foreach (node, &class->streams)
+		stream_close(container_of(node, struct stream, node), reason);
+}
+
+void stream_class_init(struct stream_class *class, const struct stream_timeouts *timeouts)
+{
+	struct loop *loop = class->loop;
+
+	deadlines_init(&class->idle, loop, timeouts->idle_ms, stream_on_idle);
+	deadlines_init(&class->write, loop, timeouts->write_ms, stream_on_write);
+	deadlines_init(&class->handshake, loop, timeouts->handshake_ms, stream_on_handshake);
+	deadlines_init(&class->linger, loop, LINGER_MS, stream_on_linger);
+	list_init(&class->streams);
+}
+
+void stream_class_done(struct stream_class *class)
+{
+	deadlines_done(&class->idle);
+	deadlines_done(&class->write);
+	deadlines_done(&class->handshake);
+	deadlines_done(&class->linger);
+}

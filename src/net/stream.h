@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One connection, over whatever transport: bytes in, answers out, deadlines on every wait. */
+
+#include <stdbool.h>
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "core/talk.h"
+#include "net/counters.h"
+#include "net/deadline.h"
+#include "net/loop.h"
+#include "net/scratch.h"
+#include "net/transport.h"
+
+/* What all connections of a listener have in common. */
+struct stream_class {
+	struct loop *loop;
+	struct scratch *scratch;
+	const char *name;
+	struct talk talk;
+	bool access; /* a record per connection */
+	struct listener_counters *counters;
+	struct deadlines idle, write, handshake, linger;
+	struct list streams;
+	void (*on_closed)(struct stream_class *class);
+};
+
+struct stream_timeouts {
+	uint64_t idle_ms, write_ms, handshake_ms;
+};
+
+void stream_class_init(struct stream_class *class, const struct stream_timeouts *timeouts);
+void stream_class_done(struct stream_class *class);
+
+/* Takes the transport over and begins; on failure it is closed. */
+int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer);
+/* Ends all of them now, for `reason`. */
+void stream_close_all(struct stream_class *class, enum reason reason);

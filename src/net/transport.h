@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What carries a stream: plain sockets here, TLS in its own room. Five calls and no library type. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+	TRANSPORT_E_WAIT = 1, /* not now: an event will tell when */
+	TRANSPORT_E_END,      /* the peer has said that no more will follow */
+	TRANSPORT_E_GONE,     /* the peer went away, or broke the rules; nothing more can be said */
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	void *session; /* of TLS */
+	int fd;        /* owned */
+	bool drained;  /* the last read took all there was: an event will tell of more */
+};
+
+struct transport_ops {
+	/* Before the first read; NULL when there is nothing to agree on. */
+	int (*handshake)(struct transport *transport);
+	/* At least one byte, or an outcome. */
+	int (*read)(struct transport *transport, void *data, size_t size, size_t *ret_n);
+	int (*write)(struct transport *transport, const void *data, size_t n, size_t *ret_n);
+	/* Says that no more will follow; the peer may go on. */
+	int (*finish)(struct transport *transport);
+	/* Frees the session and closes the descriptor. */
+	void (*close)(struct transport *transport);
+};
+
+extern const struct transport_ops transport_plain;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Datagrams, a batch at a time: each is one message, and its answer leaves from where it was sent to. */
+
+#include <stdbool.h>
+
+#include "core/talk.h"
+#include "net/counters.h"
+#include "net/loop.h"
+
+/* The longest payload that fits into a datagram. */
+#define UDP_LONGEST 65507
+
+/* Room for one batch; all datagram sockets of a process share it. */
+struct udp_batch;
+
+int udp_batch_new(struct udp_batch **ret_batch);
+void udp_batch_free(struct udp_batch *batch);
+
+/* One datagram socket. Filled in by its owner, and stays where it is while it is open. */
+struct udp {
+	struct source source;
+	struct loop *loop;
+	struct udp_batch *batch;
+	const char *name;
+	struct talk talk;
+	double amplification; /* longest reply, as a multiple of the request */
+	bool access;          /* a record a minute */
+	struct listener_counters *counters;
+	struct timer report;
+	struct listener_counters reported; /* as of the last record */
+	int fd;                            /* owned */
+};
+
+int udp_open(struct udp *udp);
+/* Answers what already waits, and closes. */
+void udp_stop(struct udp *udp);
+void udp_done(struct udp *udp);

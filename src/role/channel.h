@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What supervisor and children say to each other: messages over a SEQPACKET socket pair, which is
+ * descriptor 3 in every child. The table below is all that can be said. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHANNEL_FD      3
+#define CHANNEL_PAYLOAD 4096
+#define CHANNEL_FDS     3
+
+/* MESSAGE(name, who may send it, descriptors, least and longest payload) */
+#define MESSAGES(MESSAGE)                                                                          \
+	/* the configuration, the counters, what all workers share; struct msg_setup */            \
+	MESSAGE(SETUP, SUPERVISOR, 3, sizeof(struct msg_setup), sizeof(struct msg_setup))          \
+	/* a listening socket; struct msg_listener */                                              \
+	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener)) \
+	/* all is said: get ready, and say so */                                                   \
+	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                      \
+	/* the whole generation is ready: begin */                                                 \
+	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                        \
+	/* take nothing new, finish what is open, and end; struct msg_drain */                     \
+	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))          \
+	MESSAGE(READY, CHILD, 0, 0, 0)                                                             \
+	/* it cannot serve: an exit code, and why, as text */                                      \
+	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), CHANNEL_PAYLOAD)                      \
+	/* a record, as base/logwire.h has it */                                                   \
+	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)
+
+enum message_type {
+#define MESSAGE(name, from, fds, least, longest) MSG_##name,
+	MESSAGES(MESSAGE)
+#undef MESSAGE
+		N_MESSAGES
+};
+
+enum message_from { FROM_SUPERVISOR, FROM_CHILD };
+
+struct msg_setup {
+	uint32_t index;
+	uint64_t connections; /* at most this many open, in all workers together */
+};
+
+struct msg_listener {
+	uint32_t listener; /* its place in the configuration */
+};
+
+struct msg_drain {
+	uint64_t within_ms;
+};
+
+struct msg_failed {
+	int32_t exit_code;
+	char text[];
+};
+
+struct message {
+	enum message_type type;
+	size_t len;
+	int fds[CHANNEL_FDS]; /* owned; -1 where there is none */
+	_Alignas(uint64_t) unsigned char data[CHANNEL_PAYLOAD];
+};
+
+enum {
+	CHANNEL_E_WAIT = 1,  /* nothing there, or no room */
+	CHANNEL_E_CLOSED,    /* the other end is gone */
+	CHANNEL_E_MALFORMED, /* not in the table: whoever sent it is not to be trusted any more */
+};
+
+/* Two ends, close-on-exec; the supervisor's does not block. */
+int channel_pair(int *ret_supervisor, int *ret_child);
+
+/* Sends descriptors too, as many as the table says; they stay the caller's. With `flags` as of send(). */
+int channel_send(
+	int fd, enum message_type type, const void *data, size_t len, const int *fds, int flags);
+/* `from` is who is at the other end; what that one may not send is malformed. */
+int channel_receive(int fd, enum message_from from, struct message *ret_message, int flags);
+void message_done(struct message *message);

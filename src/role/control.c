@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Who may ask is checked twice: by the mode of the socket's file, and by whom the kernel says is there.
+ * A client is given an answer and no time: what its socket does not take at once is not sent. */
+
+#include "role/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "net/listen.h"
+
+#define CLIENTS_MAX 16
+#define ANSWER_MAX  (1 << 20)
+
+struct client {
+	struct source source;
+	struct control *control;
+	struct list node;
+	struct task reap;
+	int fd;
+	bool json;
+	char verb[CONTROL_QUESTION]; /* it waits for this one; empty before it has asked */
+};
+
+static void client_reap(struct task *task)
+{
+	free(container_of(task, struct client, reap));
+}
+
+static void client_close(struct client *client)
+{
+	if (client->fd < 0)
+		return;
+	loop_unwatch(client->control->loop, &client->source);
+	close(take_fd(&client->fd));
+	list_remove(&client->node);
+	client->control->n_clients--;
+	client->reap.run = client_reap;
+	loop_defer(client->control->loop, &client->reap);
+}
+
+static bool client_send(struct client *client, char kind, const char *text, size_t len)
+{
+	char packet[CONTROL_PACKET];
+
+	packet[0] = kind;
+	memcpy(packet + 1, text, len);
+	return send(client->fd, packet, len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static void client_answer(struct client *client, int exit_code, const char *text, size_t len)
+{
+	char code[16];
+	bool taken = true;
+
+	while (taken && len > 0) {
+		size_t part = len < CONTROL_PACKET - 1 ? len : CONTROL_PACKET - 1;
+
+		taken = client_send(client, CONTROL_TEXT, text, part);
+		text += part;
+		len -= part;
+	}
+	snprintf(code, sizeof(code), "%d", exit_code);
+	if (taken)
+		client_send(client, CONTROL_END, code, strlen(code));
+	client_close(client);
+}
+
+static const struct control_verb *control_find(const struct control *control, const char *name)
+{
+	for (const struct control_verb *verb = control->verbs; verb->name; verb++)
+		if (strcmp(verb->name, name) == 0)
+			return verb;
+	return NULL;
+}
+
+static void client_ask(struct client *client, char *text)
+{
+	struct control_question question = {.verb = text, .argument = ""};
+	_cleanup_free_
+	char *answer = NULL;
+	const struct control_verb *verb;
+	size_t len = 0;
+	int exit_code;
+	char *blank;
+
+	if (strncmp(text, CONTROL_JSON, strlen(CONTROL_JSON)) == 0) {
+		client->json = question.json = true;
+		question.verb = text + strlen(CONTROL_JSON);
+	}
+	blank = strchr(text + (question.verb - text), ' ');
+	if (blank) {
+		*blank = '\0';
+		question.argument = blank + 1;
+	}
+	snprintf(client->verb, sizeof(client->verb), "%s", question.verb);
+
+	question.out = open_memstream(&answer, &len);
+	if (!question.out) {
+		client_close(client);
+		return;
+	}
+	verb = control_find(client->control, question.verb);
+	if (verb) {
+		exit_code = verb->run(client->control->userdata, &question);
+	} else {
+		fprintf(question.out, "upperd does not know \"%s\"\n", question.verb);
+		exit_code = 64;
+	}
+	fclose(question.out);
+	if (exit_code != CONTROL_LATER && client->fd >= 0)
+		client_answer(client, exit_code, answer, len);
+}
+
+static void client_on_event(struct source *source, uint32_t events)
+{
+	struct client *client = container_of(source, struct client, source);
+	char text[CONTROL_QUESTION];
+	ssize_t n;
+
+	n = recv(client->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0 || client->verb[0] != '\0' || memchr(text, '\0', (size_t)n)) {
+		client_close(client);
+		return;
+	}
+	text[n] = '\0';
+	client_ask(client, text);
+}
+
+/* Root, and whoever the daemon itself is. */
+static bool client_may_ask(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return false;
+	return who.uid == 0 || who.uid == geteuid();
+}
+
+static int client_new(struct control *control, int fd)
+{
+	_cleanup_free_
+	struct client *client = NULL;
+	int size = ANSWER_MAX, r;
+
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	client->control = control;
+	client->source.on_event = client_on_event;
+	r = loop_watch(control->loop, &client->source, fd, EPOLLIN);
+	if (r < 0)
+		return r;
+	client->fd = fd;
+	list_append(&control->clients, &client->node);
+	control->n_clients++;
+	take_ptr(&client);
+	return 0;
+}
+
+static void control_on_event(struct source *source, uint32_t events)
+{
+	struct control *control = container_of(source, struct control, source);
+	_cleanup_close_
+	int fd = -1;
+
+	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (!client_may_ask(fd)) {
+		log_event(EVENT_CONTROL_REFUSED, ABOUT_NOTHING,
+			"somebody who is neither root nor the daemon's own user");
+		return;
+	}
+	if (control->n_clients < CLIENTS_MAX && client_new(control, fd) == 0)
+		take_fd(&fd);
+}
+
+int control_open(struct control *control, struct loop *loop, const char *path)
+{
+	struct listen_spec spec = {
+		.type = SOCK_SEQPACKET,
+		.backlog = CLIENTS_MAX,
+		.mode = 0600,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1,
+	};
+	int r;
+
+	if (addr_parse_unix(path, &spec.address) != 0)
+		return -ENAMETOOLONG;
+	r = listen_open(&spec, &control->fd);
+	if (r < 0)
+		return r;
+	control->loop = loop;
+	control->path = strdup(path);
+	control->source.on_event = control_on_event;
+	list_init(&control->clients);
+	return loop_watch(loop, &control->source, control->fd, EPOLLIN);
+}
+
+void control_done(struct control *control)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+
+		close(client->fd);
+		loop_cancel(&client->reap);
+		free(client);
+	}
+	loop_unwatch(control->loop, &control->source);
+	close(take_fd(&control->fd));
+	if (control->path && control->path[0] != '@')
+		unlink(control->path);
+	free(control->path);
+	control->path = NULL;
+}
+
+void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
+	const char *json)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+		const char *answer = client->json ? json : text;
+
+		if (strcmp(client->verb, verb) == 0)
+			client_answer(client, exit_code, answer, strlen(answer));
+	}
+}

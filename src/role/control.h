@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The control socket: one question per connection, from upperctl, and one answer. A question is a packet
+ * that holds a verb; the answer is packets of text, and a last one with the exit code. */
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "net/loop.h"
+
+/* The first byte of each packet of an answer. */
+#define CONTROL_TEXT 'T' /* the rest is text, for stdout */
+#define CONTROL_END  'E' /* the rest is the exit code, in decimal */
+
+#define CONTROL_PACKET   4096
+#define CONTROL_QUESTION 256
+#define CONTROL_JSON     "--json " /* in front of the verb: answer as JSON */
+
+enum { CONTROL_LATER = -1 }; /* instead of an exit code: control_answer() will follow */
+
+struct control_question {
+	const char *verb;
+	const char *argument; /* what follows the verb; empty when nothing does */
+	bool json;
+	FILE *out; /* the text of the answer, unless it comes later */
+};
+
+/* Verbs are a table of the owner's, ended by a NULL name. */
+struct control_verb {
+	const char *name;
+	/* Returns the exit code, or CONTROL_LATER. */
+	int (*run)(void *userdata, const struct control_question *question);
+};
+
+struct control {
+	struct loop *loop;
+	const struct control_verb *verbs;
+	void *userdata;
+	struct source source;
+	struct list clients;
+	unsigned n_clients;
+	int fd; /* owned */
+	char *path;
+};
+
+#define CONTROL_EMPTY ((struct control){.fd = -1})
+
+/* Makes the socket, for its owner alone. A path that somebody listens on is -EADDRINUSE. */
+int control_open(struct control *control, struct loop *loop, const char *path);
+void control_done(struct control *control);
+
+/* Answers all who wait for `verb`. `text` and `json` say the same to either kind. */
+void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
+	const char *json);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The only place where the configuration of a listener meets the network. A worker may have several
+ * sockets of one listener; each is a port of its own, and they share the listener's counters. */
+
+#include "role/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "core/talk.h"
+
+struct port {
+	struct port *next;
+	const struct conf_listener *conf;
+	struct listener_counters *counters;
+	int fd; /* until it is handed on */
+	enum { PORT_NEW, PORT_UDP, PORT_DOOR } kind;
+	union {
+		struct udp udp;
+		struct door door;
+	};
+};
+
+int engine_take(struct engine *engine, size_t listener, int *fd)
+{
+	struct port *port;
+
+	port = calloc(1, sizeof(*port));
+	if (!port)
+		return -ENOMEM;
+	port->conf = &engine->conf->listeners[listener];
+	port->counters = &engine->counters->listeners[listener];
+	port->fd = take_fd(fd);
+	port->next = engine->ports;
+	engine->ports = port;
+	return 0;
+}
+
+static struct talk talk_of(const struct conf_listener *conf)
+{
+	static const struct service *const services[] = {
+		[CONF_UPPERCASE] = &service_uppercase,
+		[CONF_ECHO] = &service_echo,
+		[CONF_ACKNOWLEDGE] = &service_acknowledge,
+	};
+
+	return (struct talk){
+		.service = services[conf->service],
+		.rule = conf->rule,
+		.frame = conf->frame,
+	};
+}
+
+static int plain_open(void *userdata, int fd, struct transport *ret_transport)
+{
+	*ret_transport = (struct transport){.ops = &transport_plain, .fd = fd};
+	return 0;
+}
+
+static void port_make_udp(struct engine *engine, struct port *port)
+{
+	port->udp = (struct udp){
+		.loop = engine->loop,
+		.batch = engine->batch,
+		.name = port->conf->name,
+		.talk = talk_of(port->conf),
+		.amplification = port->conf->amplification,
+		.access = engine->conf->log.access,
+		.counters = port->counters,
+		.fd = take_fd(&port->fd),
+	};
+	port->udp.talk.frame.framing = UPPER_DATAGRAM;
+	port->kind = PORT_UDP;
+}
+
+static void port_make_door(struct engine *engine, struct port *port)
+{
+	struct stream_timeouts timeouts = {
+		.idle_ms = port->conf->idle_ms,
+		.write_ms = port->conf->write_ms,
+		.handshake_ms = port->conf->handshake_ms,
+	};
+
+	port->door = (struct door){
+		.class =
+			{
+				.loop = engine->loop,
+				.scratch = &engine->scratch,
+				.name = port->conf->name,
+				.talk = talk_of(port->conf),
+				.access = engine->conf->log.access,
+				.counters = port->counters,
+			},
+		.fd = take_fd(&port->fd),
+		.backlog = port->conf->backlog,
+		.transport_open = plain_open,
+	};
+	stream_class_init(&port->door.class, &timeouts);
+	port->kind = PORT_DOOR;
+}
+
+static size_t longest_line(const struct conf *conf)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		if (conf->listeners[i].frame.max_line > longest)
+			longest = conf->listeners[i].frame.max_line;
+	return longest;
+}
+
+int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
+	void (*on_idle)(struct acceptor *acceptor))
+{
+	int r;
+
+	r = scratch_init(&engine->scratch, longest_line(engine->conf));
+	if (r >= 0)
+		r = udp_batch_new(&engine->batch);
+	if (r >= 0)
+		r = acceptor_init(&engine->acceptor, engine->loop);
+	if (r < 0)
+		return r;
+
+	engine->acceptor.counters = engine->counters;
+	engine->acceptor.shared = shared;
+	engine->acceptor.limit = connections;
+	engine->acceptor.on_idle = on_idle;
+	for (struct port *port = engine->ports; port; port = port->next) {
+		if (port->conf->transport == CONF_UDP)
+			port_make_udp(engine, port);
+		else
+			port_make_door(engine, port);
+	}
+	return 0;
+}
+
+int engine_serve(struct engine *engine)
+{
+	int r = 0;
+
+	for (struct port *port = engine->ports; port && r >= 0; port = port->next)
+		r = port->kind == PORT_UDP ? udp_open(&port->udp)
+					   : acceptor_add(&engine->acceptor, &port->door);
+	return r;
+}
+
+void engine_stop(struct engine *engine)
+{
+	acceptor_stop(&engine->acceptor);
+	for (struct port *port = engine->ports; port; port = port->next)
+		if (port->kind == PORT_UDP)
+			udp_stop(&port->udp);
+}
+
+void engine_cut(struct engine *engine)
+{
+	for (struct port *port = engine->ports; port; port = port->next)
+		if (port->kind == PORT_DOOR)
+			stream_close_all(&port->door.class, REASON_drain);
+}
+
+static void port_free(struct port *port)
+{
+	if (port->kind == PORT_UDP)
+		udp_done(&port->udp);
+	else if (port->kind == PORT_DOOR)
+		door_done(&port->door);
+	if (port->fd >= 0)
+		close(port->fd);
+	free(port);
+}
+
+void engine_done(struct engine *engine)
+{
+	while (engine->ports) {
+		struct port *port = engine->ports;
+
+		engine->ports = port->next;
+		port_free(port);
+	}
+	acceptor_done(&engine->acceptor);
+	scratch_done(&engine->scratch);
+	udp_batch_free(engine->batch);
+	engine->batch = NULL;
+}

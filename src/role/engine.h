@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A worker's network: from what the configuration says of each listener to the objects that serve. */
+
+#include "conf/conf.h"
+#include "net/accept.h"
+#include "net/counters.h"
+#include "net/loop.h"
+#include "net/scratch.h"
+#include "net/udp.h"
+
+struct port;
+
+struct engine {
+	struct loop *loop;
+	const struct conf *conf;
+	struct counters *counters;
+	struct acceptor acceptor;
+	struct scratch scratch;
+	struct udp_batch *batch;
+	struct port *ports;
+};
+
+/* Empty, and fit for engine_done(). */
+#define ENGINE_EMPTY ((struct engine){.acceptor.reserve_fd = -1})
+
+/* A socket of the listener with that place in the configuration; takes the descriptor over. */
+int engine_take(struct engine *engine, size_t listener, int *fd);
+/* Makes everything that serving needs. `on_idle` is called when no connection is open any more. */
+int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
+	void (*on_idle)(struct acceptor *acceptor));
+int engine_serve(struct engine *engine);
+/* Answers what is in the sockets, and lets go of them. */
+void engine_stop(struct engine *engine);
+/* Ends all connections. */
+void engine_cut(struct engine *engine);
+void engine_done(struct engine *engine);

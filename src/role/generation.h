@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* All children that were made from one configuration. It comes up whole or not at all; once it serves, a
+ * child that dies is replaced; at the end it drains. */
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "conf/conf.h"
+#include "net/counters.h"
+#include "net/loop.h"
+#include "role/sockets.h"
+#include "role/totals.h"
+
+enum generation_state { GENERATION_BUILDING, GENERATION_SERVING, GENERATION_DRAINING };
+
+struct generation;
+
+struct generation_owner {
+	void (*on_ready)(struct generation *generation);
+	/* While it is being built; it is to be freed. */
+	void (*on_failed)(struct generation *generation, int exit_code, const char *why);
+	/* While draining: nothing of it is left; it is to be freed. */
+	void (*on_gone)(struct generation *generation);
+};
+
+/* What generations are made with, and leave behind. */
+struct generation_parts {
+	struct loop *loop;
+	struct sockets *sockets;
+	struct shared *shared;
+	int shared_fd;
+	const struct generation_owner *owner;
+	void *userdata;
+};
+
+/* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
+ * the exit code that fits. */
+int generation_new(const struct generation_parts *parts, struct conf *conf,
+	struct generation **ret_generation, char why[static 512]);
+/* Ends whatever still runs, at once. */
+void generation_free(struct generation *generation);
+
+void generation_serve(struct generation *generation);
+void generation_drain(struct generation *generation);
+/* No more patience. */
+void generation_kill(struct generation *generation);
+
+const struct conf *generation_conf(const struct generation *generation);
+void *generation_userdata(const struct generation *generation);
+enum generation_state generation_state(const struct generation *generation);
+/* How many may be open in all workers together. */
+uint64_t generation_connections(const struct generation *generation);
+unsigned generation_workers(const struct generation *generation);
+/* Adds what its workers have counted. */
+void generation_totals(const struct generation *generation, struct totals *totals);
+/* Whether the loops of all workers turn; one that does not is ended, and so replaced. */
+bool generation_check(struct generation *generation);
+/* Where its owner keeps it. */
+struct list *generation_node(struct generation *generation);
+struct generation *generation_of_node(struct list *node);

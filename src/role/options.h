@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The command line of upperd. */
+
+#include <stdbool.h>
+
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_DUMP, ACTION_VERSION, ACTION_HELP, ACTION_ROLE };
+
+struct options {
+	enum action action;
+	const char *file;  /* -c */
+	const char **sets; /* --set, NULL-terminated; owned, its strings are argv's */
+	bool strict, json;
+	const char *role;
+};
+
+enum { OPTIONS_E_USAGE = 1 }; /* and stderr has been told why */
+
+int options_parse(int argc, char *argv[], struct options *ret_options);
+void options_done(struct options *options);
+/* What --help prints. */
+void options_print(void);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the children of a generation are made from: a configuration, sealed, and its sockets. */
+
+#include "conf/conf.h"
+#include "net/counters.h"
+#include "role/child.h"
+#include "role/sockets.h"
+
+struct plan {
+	struct conf *conf;
+	int conf_fd;
+	unsigned workers;
+	uint64_t connections;         /* open at most, in all workers together */
+	struct socket_group **groups; /* per listener */
+	struct shared *shared;
+	int shared_fd;
+};
+
+/* Fit for plan_done(). */
+#define PLAN_EMPTY ((struct plan){.conf_fd = -1})
+
+/* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
+ * the exit code that fits. */
+int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512]);
+void plan_done(struct plan *plan);
+
+/* Tells a child that has just been started all that it needs to get ready. */
+void plan_supply(const struct plan *plan, struct child *child);

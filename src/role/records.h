@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Where records go. The supervisor writes them, its own and those of its children; a child sends them
+ * over its channel. Neither ever waits. */
+
+#include "conf/conf.h"
+
+/* For the supervisor: may be called again, when a reload has changed where they go. */
+void records_to_log(const struct conf *conf);
+/* For a child; what the channel does not take is counted in `lost`. */
+void records_to_channel(int channel_fd, enum log_level level, uint64_t *lost);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the supervisor needs before it can build its first generation, and how it is let go. */
+
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "priv/ident.h"
+#include "role/supervisor.h"
+
+/* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
+static int take_signals(struct supervisor *s)
+{
+	static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		sigaddset(&set, taken[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return -errno;
+	return loop_watch(&s->loop, &s->signals, s->signal_fd, EPOLLIN);
+}
+
+static int make_shared(struct supervisor *s)
+{
+	void *page;
+	int r;
+
+	r = fd_shared("upperd-shared", sizeof(*s->shared), &s->shared_fd);
+	if (r < 0)
+		return r;
+	page = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED, s->shared_fd, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	s->shared = page;
+	return 0;
+}
+
+/* We never use select(), so more descriptors than it can count do no harm. */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* The daemon serves without it, too: two that run with default paths must not stop each other. */
+static void open_control(struct supervisor *s, const struct conf *conf)
+{
+	_cleanup_free_
+	char *path = strdup(conf->control_path);
+	int r;
+
+	if (path && path[0] == '/')
+		mkdir(dirname(path), 0755);
+	r = control_open(&s->control, &s->loop, conf->control_path);
+	if (r < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
+			"no control socket at %s, so upperctl will not reach this daemon",
+			conf->control_path);
+}
+
+int supervisor_init(struct supervisor *s, const struct options *options, const struct conf *conf,
+	const struct control_verb *verbs)
+{
+	int r;
+
+	s->options = options;
+	s->shared_fd = s->signal_fd = -1;
+	s->control = CONTROL_EMPTY;
+	s->control.verbs = verbs;
+	s->control.userdata = s;
+	list_init(&s->draining);
+	sockets_init(&s->sockets);
+	raise_files();
+	tzset(); /* while /etc can still be read */
+
+	r = loop_init(&s->loop);
+	if (r >= 0)
+		r = take_signals(s);
+	if (r >= 0)
+		r = make_shared(s);
+	if (r >= 0 && ident_is_root())
+		r = ident_narrow();
+	if (r < 0)
+		return r;
+	s->started_ms = s->loop.now_ms;
+	open_control(s, conf);
+	return 0;
+}
+
+void supervisor_done(struct supervisor *s)
+{
+	generation_free(s->building);
+	generation_free(s->serving);
+	list_foreach (node, &s->draining)
+		generation_free(generation_of_node(node));
+	control_done(&s->control);
+	sockets_done(&s->sockets);
+	totals_done(&s->history);
+	if (s->shared)
+		munmap(s->shared, sizeof(*s->shared));
+	if (s->shared_fd >= 0)
+		close(s->shared_fd);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	loop_done(&s->loop);
+}
