@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One question and its answer, over any transport. A link is kept from question to question, and
+ * opened again where the server closed it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/expect.h"
+#include "client/transport.h"
+
+struct question {
+	const void *text;
+	size_t len;
+	struct expect expect; /* the right answer */
+};
+
+struct answer {
+	uint8_t *text;
+	size_t size, len;
+	bool is_right; /* it is what was expected */
+};
+
+struct asker {
+	const struct server *server;
+	struct link link;
+	struct answer answer, before; /* to the last question, and to the one before it */
+	unsigned tries;               /* that the last question took */
+	uint64_t us;                  /* from its last try to the end of its answer */
+	bool is_again;                /* its link is a new one, since the server closed the last */
+};
+
+/* Opens nothing yet. */
+void asker_init(struct asker *asker, const struct server *server);
+void asker_done(struct asker *asker);
+
+/* 0 when `asker->answer` holds an answer, right or wrong. CLIENT_E_LOST when there is none,
+ * CLIENT_E_UNREACHABLE when nobody is there, CLIENT_E_USAGE when a datagram cannot hold it. */
+int ask(struct asker *asker, const void *text, size_t len, struct why *why);
+
+/* The two ways of asking, for ask() alone. */
+int ask_datagram(struct asker *asker, const struct question *question, struct why *why);
+int ask_stream(struct asker *asker, const struct question *question, struct why *why);
+
+#define _cleanup_asker_ __attribute__((cleanup(asker_done)))

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A monitoring plugin: one line, one of four words, performance data after the bar. Its exit codes
+ * are those that monitoring systems agree on, not those of the other forms. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "client/ask.h"
+#include "client/forms.h"
+#include "client/options.h"
+#include "client/probe.h"
+#include "client/report.h"
+
+enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
+
+static const char *const words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+
+static void print_seconds(uint64_t ms)
+{
+	if (ms)
+		printf("%.3f", (double)ms / 1000);
+	putchar(';');
+}
+
+/* time=VALUE;WARNING;CRITICAL;MINIMUM, as the plugin guidelines have it. */
+static void print_plain(const struct asker *asker, enum state state, const char *text)
+{
+	const struct options *options = asker->server->options;
+
+	printf("UPPER %s - %s: %s", words[state], asker->server->name, text);
+	if (asker->us && asker->answer.len) {
+		printf(" | time=%.6fs;", (double)asker->us / 1e6);
+		print_seconds(options->warning_ms);
+		print_seconds(options->critical_ms);
+		putchar('0');
+	}
+	putchar('\n');
+}
+
+static void print_json(const struct asker *asker, enum state state, const char *text)
+{
+	printf("{\"status\": \"%s\", \"server\": ", words[state]);
+	json_string(stdout, asker->server->name, strlen(asker->server->name));
+	printf(", \"message\": ");
+	json_string(stdout, text, strlen(text));
+	if (asker->answer.len)
+		printf(", \"ms\": %.3f", (double)asker->us / 1000);
+	printf("}\n");
+}
+
+static int conclude(const struct asker *asker, enum state state, const char *text)
+{
+	if (asker->server->options->json)
+		print_json(asker, state, text);
+	else
+		print_plain(asker, state, text);
+	return (int)state;
+}
+
+static int judge(const struct asker *asker, struct why *why)
+{
+	const struct options *options = asker->server->options;
+	double ms = (double)asker->us / 1000;
+
+	if (!asker->answer.is_right)
+		return conclude(
+			asker, STATE_CRITICAL, "the answer is not the question in upper case");
+	why_set(why, 0, "right answer in %.3f ms", ms);
+	if (options->critical_ms && ms > (double)options->critical_ms)
+		return conclude(asker, STATE_CRITICAL, why->text);
+	if (options->warning_ms && ms > (double)options->warning_ms)
+		return conclude(asker, STATE_WARNING, why->text);
+	return conclude(asker, STATE_OK, why->text);
+}
+
+static int check_server(struct asker *asker, struct why *why)
+{
+	size_t size = asker->server->options->size;
+	_cleanup_free_
+	uint8_t *question = malloc(size);
+	int r;
+
+	if (!question)
+		return conclude(asker, STATE_UNKNOWN, "out of memory");
+	probe_write(question, size, (uint64_t)getpid());
+	r = ask(asker, question, size, why);
+	if (r < 0)
+		return conclude(asker, STATE_UNKNOWN, errno_phrase(-r));
+	if (r == CLIENT_E_USAGE)
+		return conclude(asker, STATE_UNKNOWN, why->text);
+	if (r)
+		return conclude(asker, STATE_CRITICAL, why->text);
+	return judge(asker, why);
+}
+
+int check_run(const struct options *options)
+{
+	_cleanup_asker_ struct asker asker;
+	struct server server;
+	struct why why = {0};
+	int r;
+
+	r = server_find(options->url, options, &server, &why);
+	asker_init(&asker, &server);
+	if (r)
+		return conclude(&asker, STATE_UNKNOWN, r < 0 ? errno_phrase(-r) : why.text);
+	return check_server(&asker, &why);
+}

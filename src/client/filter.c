@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stdin to the server, its answers to stdout, and not a byte more. A stream runs both ways at
+ * once; datagrams go one at a time, so that answers come in order and a lost one is sent again. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "client/ask.h"
+#include "client/cut.h"
+#include "client/forms.h"
+#include "client/options.h"
+#include "client/relay.h"
+#include "client/report.h"
+
+struct totals {
+	uint64_t sent, received, us;
+};
+
+/* Beside the data, on stderr: stdout is the filter's. */
+static void print_totals(const struct server *server, const struct totals *totals)
+{
+	fprintf(stderr, "{\"server\": ");
+	json_string(stderr, server->name, strlen(server->name));
+	fprintf(stderr, ", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"seconds\": %.3f}\n",
+		totals->sent, totals->received, (double)totals->us / 1e6);
+}
+
+static int filter_stream(const struct server *server, struct totals *totals, struct why *why)
+{
+	_cleanup_link_ struct link link = LINK_INIT;
+	_cleanup_relay_ struct relay relay = {0};
+	int r;
+
+	r = link_open(&link, server, why);
+	if (r)
+		return r;
+	r = relay_init(&relay, &link, STDIN_FILENO, STDOUT_FILENO);
+	if (r)
+		return r;
+	r = relay_run(&relay, server->options->timeout_ms, why);
+	totals->sent = relay.sent;
+	totals->received = relay.received;
+	return r;
+}
+
+static int write_all(const uint8_t *data, size_t len)
+{
+	ssize_t n;
+
+	for (; len; data += n, len -= (size_t)n) {
+		n = write(STDOUT_FILENO, data, len);
+		if (n < 0 && errno == EPIPE)
+			return CLIENT_E_LOCAL;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n < 0)
+			n = 0;
+	}
+	return 0;
+}
+
+static int read_some(uint8_t *data, size_t size, size_t *ret_len)
+{
+	ssize_t n;
+
+	do
+		n = read(STDIN_FILENO, data, size);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+struct pieces {
+	struct asker asker;
+	struct totals *totals;
+	uint8_t text[16 * CUT_MAX];
+	size_t len;
+};
+
+/* Asks for each datagram's worth of what is there; what is too little for one stays. */
+static int ask_pieces(struct pieces *pieces, bool is_end, struct why *why)
+{
+	const struct answer *answer = &pieces->asker.answer;
+	size_t at = 0, len;
+	int r;
+
+	while ((len = cut_next(pieces->text + at, pieces->len - at, is_end)) > 0) {
+		r = ask(&pieces->asker, pieces->text + at, len, why);
+		if (r)
+			return r;
+		r = write_all(answer->text, answer->len);
+		if (r)
+			return r;
+		at += len;
+		pieces->totals->sent += len;
+		pieces->totals->received += answer->len;
+	}
+	pieces->len -= at;
+	memmove(pieces->text, pieces->text + at, pieces->len);
+	return 0;
+}
+
+static void pieces_done(struct pieces *pieces)
+{
+	asker_done(&pieces->asker);
+}
+
+static int filter_datagrams(const struct server *server, struct totals *totals, struct why *why)
+{
+	__attribute__((cleanup(pieces_done))) struct pieces pieces = {.totals = totals};
+	size_t n = 0;
+	int r;
+
+	asker_init(&pieces.asker, server);
+	do {
+		r = read_some(pieces.text + pieces.len, sizeof(pieces.text) - pieces.len, &n);
+		if (r)
+			return r;
+		pieces.len += n;
+		r = ask_pieces(&pieces, n == 0, why);
+		if (r)
+			return r;
+	} while (n);
+	return 0;
+}
+
+int filter_run(const struct server *server)
+{
+	const struct options *options = server->options;
+	uint64_t begun = clock_us();
+	struct totals totals = {0};
+	struct why why = {0};
+	int r;
+
+	r = server->url.transport->is_datagram ? filter_datagrams(server, &totals, &why)
+					       : filter_stream(server, &totals, &why);
+	totals.us = clock_us() - begun;
+	if (options->json)
+		print_totals(server, &totals);
+	if (r && *why.text)
+		say("%s: %s", server->name, why.text);
+	return r;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A line from the terminal, its answer, and so on until Ctrl-D. Every line is text: there are no
+ * commands. A failure is said, and the next line tries again. */
+
+#include <string.h>
+
+#include "client/ask.h"
+#include "client/forms.h"
+#include "client/options.h"
+#include "client/prompt.h"
+#include "client/report.h"
+
+static void print_json(const struct asker *asker)
+{
+	const struct answer *answer = &asker->answer;
+
+	printf("{\"reply\": ");
+	json_string(stdout, (const char *)answer->text, answer->len);
+	printf(", \"correct\": %s, \"tries\": %u, \"ms\": %.3f}\n",
+		answer->is_right ? "true" : "false", asker->tries, (double)asker->us / 1000);
+}
+
+static int print(const struct asker *asker)
+{
+	const struct answer *answer = &asker->answer;
+
+	if (asker->server->options->json) {
+		print_json(asker);
+	} else {
+		fwrite(answer->text, 1, answer->len, stdout);
+		if (answer->len == 0 || answer->text[answer->len - 1] != '\n')
+			putchar('\n');
+	}
+	return fflush(stdout) == 0 ? 0 : CLIENT_E_LOCAL;
+}
+
+static int answer_line(struct asker *asker, const char *line, size_t len)
+{
+	const struct server *server = asker->server;
+	struct why why = {0};
+	int r;
+
+	/* The end of a line is part of the text on a stream; a datagram ends by itself. */
+	if (server->url.transport->is_datagram && line[len - 1] == '\n')
+		len--;
+	r = ask(asker, line, len, &why);
+	if (asker->is_again && !server->options->json)
+		say("(the server had closed the connection; connected again)");
+	if (r)
+		return report_failure(server->options, server->name, r, &why);
+	return print(asker);
+}
+
+int interactive_run(const struct server *server)
+{
+	_cleanup_prompt_ struct prompt *prompt = NULL;
+	_cleanup_asker_ struct asker asker;
+	const char *line;
+	size_t len;
+	int r, last = 0;
+
+	asker_init(&asker, server);
+	r = prompt_new("> ", &prompt);
+	if (r)
+		return r;
+	if (!server->options->json)
+		say("%s, a line at a time; Ctrl-D ends", server->name);
+
+	while ((r = prompt_read(prompt, &line, &len)) == 0) {
+		if (len == 0 || *line == '\n')
+			continue;
+		last = answer_line(&asker, line, len);
+		if (last == CLIENT_E_LOCAL)
+			return last;
+	}
+	return r < 0 ? r : last;
+}

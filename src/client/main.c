@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upper: the client. The first word may name a form; everything else is up to the form. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/forms.h"
+#include "client/options.h"
+#include "client/outcome.h"
+#include "client/report.h"
+
+static const struct form forms[] = {
+	{
+		FORM_PING,
+		"ping",
+		"ping [OPTIONS] [URL...]",
+		"Measures round trips, and compares each answer with the right one.",
+		ping_run,
+		.defaults = {.timeout_ms = 1000, .interval_ms = 1000, .size = 56},
+	},
+	{
+		FORM_BENCH,
+		"bench",
+		"bench [OPTIONS] [URL]",
+		"Loads a server, compares each answer with the right one, and shows how long they "
+		"took.",
+		bench_run,
+		.defaults = {.timeout_ms = 1000, .connections = 16, .depth = 1, .size = 56},
+	},
+	{
+		FORM_CHECK,
+		"check",
+		"check [OPTIONS] [URL]",
+		"A monitoring plugin: exits 0 when OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+		check_run,
+		.defaults = {.timeout_ms = 7000, .retries = 2, .size = 56},
+	},
+	{
+		FORM_TALK,
+		NULL,
+		"[OPTIONS] [URL [TEXT...]]",
+		"Sends text to a server and prints the answer. Without TEXT, asks for lines on a\n"
+		"terminal, and is a filter otherwise. After -- comes text only. The first word "
+		"may\n"
+		"also be ping, check or bench: see upper ping --help, and so on.",
+		talk_run,
+		.defaults = {.timeout_ms = 7000, .retries = 2},
+	},
+};
+
+/* The row that a word names, or the nameless last one. */
+static const struct form *form_of(const char *word)
+{
+	const struct form *form = forms;
+
+	while (form->name && !(word && strcmp(word, form->name) == 0))
+		form++;
+	return form;
+}
+
+/* A plugin's own faults are UNKNOWN to the system that runs it. */
+static int exit_code(const struct form *form, int outcome)
+{
+	if (form->form == FORM_CHECK)
+		return outcome == CLIENT_E_USAGE ? 3 : outcome;
+	return outcome < 0 ? CLIENT_E_LOCAL : outcome;
+}
+
+int main(int argc, char **argv)
+{
+	const struct form *form = form_of(argc > 1 ? argv[1] : NULL);
+	int skip = form->name ? 1 : 0;
+	struct options options;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	r = options_parse(form, argc - skip, argv + skip, &options);
+	if (r == OPTIONS_E_SHOWN)
+		return 0;
+	if (r)
+		return exit_code(form, r);
+
+	r = form->run(&options);
+	if (r < 0)
+		say("%s", errno_phrase(-r));
+	return form->form == FORM_CHECK ? r : exit_code(form, r);
+}

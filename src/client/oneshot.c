@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TEXT there, the answer back. On a stream the end of our side ends the question, so that servers
+ * which answer lines, pieces or once all answer; nothing is added to what was typed. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "client/ask.h"
+#include "client/forms.h"
+#include "client/options.h"
+#include "client/relay.h"
+#include "client/report.h"
+
+struct reply {
+	const uint8_t *text;
+	size_t len;
+	bool is_right;
+	unsigned tries;
+	uint64_t us;
+};
+
+static int join(const struct options *options, char **ret_text)
+{
+	size_t size = 1;
+	char *text, *at;
+
+	for (size_t i = 0; i < options->n_rest; i++)
+		size += strlen(options->rest[i]) + 1;
+	text = malloc(size);
+	if (!text)
+		return -ENOMEM;
+	at = text;
+	for (size_t i = 0; i < options->n_rest; i++) {
+		if (i)
+			*at++ = ' ';
+		at = stpcpy(at, options->rest[i]);
+	}
+	*at = '\0';
+	*ret_text = text;
+	return 0;
+}
+
+static void print_json(
+	const struct server *server, const struct link *link, const struct reply *reply)
+{
+	char address[ADDR_TEXT];
+
+	addr_format(&server->addresses[link->at], address);
+	printf("{\"server\": ");
+	json_string(stdout, server->name, strlen(server->name));
+	printf(", \"address\": ");
+	json_string(stdout, address, strlen(address));
+	printf(", \"reply\": ");
+	json_string(stdout, (const char *)reply->text, reply->len);
+	printf(", \"correct\": %s, \"tries\": %u, \"ms\": %.3f}\n",
+		reply->is_right ? "true" : "false", reply->tries, (double)reply->us / 1000);
+}
+
+static void print_plain(const struct reply *reply)
+{
+	fwrite(reply->text, 1, reply->len, stdout);
+	if (reply->len == 0 || reply->text[reply->len - 1] != '\n')
+		putchar('\n');
+}
+
+static int print(const struct server *server, const struct link *link, const struct reply *reply)
+{
+	if (server->options->json)
+		print_json(server, link, reply);
+	else
+		print_plain(reply);
+	if (fflush(stdout) == 0)
+		return 0;
+	if (errno != EPIPE)
+		say("the answer cannot be written: %s", errno_phrase(errno));
+	return CLIENT_E_LOCAL;
+}
+
+static int by_datagram(const struct server *server, const char *text, struct why *why)
+{
+	_cleanup_asker_ struct asker asker;
+	int r;
+
+	asker_init(&asker, server);
+	r = ask(&asker, text, strlen(text), why);
+	if (r)
+		return r;
+	return print(server, &asker.link,
+		&(struct reply){asker.answer.text, asker.answer.len, asker.answer.is_right,
+			asker.tries, asker.us});
+}
+
+static int answer_stream(struct link *link, const char *text, struct why *why)
+{
+	const struct server *server = link->server;
+	_cleanup_expect_ struct expect expect = {0};
+	_cleanup_relay_ struct relay relay = {0};
+	uint64_t begun = clock_us();
+	struct reply reply;
+	int r, lost;
+
+	r = expect_upper(&expect, text, strlen(text));
+	if (r)
+		return r;
+	r = relay_init_text(&relay, link, text, strlen(text));
+	if (r)
+		return r;
+
+	lost = relay_run(&relay, server->options->timeout_ms, why);
+	reply = (struct reply){
+		relay.down.data, relay.down.end, .tries = 1, .us = clock_us() - begun};
+	reply.is_right = expect_is(&expect, reply.text, reply.len);
+	if (lost && (server->options->json || reply.len == 0))
+		return lost;
+	if (reply.len == 0)
+		return why_set(why, CLIENT_E_LOST, "the server closed the connection unanswered");
+	r = print(server, link, &reply);
+	return lost ? lost : r;
+}
+
+static int by_stream(const struct server *server, const char *text, struct why *why)
+{
+	_cleanup_link_ struct link link = LINK_INIT;
+	int r;
+
+	r = link_open(&link, server, why);
+	if (r)
+		return r;
+	return answer_stream(&link, text, why);
+}
+
+int oneshot_run(const struct server *server)
+{
+	_cleanup_free_
+	char *text = NULL;
+	struct why why = {0};
+	int r;
+
+	r = join(server->options, &text);
+	if (r)
+		return r;
+	if (!*text)
+		r = why_set(&why, CLIENT_E_USAGE, "the text is empty; there is nothing to send");
+	else if (server->url.transport->is_datagram)
+		r = by_datagram(server, text, &why);
+	else
+		r = by_stream(server, text, &why);
+	return r ? report_failure(server->options, server->name, r, &why) : 0;
+}

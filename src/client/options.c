@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options end at the first word of text, so that text is never mistaken for an option; the other
+ * forms have no text, and take options anywhere. What follows `--` is never an option or a URL. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <upper/upper.h>
+
+#include "base/quantity.h"
+#include "client/options.h"
+#include "client/outcome.h"
+#include "client/report.h"
+#include "client/url.h"
+#include "config.h"
+
+enum kind { FLAG, FAMILY, NUMBER, SIZE, SECONDS, MILLISECONDS, HELP, VERSION };
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct row {
+	char letter;
+	const char *name, *argument;
+	unsigned forms;
+	enum kind kind;
+	size_t at;
+	uint64_t min, max; /* FAMILY: min is the family */
+	const char *help;
+} rows[] = {
+	// clang-format off
+	{'4', "ipv4", NULL, FORM_ALL, FAMILY, AT(family), AF_INET, 0, "use IPv4 only"},
+	{'6', "ipv6", NULL, FORM_ALL, FAMILY, AT(family), AF_INET6, 0, "use IPv6 only"},
+	{'t', "timeout", "TIME", FORM_ALL, SECONDS, AT(timeout_ms), 0, 86400000,
+		"how long to wait for a connection, or for an answer; 0: for ever"},
+	{'r', "retries", "N", FORM_TALK | FORM_CHECK, NUMBER, AT(retries), 0, 10,
+		"how often to send an unanswered datagram again"},
+	{'c', "count", "N", FORM_PING, NUMBER, AT(count), 1, UINT32_MAX,
+		"stop after this many questions to each server"},
+	{'i', "interval", "TIME", FORM_PING, SECONDS, AT(interval_ms), 1, 86400000,
+		"from one question to the next"},
+	{'w', "deadline", "TIME", FORM_PING, SECONDS, AT(deadline_ms), 1, 86400000,
+		"stop after this long"},
+	{'c', "connections", "N", FORM_BENCH, NUMBER, AT(connections), 1, 4096,
+		"how many to hold open"},
+	{'n', "messages", "N", FORM_BENCH, NUMBER, AT(count), 1, UINT64_MAX,
+		"stop after this many answers"},
+	{'d', "duration", "TIME", FORM_BENCH, SECONDS, AT(duration_ms), 1, 86400000,
+		"stop after this long"},
+	{'p', "pipeline", "N", FORM_BENCH, NUMBER, AT(depth), 1, 1024,
+		"how many messages to have under way on each"},
+	{'s', "size", "SIZE", FORM_PING | FORM_CHECK | FORM_BENCH, SIZE, AT(size), 24, 65507,
+		"bytes in each question"},
+	{'W', "warning", "TIME", FORM_CHECK, MILLISECONDS, AT(warning_ms), 1, 86400000,
+		"WARNING when the answer takes longer"},
+	{'C', "critical", "TIME", FORM_CHECK, MILLISECONDS, AT(critical_ms), 1, 86400000,
+		"CRITICAL when the answer takes longer"},
+	{'q', "quiet", NULL, FORM_PING | FORM_BENCH, FLAG, AT(quiet), 0, 0,
+		"only the summary"},
+	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "say everything as JSON"},
+	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, "show this"},
+	{'V', "version", NULL, FORM_ALL, VERSION, 0, 0, 0, "show versions"},
+	// clang-format on
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(*rows))
+
+/* The long option and the letters that getopt wants, made from the rows of one form. */
+struct getopt_table {
+	struct option longs[N_ROWS + 1];
+	char letters[2 * N_ROWS + 3];
+};
+
+static void getopt_fill(struct getopt_table *table, unsigned form)
+{
+	struct option *option = table->longs;
+	char *letter = table->letters;
+
+	if (form == FORM_TALK)
+		*letter++ = '+';
+	*letter++ = ':';
+	for (const struct row *row = rows; row < rows + N_ROWS; row++) {
+		if (!(row->forms & form))
+			continue;
+		*option++ = (struct option){row->name,
+			row->argument ? required_argument : no_argument, NULL, row->letter};
+		*letter++ = row->letter;
+		if (row->argument)
+			*letter++ = ':';
+	}
+	*letter = '\0';
+	*option = (struct option){0};
+}
+
+static const struct row *row_of(unsigned form, int letter)
+{
+	for (const struct row *row = rows; row < rows + N_ROWS; row++)
+		if ((row->forms & form) && row->letter == letter)
+			return row;
+	return NULL;
+}
+
+static int parse_number(const char *text, uint64_t *ret_value)
+{
+	char *end;
+
+	errno = 0;
+	*ret_value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end)
+		return QUANTITY_E_SYNTAX;
+	return errno ? QUANTITY_E_RANGE : 0;
+}
+
+/* "2", "0.25": seconds as people who know ping(8) write them. Not below a millisecond. */
+static int parse_seconds(const char *text, uint64_t *ret_ms)
+{
+	uint64_t ms = 0;
+	unsigned digits = 0;
+
+	if (*text < '0' || *text > '9')
+		return QUANTITY_E_SYNTAX;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (ms > UINT32_MAX)
+			return QUANTITY_E_RANGE;
+		ms = 10 * ms + (uint64_t)(*text - '0');
+	}
+	if (*text == '.')
+		for (text++; digits < 3 && *text >= '0' && *text <= '9'; text++, digits++)
+			ms = 10 * ms + (uint64_t)(*text - '0');
+	if (*text)
+		return QUANTITY_E_SYNTAX;
+	for (; digits < 3; digits++)
+		ms *= 10;
+	*ret_ms = ms;
+	return 0;
+}
+
+/* With a unit, a time is what it says; without one, what this option's neighbours elsewhere take. */
+static int parse_time(const struct row *row, const char *text, uint64_t *ret_ms)
+{
+	int r;
+
+	r = quantity_parse_time(text, ret_ms);
+	if (r != QUANTITY_E_SYNTAX)
+		return r;
+	return row->kind == SECONDS ? parse_seconds(text, ret_ms) : parse_number(text, ret_ms);
+}
+
+static int parse_value(const struct row *row, const char *text, uint64_t *ret_value)
+{
+	switch (row->kind) {
+	case NUMBER:
+		return parse_number(text, ret_value);
+	case SIZE:
+		return quantity_parse_size(text, ret_value);
+	case SECONDS:
+	case MILLISECONDS:
+		return parse_time(row, text, ret_value);
+	case FLAG:
+	case FAMILY:
+	case HELP:
+	case VERSION:
+		break;
+	}
+	return QUANTITY_E_SYNTAX;
+}
+
+static const char *kind_example(const struct row *row)
+{
+	return row->kind == SECONDS || row->kind == MILLISECONDS ? "a time such as 250ms or 3s"
+	       : row->kind == SIZE                               ? "a size such as 56 or 1k"
+								 : "a whole number";
+}
+
+static int set_value(const struct row *row, const char *text, struct options *options)
+{
+	uint64_t value;
+	int r;
+
+	r = parse_value(row, text, &value);
+	if (r == QUANTITY_E_SYNTAX) {
+		say("--%s wants %s, not \"%s\"", row->name, kind_example(row), text);
+		return CLIENT_E_USAGE;
+	}
+	if (r || value < row->min || value > row->max) {
+		say("--%s %s is out of range: from %" PRIu64 " to %" PRIu64 "%s", row->name, text,
+			row->min, row->max,
+			row->kind == SECONDS || row->kind == MILLISECONDS ? " ms" : "");
+		return CLIENT_E_USAGE;
+	}
+	memcpy((char *)options + row->at, &value, sizeof(value));
+	return 0;
+}
+
+static int show_version(void)
+{
+	printf("upper %s\nlibupper %s, Unicode %s\n", UPPERD_VERSION, UPPERD_VERSION,
+		upper_unicode_version());
+	return OPTIONS_E_SHOWN;
+}
+
+static int apply(const struct form *form, const struct row *row, struct options *options)
+{
+	switch (row->kind) {
+	case FLAG:
+		*((bool *)((char *)options + row->at)) = true;
+		return 0;
+	case FAMILY:
+		options->family = (int)row->min;
+		return 0;
+	case HELP:
+		options_help(form);
+		return OPTIONS_E_SHOWN;
+	case VERSION:
+		return show_version();
+	case NUMBER:
+	case SIZE:
+	case SECONDS:
+	case MILLISECONDS:
+		break;
+	}
+	return set_value(row, optarg, options);
+}
+
+static int complain(const struct form *form, int letter, char **argv)
+{
+	const char *lacking = letter == ':' ? " wants a value" : ": no such option";
+	const char *word = argv[optind - 1];
+	char short_form[] = {'-', (char)optopt, '\0'};
+
+	if (strncmp(word, "--", 2) != 0 && optopt)
+		word = short_form;
+	say("%s%s; see upper%s%s --help%s", word, lacking, form->name ? " " : "",
+		form->name ? form->name : "",
+		form->form == FORM_TALK ? ", and send text that begins with - after --" : "");
+	return CLIENT_E_USAGE;
+}
+
+/* Takes options up to the first word that is none. */
+static int take_options(const struct form *form, int argc, char **argv, struct options *options)
+{
+	struct getopt_table table;
+	int letter, r;
+
+	getopt_fill(&table, form->form);
+	while ((letter = getopt_long(argc, argv, table.letters, table.longs, NULL)) != -1) {
+		if (letter == ':' || letter == '?')
+			return complain(form, letter, argv);
+		r = apply(form, row_of(form->form, letter), options);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* Whether the first word that is no option is the server rather than text. */
+static bool has_url(const struct form *form, char **argv)
+{
+	if (form->form != FORM_TALK)
+		return argv[optind] != NULL;
+	return url_is_one(argv[optind]) && strcmp(argv[optind - 1], "--") != 0;
+}
+
+int options_parse(const struct form *form, int argc, char **argv, struct options *ret_options)
+{
+	struct options options = form->defaults;
+	const char *usual = getenv("UPPER_SERVER");
+	int r;
+
+	opterr = 0;
+	r = take_options(form, argc, argv, &options);
+	if (r)
+		return r;
+
+	options.url = usual && *usual ? usual : "udp://localhost";
+	if (has_url(form, argv)) {
+		options.url = argv[optind++];
+		/* Elsewhere getopt has found them all, and is confused by being asked again. */
+		r = form->form == FORM_TALK ? take_options(form, argc, argv, &options) : 0;
+		if (r)
+			return r;
+	}
+
+	options.rest = argv + optind;
+	options.n_rest = (size_t)(argc - optind);
+	*ret_options = options;
+	return 0;
+}
+
+void options_help(const struct form *form)
+{
+	printf("usage: upper %s\n%s\n\n", form->synopsis, form->summary);
+	for (const struct row *row = rows; row < rows + N_ROWS; row++)
+		if (row->forms & form->form)
+			printf("  -%c, --%-11s %-5s %s\n", row->letter, row->name,
+				row->argument ? row->argument : "", row->help);
+	printf("\nURL is udp://HOST[:PORT], tcp://HOST[:PORT] or unix:PATH; without one, the "
+	       "environment's UPPER_SERVER,\nelse udp://localhost. See upper(1).\n");
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The command line. One table has every option, and makes both the parser and the help. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Which forms of the command an option belongs to. */
+enum {
+	FORM_TALK = 1 << 0,
+	FORM_PING = 1 << 1,
+	FORM_CHECK = 1 << 2,
+	FORM_BENCH = 1 << 3,
+	FORM_ALL = FORM_TALK | FORM_PING | FORM_CHECK | FORM_BENCH,
+};
+
+struct options {
+	bool json, quiet;
+	int family;          /* AF_UNSPEC, AF_INET or AF_INET6 */
+	uint64_t timeout_ms; /* for a connection or an answer; 0: for ever */
+	uint64_t retries;
+	uint64_t count, size, depth, connections;
+	uint64_t interval_ms, deadline_ms, duration_ms;
+	uint64_t warning_ms, critical_ms; /* 0: no threshold */
+
+	const char *url; /* never NULL: given, $UPPER_SERVER, or the usual one */
+	char **rest;     /* what follows: text, or further URLs */
+	size_t n_rest;
+};
+
+struct form {
+	unsigned form;
+	const char *name; /* NULL: the one without a word of its own */
+	const char *synopsis, *summary;
+	int (*run)(const struct options *options);
+	struct options defaults;
+};
+
+enum { OPTIONS_E_SHOWN = 100 }; /* --help or --version: all is done */
+
+/* Reads argv[1...]; CLIENT_E_USAGE when something is wrong, which has been said. */
+int options_parse(const struct form *form, int argc, char **argv, struct options *ret_options);
+/* The table of forms ends with a nameless row; the help of that one lists the others. */
+void options_help(const struct form *form);

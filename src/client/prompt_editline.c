@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines edited with libedit, which reads the user's ~/.editrc and keeps a history for this run. */
+
+#include <errno.h>
+#include <histedit.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/prompt.h"
+
+#define REMEMBERED 1000
+
+struct prompt {
+	char *text;
+	FILE *terminal;
+	EditLine *edit;
+	History *history;
+};
+
+static char *prompt_text(EditLine *edit)
+{
+	struct prompt *prompt = NULL;
+
+	el_get(edit, EL_CLIENTDATA, &prompt);
+	return prompt->text;
+}
+
+/* An edited line is characters, not bytes: where the locale knows none, UTF-8 is meant. */
+static void choose_locale(void)
+{
+	setlocale(LC_CTYPE, "");
+	if (MB_CUR_MAX == 1)
+		setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+static int prompt_init(struct prompt *prompt)
+{
+	HistEvent event;
+
+	prompt->terminal = fopen("/dev/tty", "we");
+	prompt->edit =
+		el_init("upper", stdin, prompt->terminal ? prompt->terminal : stderr, stderr);
+	prompt->history = history_init();
+	if (!prompt->edit || !prompt->history)
+		return -ENOMEM;
+	history(prompt->history, &event, H_SETSIZE, REMEMBERED);
+	el_set(prompt->edit, EL_CLIENTDATA, prompt);
+	el_set(prompt->edit, EL_PROMPT, prompt_text);
+	el_set(prompt->edit, EL_EDITOR, "emacs");
+	el_set(prompt->edit, EL_HIST, history, prompt->history);
+	el_set(prompt->edit, EL_SIGNAL, 1);
+	el_source(prompt->edit, NULL);
+	return 0;
+}
+
+int prompt_new(const char *text, struct prompt **ret_prompt)
+{
+	_cleanup_prompt_ struct prompt *prompt = calloc(1, sizeof(*prompt));
+	int r;
+
+	if (!prompt)
+		return -ENOMEM;
+	prompt->text = strdup(text);
+	if (!prompt->text)
+		return -ENOMEM;
+	choose_locale();
+	r = prompt_init(prompt);
+	if (r)
+		return r;
+	*ret_prompt = prompt;
+	prompt = NULL;
+	return 0;
+}
+
+void prompt_free(struct prompt *prompt)
+{
+	if (!prompt)
+		return;
+	if (prompt->edit)
+		el_end(prompt->edit);
+	if (prompt->history)
+		history_end(prompt->history);
+	if (prompt->terminal)
+		fclose(prompt->terminal);
+	free(prompt->text);
+	free(prompt);
+}
+
+int prompt_read(struct prompt *prompt, const char **ret_line, size_t *ret_len)
+{
+	HistEvent event;
+	const char *line;
+	int len = 0;
+
+	line = el_gets(prompt->edit, &len);
+	if (!line || len <= 0)
+		return len < 0 ? -errno : PROMPT_E_END;
+	history(prompt->history, &event, H_ENTER, line);
+	*ret_line = line;
+	*ret_len = (size_t)len;
+	return 0;
+}

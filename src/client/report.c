@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every sentence and every failure goes through here, so that they look alike. With --json a
+ * failure is an object on stdout, and stderr stays quiet. */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "client/options.h"
+#include "client/report.h"
+
+static const struct phrase {
+	int error;
+	const char *phrase, *advice;
+} phrases[] = {
+	{ECONNREFUSED, "connection refused", "is a server listening on that port?"},
+	{ECONNRESET, "connection reset", NULL},
+	{ETIMEDOUT, "no answer", "is a firewall dropping what we send?"},
+	{EHOSTUNREACH, "the host cannot be reached", NULL},
+	{ENETUNREACH, "no route to that network", NULL},
+	{EADDRNOTAVAIL, "no address to send from", NULL},
+	{EAFNOSUPPORT, "this machine lacks that kind of address", NULL},
+	{EACCES, "permission denied", "may you use that socket?"},
+	{EPERM, "not permitted", "does a firewall of this machine forbid it?"},
+	{ENOENT, "no such socket", "is the server running?"},
+	{EAGAIN, "too many are waiting already", "try again in a moment"},
+};
+
+static const struct phrase *phrase_of(int error)
+{
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++)
+		if (phrases[i].error == error)
+			return &phrases[i];
+	return NULL;
+}
+
+const char *errno_phrase(int error)
+{
+	const struct phrase *phrase = phrase_of(error);
+
+	return phrase ? phrase->phrase : strerror(error);
+}
+
+const char *errno_advice(int error)
+{
+	const struct phrase *phrase = phrase_of(error);
+
+	return phrase ? phrase->advice : NULL;
+}
+
+static bool is_coloured(FILE *stream)
+{
+	const char *no_color = getenv("NO_COLOR");
+
+	return isatty(fileno(stream)) && !(no_color && *no_color);
+}
+
+const char *colour_bad(FILE *stream)
+{
+	return is_coloured(stream) ? "\033[31m" : "";
+}
+
+const char *colour_good(FILE *stream)
+{
+	return is_coloured(stream) ? "\033[32m" : "";
+}
+
+const char *colour_off(FILE *stream)
+{
+	return is_coloured(stream) ? "\033[0m" : "";
+}
+
+int why_set(struct why *why, int outcome, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(why->text, sizeof(why->text), format, list);
+	va_end(list);
+	return outcome;
+}
+
+void say(const char *format, ...)
+{
+	va_list list;
+
+	fprintf(stderr, "%supper:%s ", colour_bad(stderr), colour_off(stderr));
+	va_start(list, format);
+	vfprintf(stderr, format, list);
+	va_end(list);
+	fputc('\n', stderr);
+}
+
+void json_string(FILE *to, const char *text, size_t len)
+{
+	size_t size = 6 * len + 1; /* the longest escape of one byte is \u00XX */
+	_cleanup_free_
+	char *escaped = malloc(size);
+
+	if (!escaped) {
+		fputs("null", to);
+		return;
+	}
+	fputc('"', to);
+	fwrite(escaped, 1, text_escape_json(text, len, escaped, size), to);
+	fputc('"', to);
+}
+
+int report_failure(
+	const struct options *options, const char *server, int outcome, const struct why *why)
+{
+	const char *text = outcome < 0 ? errno_phrase(-outcome) : why->text;
+	int code = outcome < 0 ? CLIENT_E_LOCAL : outcome;
+
+	if (!*text)
+		return code;
+	if (!options->json) {
+		say("%s: %s", server, text);
+		return code;
+	}
+
+	printf("{\"server\": ");
+	json_string(stdout, server, strlen(server));
+	printf(", \"error\": ");
+	json_string(stdout, text, strlen(text));
+	printf(", \"exit\": %d}\n", code);
+	fflush(stdout);
+	return code;
+}
