@@ -19,10 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t length;
 
 	for (; upper_frame_next(&frame, &in, 0, true, &length) == 0; in.at += length) {
-		require(length > 0 && length <= frame.max_line && length <= size);
+		require(length > 0 && length <= frame.max_line + 1 && length <= size);
 		require(feed(&lines, &rule, in.at, length, length) == 0);
 	}
-	require(in.at == in.end || (size_t)(in.end - in.at) >= frame.max_line);
+	require(in.at == in.end || (size_t)(in.end - in.at) > frame.max_line);
 	require(feed(&whole, &rule, data + 1, (size_t)(in.at - data) - 1, size) == 0);
 	require(feed_equal(&whole, &lines));
 

@@ -18,18 +18,17 @@ enum upper_framing {
 
 struct upper_frame {
 	enum upper_framing framing;
-	size_t max_line; /* longest line, its end included; only for UPPER_LINE */
+	size_t max_line; /* bytes of the longest line, before its LF; only for UPPER_LINE */
 };
 
 enum {
 	UPPER_FRAME_E_MORE = 1, /* no message has ended yet */
-	UPPER_FRAME_E_TOO_LONG, /* no line ends in the first max_line bytes */
+	UPPER_FRAME_E_TOO_LONG, /* more than max_line bytes, and no LF right behind them */
 };
 
 /* Measures the first message in `in`: 0 and its length in `ret_len`, which may be 0 only for an
  * empty datagram. The first `seen` bytes are known from an earlier call to hold no end of a line.
- * With `last`, no more input will follow: the rest is a message, if it is shorter than max_line (its
- * missing end counts, so that the verdict does not depend on when the end of input is heard of). */
+ * With `last`, no more input will follow: the rest is a message. */
 int upper_frame_next(const struct upper_frame *frame, const struct upper_in *in, size_t seen,
 	bool last, size_t *ret_len);
 

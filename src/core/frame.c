@@ -12,7 +12,7 @@ static int end_of_line(
 	const struct upper_frame *frame, const struct upper_in *in, size_t seen, size_t *ret_len)
 {
 	size_t length = (size_t)(in->end - in->at);
-	size_t window = length < frame->max_line ? length : frame->max_line;
+	size_t window = length <= frame->max_line ? length : frame->max_line + 1;
 	const uint8_t *end = NULL;
 
 	if (seen < window)
@@ -22,7 +22,7 @@ static int end_of_line(
 		return 0;
 	}
 
-	return length < frame->max_line ? UPPER_FRAME_E_MORE : UPPER_FRAME_E_TOO_LONG;
+	return length <= frame->max_line ? UPPER_FRAME_E_MORE : UPPER_FRAME_E_TOO_LONG;
 }
 
 _public_ int upper_frame_next(const struct upper_frame *frame, const struct upper_in *in,

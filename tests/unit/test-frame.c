@@ -40,12 +40,13 @@ static const struct conversation conversations[] = {
 	{"line at the end of input", {UPPER_LINE, 9}, "one\ntw", true, {4, 2}, DONE},
 	{"no line at the end of input", {UPPER_LINE, 9}, "one\n", true, {4}, DONE},
 	{"CR alone ends nothing", {UPPER_LINE, 9}, "one\rtwo\n", false, {8}, DONE},
-	{"longest line", {UPPER_LINE, 4}, "one\ntwo\n", false, {4, 4}, DONE},
-	{"a byte more", {UPPER_LINE, 4}, "one\nfour\n", false, {4}, UPPER_FRAME_E_TOO_LONG},
-	{"its end would be one more", {UPPER_LINE, 4}, "four", false, {0}, UPPER_FRAME_E_TOO_LONG},
-	{"nor does the end of input", {UPPER_LINE, 4}, "four", true, {0}, UPPER_FRAME_E_TOO_LONG},
-	{"longest line without an end", {UPPER_LINE, 4}, "for", true, {3}, DONE},
-	{"only empty lines fit", {UPPER_LINE, 1}, "\n\na", false, {1, 1}, UPPER_FRAME_E_TOO_LONG},
+	{"longest line", {UPPER_LINE, 3}, "one\ntwo\n", false, {4, 4}, DONE},
+	{"a byte more", {UPPER_LINE, 3}, "one\nfour\n", false, {4}, UPPER_FRAME_E_TOO_LONG},
+	{"its end would be one more", {UPPER_LINE, 3}, "four", false, {0}, UPPER_FRAME_E_TOO_LONG},
+	{"nor does the end of input", {UPPER_LINE, 3}, "four", true, {0}, UPPER_FRAME_E_TOO_LONG},
+	{"longest line without an end", {UPPER_LINE, 3}, "for", true, {3}, DONE},
+	{"longest line, its end to come", {UPPER_LINE, 3}, "for", false, {0}, UPPER_FRAME_E_MORE},
+	{"only empty lines fit", {UPPER_LINE, 0}, "\n\na", false, {1, 1}, UPPER_FRAME_E_TOO_LONG},
 };
 /* clang-format on */
 
