@@ -5,6 +5,7 @@
 
 #include "role/channel.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -98,6 +99,7 @@ static size_t channel_take_fds(struct msghdr *message, int fds[static CHANNEL_FD
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 		return 0;
 	n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	assert(n <= CHANNEL_FDS);
 	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
 	return n;
 }
@@ -118,7 +120,8 @@ int channel_receive(int fd, enum message_from from, struct message *ret_message,
 		.msg_iov = parts,
 		.msg_iovlen = 2,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		/* Without the padding, in which the kernel would find room for one more. */
+		.msg_controllen = CMSG_LEN(CHANNEL_FDS * sizeof(int)),
 	};
 	ssize_t n;
 	size_t n_fds;

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Streams over a transport that gives and takes as little as it likes, whenever it likes: whatever it
+ * does, the answer is that of the whole text, and nothing is left behind. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "net/stream.h"
+#include "seed.h"
+
+#define TEXT_MAX 4096
+
+/* One conversation: what the peer says, what it has heard, and its moods. */
+static struct peer {
+	uint64_t seed;
+	const char *says;
+	size_t says_len, said;
+	char heard[4 * TEXT_MAX];
+	size_t heard_len;
+	bool stubborn; /* takes nothing */
+	bool slow;     /* gives and takes a few bytes at a time, with pauses */
+	bool vanishes; /* is gone when it has said all */
+	bool our_end, closed;
+	int fd;
+} peer;
+
+static struct loop loop;
+static struct scratch scratch;
+static struct listener_counters counters;
+static struct stream_class class;
+
+/* Pretends that the descriptor has become ready again. */
+static void nudge(void)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(peer.fd, &one, sizeof(one)), sizeof(one));
+}
+
+static bool pauses(void)
+{
+	if (!peer.slow || seed_below(&peer.seed, 3) > 0)
+		return false;
+	nudge();
+	return true;
+}
+
+static size_t share(size_t n)
+{
+	return peer.slow && n > 1 ? 1 + seed_below(&peer.seed, n < 9 ? n : 9) : n;
+}
+
+static int fake_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
+{
+	size_t left = peer.says_len - peer.said, n = left < size ? left : size;
+
+	transport->drained = false;
+	if (pauses())
+		return TRANSPORT_E_WAIT;
+	if (left == 0)
+		return peer.vanishes ? TRANSPORT_E_GONE : TRANSPORT_E_END;
+	n = share(n);
+	memcpy(data, peer.says + peer.said, n);
+	peer.said += n;
+	*ret_n = n;
+	return 0;
+}
+
+static int fake_write(struct transport *transport, const void *data, size_t n, size_t *ret_n)
+{
+	if (peer.stubborn || pauses())
+		return TRANSPORT_E_WAIT;
+	n = share(n);
+	assert_true(peer.heard_len + n <= sizeof(peer.heard));
+	memcpy(peer.heard + peer.heard_len, data, n);
+	peer.heard_len += n;
+	*ret_n = n;
+	return 0;
+}
+
+static int fake_finish(struct transport *transport)
+{
+	peer.our_end = true;
+	return 0;
+}
+
+static void fake_close(struct transport *transport)
+{
+	peer.closed = true;
+	close(transport->fd);
+}
+
+static const struct transport_ops fake = {
+	.read = fake_read,
+	.write = fake_write,
+	.finish = fake_finish,
+	.close = fake_close,
+};
+
+static void stop_when_closed(struct stream_class *all)
+{
+	loop_stop(all->loop, 0);
+}
+
+/* Holds one conversation to its end. */
+static enum reason converse(const struct talk *talk, const char *says, size_t len,
+	const struct stream_timeouts *timeouts)
+{
+	struct transport transport = {.ops = &fake};
+	struct addr nobody = {0};
+
+	peer.says = says;
+	peer.says_len = len;
+	peer.fd = transport.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_true(peer.fd >= 0);
+	memset(&counters, 0, sizeof(counters));
+	assert_int_equal(loop_init(&loop), 0);
+	class = (struct stream_class){
+		.loop = &loop,
+		.scratch = &scratch,
+		.name = "test",
+		.talk = *talk,
+		.counters = &counters,
+		.on_closed = stop_when_closed,
+	};
+	stream_class_init(&class, timeouts);
+	assert_int_equal(stream_open(&class, &transport, &nobody), 0);
+	assert_int_equal(loop_run(&loop), 0);
+	assert_true(peer.closed);
+	assert_true(list_is_empty(&class.streams));
+	stream_class_done(&class);
+	loop_done(&loop);
+
+	assert_int_equal(counters.counted[COUNT_closed], 1);
+	for (int reason = 0; reason < N_REASONS; reason++)
+		if (counters.reasons[reason] > 0)
+			return reason;
+	return N_REASONS;
+}
+
+static const struct stream_timeouts patient = {60000, 60000, 60000};
+static const struct stream_timeouts hasty = {20, 20, 20};
+
+static const struct talk plain = {
+	.service = &service_uppercase,
+	.rule = {UPPER_UTF8, UPPER_KEEP},
+	.frame = {UPPER_STREAM, 0},
+};
+
+static void test_whole(void **state)
+{
+	peer = (struct peer){0};
+	assert_int_equal(converse(&plain, "straße", 7, &patient), REASON_done);
+	assert_string_equal(peer.heard, "STRASSE");
+	assert_true(peer.our_end);
+}
+
+static void test_vanishing_is_a_reset(void **state)
+{
+	peer = (struct peer){.vanishes = true};
+	assert_int_equal(converse(&plain, "hello", 5, &patient), REASON_reset);
+	assert_string_equal(peer.heard, "HELLO");
+}
+
+static void test_stubborn_meets_the_write_deadline(void **state)
+{
+	peer = (struct peer){.stubborn = true};
+	assert_int_equal(converse(&plain, "hello", 5, &hasty), REASON_write);
+	assert_false(peer.our_end);
+}
+
+static void test_oneshot(void **state)
+{
+	struct talk talk = plain;
+
+	talk.frame.framing = UPPER_ONESHOT;
+	peer = (struct peer){0};
+	assert_int_equal(converse(&talk, "hello", 5, &patient), REASON_done);
+	assert_string_equal(peer.heard, "HELLO");
+	assert_true(peer.our_end);
+}
+
+static void test_long_line(void **state)
+{
+	struct talk talk = plain;
+
+	talk.frame = (struct upper_frame){UPPER_LINE, 4};
+	peer = (struct peer){.slow = true, .seed = seed_new("long line")};
+	assert_int_equal(converse(&talk, "one\nfives\n", 10, &patient), REASON_line);
+	assert_string_equal(peer.heard, "ONE\n");
+	assert_true(peer.our_end);
+}
+
+static void test_invalid_is_rejected_after_what_came_before(void **state)
+{
+	struct talk talk = plain;
+
+	talk.rule.invalid = UPPER_REJECT;
+	peer = (struct peer){0};
+	assert_int_equal(converse(&talk,
+				 "good\xff"
+				 "bad",
+				 8, &patient),
+		REASON_invalid);
+	assert_string_equal(peer.heard, "GOOD");
+}
+
+static size_t random_text(uint64_t *seed, char text[static TEXT_MAX])
+{
+	static const char *const pieces[] = {
+		"a",
+		"Z",
+		" ",
+		"\n",
+		"ß",
+		"ŉ",
+		"ΐ",
+		"ﬃ",
+		"я",
+		"你",
+		"😀",
+		"\xff",
+		"\xe1\x80",
+		"hello",
+	};
+	size_t len = 0, pick;
+
+	while (len + 8 < TEXT_MAX && seed_below(seed, 400) > 0) {
+		pick = seed_below(seed, sizeof(pieces) / sizeof(pieces[0]));
+		memcpy(text + len, pieces[pick], strlen(pieces[pick]));
+		len += strlen(pieces[pick]);
+	}
+	return len;
+}
+
+/* Small buffers make every short room and every leftover happen. */
+static void test_any_rhythm_gives_the_same_bytes(void **state)
+{
+	static const enum upper_framing framings[] = {UPPER_STREAM, UPPER_LINE};
+	uint64_t seed = seed_new("any rhythm");
+	char text[TEXT_MAX];
+	uint8_t whole[4 * TEXT_MAX];
+
+	for (int i = 0; i < 300; i++) {
+		size_t len = random_text(&seed, text);
+		struct upper_in in = {(uint8_t *)text, (uint8_t *)text + len};
+		struct upper_out out = {whole, whole + sizeof(whole)};
+		struct talk talk = plain;
+
+		assert_int_equal(upper_convert(&talk.rule, true, &in, &out), 0);
+		talk.frame = (struct upper_frame){framings[i % 2], TEXT_MAX};
+		scratch.out_size = UPPER_LONGEST + seed_below(&seed, 64);
+		peer = (struct peer){.slow = true, .seed = seed};
+		assert_int_equal(converse(&talk, text, len, &patient), REASON_done);
+		assert_int_equal(peer.heard_len, (size_t)(out.at - whole));
+		assert_memory_equal(peer.heard, whole, peer.heard_len);
+	}
+}
+
+static int set_up(void **state)
+{
+	return scratch_init(&scratch, TEXT_MAX);
+}
+
+static int tear_down(void **state)
+{
+	scratch_done(&scratch);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_vanishing_is_a_reset),
+		cmocka_unit_test(test_stubborn_meets_the_write_deadline),
+		cmocka_unit_test(test_oneshot),
+		cmocka_unit_test(test_long_line),
+		cmocka_unit_test(test_invalid_is_rejected_after_what_came_before),
+		cmocka_unit_test(test_any_rhythm_gives_the_same_bytes),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
