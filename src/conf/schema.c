@@ -11,9 +11,9 @@
 #include "base/text.h"
 #include "conf/conf.h"
 
-/* Keys whose feature does not stand yet: refused rather than ignored. */
-#ifndef CONF_LATER
-#define CONF_LATER NEEDS_LATER
+/* What of NEEDS_ALL this build has; tests have it all. */
+#ifndef CONF_HAS
+#define CONF_HAS (HAVE_TLS ? NEEDS_TLS : 0u)
 #endif
 
 #define SECONDS 1000ull
@@ -25,8 +25,8 @@
 const struct conf_word conf_transports[] = {
 	[CONF_UDP]  = {"udp"},
 	[CONF_TCP]  = {"tcp"},
-	[CONF_TLS]  = {"tls", NEEDS_TLS | CONF_LATER},
-	[CONF_DTLS] = {"dtls", NEEDS_TLS | CONF_LATER},
+	[CONF_TLS]  = {"tls", NEEDS_TLS | NEEDS_LATER},
+	[CONF_DTLS] = {"dtls", NEEDS_TLS | NEEDS_LATER},
 	{}
 };
 const struct conf_word conf_services[] = {
@@ -53,9 +53,9 @@ static const struct conf_word invalids[] = {
 	{}
 };
 static const struct conf_word sandboxes[] = {
-	[CONF_SANDBOX_REQUIRED]    = {"required", CONF_LATER},
-	[CONF_SANDBOX_STRICT]      = {"strict", CONF_LATER},
-	[CONF_SANDBOX_BEST_EFFORT] = {"best-effort", CONF_LATER},
+	[CONF_SANDBOX_REQUIRED]    = {"required", NEEDS_LATER},
+	[CONF_SANDBOX_STRICT]      = {"strict", NEEDS_LATER},
+	[CONF_SANDBOX_BEST_EFFORT] = {"best-effort", NEEDS_LATER},
 	[CONF_SANDBOX_OFF]         = {"off"},
 	{}
 };
@@ -81,8 +81,8 @@ static const struct conf_word log_levels[] = {
 };
 static const struct conf_word proxies[] = {
 	[CONF_PROXY_OFF]      = {"off"},
-	[CONF_PROXY_OPTIONAL] = {"optional", CONF_LATER},
-	[CONF_PROXY_REQUIRED] = {"required", CONF_LATER},
+	[CONF_PROXY_OPTIONAL] = {"optional", NEEDS_LATER},
+	[CONF_PROXY_REQUIRED] = {"required", NEEDS_LATER},
 	{}
 };
 static const struct conf_word client_auths[] = {
@@ -107,7 +107,7 @@ static const struct conf_row top_rows[] = {
 		"How many worker processes serve."},
 	{"drain", TYPE_TIME, "\"30s\"", 0, 24 * HOURS, 0, AT(drain_ms), NULL,
 		"How long open connections may take to finish after a reload or a stop."},
-	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, CONF_LATER, AT(sandbox), sandboxes,
+	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, NEEDS_LATER, AT(sandbox), sandboxes,
 		"What to do about a layer of the sandbox that cannot be had."},
 
 	{"log.target", TYPE_WORD, "\"auto\"", 0, 0, 0, AT(log.target), log_targets,
@@ -119,32 +119,37 @@ static const struct conf_row top_rows[] = {
 	{"log.access", TYPE_BOOL, "false", 0, 0, 0, AT(log.access), NULL,
 		"One record per connection, and one a minute per datagram listener."},
 
-	{"control.path", TYPE_STRING, "\"" UPPERD_RUNDIR "/upperd/control\"", 1, 107, 0, AT(control_path), NULL,
+	{"control.path", TYPE_STRING, "\"" UPPERD_RUNDIR "/upperd/control\"", 1, 107, 0,
+		AT(control_path), NULL,
 		"The socket that upperctl talks to."},
 
-	{"metrics.address", TYPE_STRING, NULL, 1, 64, CONF_LATER, AT(metrics.address), NULL,
+	{"metrics.address", TYPE_STRING, NULL, 1, 64, NEEDS_LATER, AT(metrics.address), NULL,
 		"Where counters are served over HTTP; needs a port."},
-	{"metrics.port", TYPE_PORT, NULL, 1, 65535, CONF_LATER, AT(metrics.port), NULL,
+	{"metrics.port", TYPE_PORT, NULL, 1, 65535, NEEDS_LATER, AT(metrics.port), NULL,
 		"The port for it."},
-	{"metrics.path", TYPE_STRING, NULL, 1, 107, CONF_LATER, AT(metrics.path), NULL,
+	{"metrics.path", TYPE_STRING, NULL, 1, 107, NEEDS_LATER, AT(metrics.path), NULL,
 		"A unix socket instead of an address and a port."},
 
 	{"limits.connections", TYPE_COUNT, "0", 0, 10000000, 0, AT(limits.connections), NULL,
 		"How many connections may be open at once."},
-	{"limits.per_client", TYPE_COUNT, "64", 1, 10000000, CONF_LATER, AT(limits.per_client), NULL,
+	{"limits.per_client", TYPE_COUNT, "64", 1, 10000000, NEEDS_LATER,
+		AT(limits.per_client), NULL,
 		"How many of them one client may have, a client being a /32 or a /64."},
-	{"limits.handshakes", TYPE_COUNT, "256", 1, 1000000, CONF_LATER, AT(limits.handshakes), NULL,
+	{"limits.handshakes", TYPE_COUNT, "256", 1, 1000000, NEEDS_LATER,
+		AT(limits.handshakes), NULL,
 		"How many TLS handshakes a worker has in flight."},
-	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, CONF_LATER, AT(limits.datagrams), NULL,
+	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, NEEDS_LATER,
+		AT(limits.datagrams), NULL,
 		"How many datagrams a client is answered per second."},
-	{"limits.unchanged", TYPE_COUNT, "5", 1, 10000000, CONF_LATER, AT(limits.unchanged), NULL,
+	{"limits.unchanged", TYPE_COUNT, "5", 1, 10000000, NEEDS_LATER, AT(limits.unchanged), NULL,
 		"How many of those may have a reply that equals the request."},
-	{"limits.exempt", TYPE_PREFIXES, "[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, CONF_LATER, AT(limits.exempt), NULL,
+	{"limits.exempt", TYPE_PREFIXES, "[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, NEEDS_LATER,
+		AT(limits.exempt), NULL,
 		"Prefixes that the limits per client pass over."},
-	{"limits.dry_run", TYPE_BOOL, "false", 0, 0, CONF_LATER, AT(limits.dry_run), NULL,
+	{"limits.dry_run", TYPE_BOOL, "false", 0, 0, NEEDS_LATER, AT(limits.dry_run), NULL,
 		"Count and log what the limits would do, and do nothing."},
 
-	{"tls", TYPE_TLS, NULL, 0, 0, NEEDS_TLS | CONF_LATER, AT(tls), NULL,
+	{"tls", TYPE_TLS, NULL, 0, 0, NEEDS_TLS | NEEDS_LATER, AT(tls), NULL,
 		"Defaults for the tls groups of listeners."},
 	{"listeners", TYPE_LISTENERS, NULL, 1, CONF_MAX_LISTENERS, REQUIRED, AT(listeners), NULL,
 		"A list of groups, one for each socket."},
@@ -185,52 +190,56 @@ static const struct conf_row listener_rows[] = {
 	{"framing", TYPE_WORD, "\"stream\"", 0, 0, ON_STREAMS, AT(frame.framing), conf_framings,
 		"Where a message ends."},
 	{"max_line", TYPE_SIZE, "65536", 1, 1 << 20, ON_STREAMS, AT(frame.max_line), NULL,
-		"The longest line, its end included."},
+		"The longest line, in bytes before its LF."},
 	{"amplification", TYPE_RATIO, "3.0", 1, 1000, ON_DATAGRAMS, AT(amplification), NULL,
 		"The longest reply, as a multiple of the request."},
 
-	{"idle_timeout", TYPE_TIME, "\"60s\"", 10, 24 * HOURS, ON_STREAMS | ON_DTLS, AT(idle_ms), NULL,
+	{"idle_timeout", TYPE_TIME, "\"60s\"", 10, 24 * HOURS, ON_STREAMS | ON_DTLS,
+		AT(idle_ms), NULL,
 		"A connection ends after this long without a byte either way."},
-	{"handshake_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS | ON_DTLS, AT(handshake_ms), NULL,
+	{"handshake_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS | ON_DTLS,
+		AT(handshake_ms), NULL,
 		"How long the TLS handshake and the PROXY header may take."},
 	{"write_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS, AT(write_ms), NULL,
 		"How long a client may take nothing of what is waiting for it."},
 
-	{"proxy_protocol", TYPE_WORD, "\"off\"", 0, 0, ON_STREAMS | CONF_LATER, AT(proxy_protocol), proxies,
+	{"proxy_protocol", TYPE_WORD, "\"off\"", 0, 0, ON_STREAMS | NEEDS_LATER,
+		AT(proxy_protocol), proxies,
 		"Whether connections begin with a PROXY header, version 1 or 2."},
-	{"proxy_from", TYPE_PREFIXES, "[]", 0, 256, ON_STREAMS | CONF_LATER, AT(proxy_from), NULL,
+	{"proxy_from", TYPE_PREFIXES, "[]", 0, 256, ON_STREAMS | NEEDS_LATER, AT(proxy_from), NULL,
 		"Prefixes of the proxies that are believed."},
 
-	{"tls", TYPE_TLS, NULL, 0, 0, ON_RECORDS | NEEDS_TLS | CONF_LATER, AT(tls), NULL,
+	{"tls", TYPE_TLS, NULL, 0, 0, ON_RECORDS | NEEDS_TLS | NEEDS_LATER, AT(tls), NULL,
 		"Keys of the tls group, over those of the top."},
 };
 #undef AT
 
 #define AT(field) offsetof(struct conf_tls, field)
 static const struct conf_row tls_rows[] = {
-	{"certificates", TYPE_CERTIFICATES, NULL, 1, 64, CONF_LATER, AT(certificates), NULL,
+	{"certificates", TYPE_CERTIFICATES, NULL, 1, 64, NEEDS_LATER, AT(certificates), NULL,
 		"A list of groups, the first of which is the default."},
-	{"min_version", TYPE_WORD, "\"1.2\"", 0, 0, CONF_LATER, AT(min_version), tls_versions,
+	{"min_version", TYPE_WORD, "\"1.2\"", 0, 0, NEEDS_LATER, AT(min_version), tls_versions,
 		"The oldest version of TLS or DTLS that is spoken."},
-	{"ciphers", TYPE_STRING, NULL, 1, 4096, CONF_LATER, AT(ciphers), NULL,
+	{"ciphers", TYPE_STRING, NULL, 1, 4096, NEEDS_LATER, AT(ciphers), NULL,
 		"Ciphers for TLS 1.2, as OpenSSL lists them."},
-	{"ciphersuites", TYPE_STRING, NULL, 1, 4096, CONF_LATER, AT(ciphersuites), NULL,
+	{"ciphersuites", TYPE_STRING, NULL, 1, 4096, NEEDS_LATER, AT(ciphersuites), NULL,
 		"Cipher suites for TLS 1.3."},
-	{"groups", TYPE_STRING, NULL, 1, 4096, CONF_LATER, AT(groups), NULL,
+	{"groups", TYPE_STRING, NULL, 1, 4096, NEEDS_LATER, AT(groups), NULL,
 		"Groups for the key exchange, best first."},
-	{"alpn", TYPE_STRINGS, "[]", 0, 16, CONF_LATER, AT(alpn), NULL,
+	{"alpn", TYPE_STRINGS, "[]", 0, 16, NEEDS_LATER, AT(alpn), NULL,
 		"Protocols to agree on by ALPN, best first."},
-	{"client_auth", TYPE_WORD, "\"none\"", 0, 0, CONF_LATER, AT(client_auth), client_auths,
+	{"client_auth", TYPE_WORD, "\"none\"", 0, 0, NEEDS_LATER, AT(client_auth), client_auths,
 		"Whether clients show a certificate."},
-	{"client_ca", TYPE_STRING, NULL, 1, PATH, CONF_LATER, AT(client_ca), NULL,
+	{"client_ca", TYPE_STRING, NULL, 1, PATH, NEEDS_LATER, AT(client_ca), NULL,
 		"A file with the authorities that may have signed it."},
-	{"crl", TYPE_STRING, NULL, 1, PATH, CONF_LATER, AT(crl), NULL,
+	{"crl", TYPE_STRING, NULL, 1, PATH, NEEDS_LATER, AT(crl), NULL,
 		"A file with their revocation lists."},
-	{"tickets", TYPE_BOOL, "true", 0, 0, CONF_LATER, AT(tickets), NULL,
+	{"tickets", TYPE_BOOL, "true", 0, 0, NEEDS_LATER, AT(tickets), NULL,
 		"Whether sessions are resumed by tickets."},
-	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, CONF_LATER, AT(ticket_lifetime_ms), NULL,
+	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, NEEDS_LATER,
+		AT(ticket_lifetime_ms), NULL,
 		"How long a ticket key signs before the next one takes over."},
-	{"ticket_keys", TYPE_STRING, NULL, 1, PATH, CONF_LATER, AT(ticket_keys), NULL,
+	{"ticket_keys", TYPE_STRING, NULL, 1, PATH, NEEDS_LATER, AT(ticket_keys), NULL,
 		"A file of ticket keys that several machines share."},
 };
 #undef AT
@@ -315,7 +324,7 @@ bool conf_schema_suggest(
 
 const char *conf_schema_lacks(unsigned flags)
 {
-	unsigned lacks = flags & NEEDS_ALL & ~(HAVE_TLS ? NEEDS_TLS : 0u);
+	unsigned lacks = flags & NEEDS_ALL & ~CONF_HAS;
 
 	if (lacks & NEEDS_TLS)
 		return "not supported by this build (it was made without TLS)";

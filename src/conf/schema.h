@@ -49,7 +49,7 @@ enum conf_type {
 #define ON_FILE      (1u << 5) /* only with a path, and not an abstract one */
 /* What the build must have for it. */
 #define NEEDS_TLS    (1u << 6)
-#define NEEDS_LATER  (1u << 7)
+#define NEEDS_LATER  (1u << 7) /* does not stand yet: refused rather than ignored */
 #define NEEDS_ALL    (NEEDS_TLS | NEEDS_LATER)
 #define REQUIRED     (1u << 8)
 

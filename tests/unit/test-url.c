@@ -53,7 +53,7 @@ static void test_refused(void **state)
 		{"udp://", "host is missing"},
 		{"udp://:12000", "host is missing"},
 		{"tcp://[]", "host is missing"},
-		{"unix:", "host is missing"},
+		{"unix:", "path is missing"},
 		{"tcp://host:", "1 to 65535"},
 		{"tcp://host:0", "1 to 65535"},
 		{"tcp://host:65536", "1 to 65535"},
