@@ -12,6 +12,7 @@
 /* How long an answer that is not the expected one may pause. */
 #define QUIET_MS 250
 
+/* Beside CLIENT_E_*, which come from waiting. */
 enum {
 	STREAM_E_MORE = 100, /* the answer is not over */
 	STREAM_E_GONE,       /* the connection ended before any answer */

@@ -20,12 +20,18 @@ struct totals {
 };
 
 /* Beside the data, on stderr: stdout is the filter's. */
-static void print_totals(const struct server *server, const struct totals *totals)
+static void print_totals(
+	const struct server *server, const struct totals *totals, const struct why *why)
 {
 	fprintf(stderr, "{\"server\": ");
 	json_string(stderr, server->name, strlen(server->name));
-	fprintf(stderr, ", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"seconds\": %.3f}\n",
+	fprintf(stderr, ", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"seconds\": %.3f",
 		totals->sent, totals->received, (double)totals->us / 1e6);
+	if (*why->text) {
+		fprintf(stderr, ", \"error\": ");
+		json_string(stderr, why->text, strlen(why->text));
+	}
+	fprintf(stderr, "}\n");
 }
 
 static int filter_stream(const struct server *server, struct totals *totals, struct why *why)
@@ -141,8 +147,8 @@ int filter_run(const struct server *server)
 					       : filter_stream(server, &totals, &why);
 	totals.us = clock_us() - begun;
 	if (options->json)
-		print_totals(server, &totals);
-	if (r && *why.text)
+		print_totals(server, &totals, &why);
+	else if (*why.text)
 		say("%s: %s", server->name, why.text);
 	return r;
 }

@@ -15,6 +15,7 @@
 #include "base/quantity.h"
 #include "client/options.h"
 #include "client/outcome.h"
+#include "client/probe.h"
 #include "client/report.h"
 #include "client/url.h"
 #include "config.h"
@@ -53,7 +54,7 @@ static const struct row {
 		"stop after this long"},
 	{'p', "pipeline", "N", FORM_BENCH, NUMBER, AT(depth), 1, 1024,
 		"how many messages to have under way on each"},
-	{'s', "size", "SIZE", FORM_PING | FORM_CHECK | FORM_BENCH, SIZE, AT(size), 24, 65507,
+	{'s', "size", "SIZE", FORM_PING | FORM_CHECK | FORM_BENCH, SIZE, AT(size), PROBE_MIN, 65507,
 		"bytes in each question"},
 	{'W', "warning", "TIME", FORM_CHECK, MILLISECONDS, AT(warning_ms), 1, 86400000,
 		"WARNING when the answer takes longer"},
@@ -287,6 +288,11 @@ int options_parse(const struct form *form, int argc, char **argv, struct options
 
 	options.rest = argv + optind;
 	options.n_rest = (size_t)(argc - optind);
+	if (options.n_rest && (form->form & (FORM_CHECK | FORM_BENCH))) {
+		say("%s takes one URL, and there is also \"%s\"; text goes after --", form->name,
+			options.rest[0]);
+		return CLIENT_E_USAGE;
+	}
 	*ret_options = options;
 	return 0;
 }

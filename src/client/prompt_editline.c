@@ -51,6 +51,8 @@ static int prompt_init(struct prompt *prompt)
 	el_set(prompt->edit, EL_EDITOR, "emacs");
 	el_set(prompt->edit, EL_HIST, history, prompt->history);
 	el_set(prompt->edit, EL_SIGNAL, 1);
+	/* A Ctrl-D typed between two lines, when the terminal is as the shell left it, comes as NUL. */
+	el_set(prompt->edit, EL_BIND, "^@", "em-delete-or-list", NULL);
 	el_source(prompt->edit, NULL);
 	return 0;
 }

@@ -34,10 +34,11 @@ bool url_is_one(const char *word)
 static int copy_host(struct url *url, const char *from, size_t len, struct why *why)
 {
 	if (len == 0)
-		return why_set(why, CLIENT_E_USAGE, "the host is missing");
+		return why_set(why, CLIENT_E_USAGE, "the %s is missing",
+			url->transport->is_local ? "path" : "host");
 	if (len >= sizeof(url->host))
-		return why_set(why, CLIENT_E_USAGE, "the host is longer than %zu characters",
-			sizeof(url->host) - 1);
+		return why_set(why, CLIENT_E_USAGE, "the %s is longer than %zu characters",
+			url->transport->is_local ? "path" : "host", sizeof(url->host) - 1);
 	memcpy(url->host, from, len);
 	url->host[len] = '\0';
 	return 0;

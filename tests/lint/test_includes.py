@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may know whom: every #include of src/ against the list of rooms."""
+
+import re
+
+import pytest
+
+from tree import ROOT, each, files_with, name_of
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"(?P<own>[^"]+)"|<(?P<system>[^>]+)>)', re.M)
+
+# Each room, and the rooms whose headers it may include besides its own.
+ROOMS = {
+    "core": set(),
+    "base": set(),
+    "conf": {"base"},
+    "net": {"base", "core"},
+    "tls": {"base", "net"},
+    "priv": {"base"},
+    "role": {"base", "conf", "core", "net", "priv", "tls"},
+    "client": {"base", "core"},
+    "main.c": {"base", "conf", "core", "net", "priv", "role", "tls"},
+}
+
+# The public headers of libupper are for all who handle text; conf knows core's limits by them.
+KNOWS_UPPER = {"core", "conf", "net", "role", "client", "main.c"}
+
+# Arithmetic needs no more of the C library than this: no descriptor, clock, lock or memory.
+CORE_LIBC = {"assert.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h", "string.h",
+             "immintrin.h", "arm_neon.h"}
+
+# Libraries that belong to one room, by the beginning of their headers' names. TLS is also what the
+# client speaks, in its one file for it.
+KEPT = {
+    "openssl/": ("src/tls/", "src/client/tls"),
+    "libconfig.h": ("src/conf/",),
+    "seccomp.h": ("src/priv/",),
+    "linux/seccomp.h": ("src/priv/",),
+    "linux/landlock.h": ("src/priv/",),
+    "sys/capability.h": ("src/priv/",),
+    "cap-ng.h": ("src/priv/",),
+    "systemd/": ("src/role/", "src/base/log"),
+    "editline/": ("src/client/",),
+    "histedit.h": ("src/client/",),
+}
+
+SOURCES = files_with(".c", ".h", under="src/")
+HEADERS = files_with(".h", under="include/")
+
+
+def room_of(path):
+    return path.relative_to(ROOT / "src").parts[0]
+
+
+def includes_of(path):
+    for include in INCLUDE.finditer(path.read_text()):
+        yield include["own"], include["system"]
+
+
+def why_not_own(room, header):
+    """Says what is wrong with `#include "header"` in `room`, or nothing."""
+    if header == "config.h":
+        return "core does not know how it was built" if room == "core" else None
+    target = header.partition("/")[0]
+    if "/" not in header:
+        return "the path must name the room"
+    if not (ROOT / "src" / header).is_file():
+        return "there is no such file"
+    if target != room and target not in ROOMS[room]:
+        return f"{room} must not know {target}"
+    return None
+
+
+def why_not_system(room, name, header):
+    """The same for `#include <header>`."""
+    if header.startswith("upper/"):
+        return None if room in KNOWS_UPPER else f"{room} must not know libupper"
+    if room == "core" and header not in CORE_LIBC:
+        return "core is arithmetic and needs no such thing"
+    for beginning, homes in KEPT.items():
+        if header.startswith(beginning) and not name.startswith(homes):
+            return f"only {' and '.join(homes)} may know it"
+    return None
+
+
+@each(SOURCES)
+def test_room_includes_only_what_it_may_know(path):
+    room = room_of(path)
+    assert room in ROOMS, f"{room} is not on the list of rooms"
+    wrong = []
+    for own, system in includes_of(path):
+        why = why_not_own(room, own) if own else why_not_system(room, name_of(path), system)
+        if why:
+            wrong.append(f"{own or system}: {why}")
+    assert not wrong, "\n".join(wrong)
+
+
+@each(HEADERS)
+def test_public_header_stands_alone(path):
+    allowed = CORE_LIBC | {name_of(h).removeprefix("include/") for h in HEADERS}
+    assert {own or system for own, system in includes_of(path)} <= allowed
+
+
+def test_list_names_no_room_that_is_gone():
+    assert set(ROOMS) == {room_of(path) for path in SOURCES}
+
+
+@pytest.mark.parametrize("room, header", [("core", "base/fd.h"), ("base", "core/service.h"),
+                                          ("net", "conf/conf.h"), ("net", "loop.h")])
+def test_forbidden_edge_is_seen(room, header):
+    assert why_not_own(room, header)
+
+
+@pytest.mark.parametrize("room, header", [("core", "unistd.h"), ("net", "openssl/ssl.h"),
+                                          ("role", "linux/seccomp.h"), ("base", "upper/upper.h")])
+def test_forbidden_library_is_seen(room, header):
+    assert why_not_system(room, f"src/{room}/x.c", header)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs upper, for the tests of it: its exit codes, and servers that end with the test."""
+
+import contextlib
+import os
+import subprocess
+
+import pytest
+
+import peers
+
+UPPER = os.environ.get("UPPER", "build/src/client/upper")
+
+FINE, WRONG, USAGE, NO_NAME, UNREACHABLE, LOST = range(6)
+LOCAL = 8
+
+
+def upper(*args, stdin=b"", env=None, timeout=30):
+    return subprocess.run([UPPER, *map(str, args)], input=stdin, capture_output=True,
+                          timeout=timeout, env={**os.environ, **(env or {})})
+
+
+@pytest.fixture
+def peer():
+    """peer(peers.textbook_udp): a server that ends with the test."""
+    with contextlib.ExitStack() as stack:
+        def start(make, *args):
+            one = make(*args)
+            stack.callback(one.close)
+            return one
+
+        yield start
+
+
+def both(test):
+    makes = [peers.textbook_udp, peers.textbook_tcp]
+    return pytest.mark.parametrize("make", makes, ids=["udp", "tcp"])(test)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers for the client to talk to, from the textbook's to the worst. Each answers with a thread
+per connection, and ends with the test."""
+
+import contextlib
+import socket
+import struct
+import threading
+
+
+def upper(data):
+    """As the textbook's server does it, for text that is whole."""
+    return data.decode().upper().encode()
+
+
+def bind(kind, family=socket.AF_INET, address="127.0.0.1", port=0):
+    s = socket.socket(family, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, port))
+    return s
+
+
+class Peer:
+    """A listening socket whose connections, or a socket whose datagrams, go to `handle`."""
+
+    def __init__(self, scheme, listener, serve, host="127.0.0.1"):
+        self.listener = listener
+        self.port = listener.getsockname()[1]
+        self.url = f"{scheme}://{host}:{self.port}"
+        self.seen = []  # what came, a connection or a datagram each
+        self.thread = threading.Thread(target=self.run, args=(serve,), daemon=True)
+        self.thread.start()
+
+    def run(self, serve):
+        with contextlib.suppress(OSError):
+            while True:
+                serve(self)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(5)
+
+
+def udp(handle):
+    """`handle(number, data)` gives the answers to the datagram that came as number 0, 1, 2 ..."""
+    def serve(peer):
+        data, sender = peer.listener.recvfrom(2048)
+        if sender is None:  # closed
+            raise OSError
+        peer.seen.append(data)
+        for answer in handle(len(peer.seen) - 1, data):
+            peer.listener.sendto(answer, sender)
+
+    return Peer("udp", bind(socket.SOCK_DGRAM), serve)
+
+
+def textbook_udp():
+    return udp(lambda number, data: [upper(data)])
+
+
+def silent_udp():
+    return udp(lambda number, data: [])
+
+
+def tcp(handle):
+    """`handle(connection, peer)` in a thread of its own; the connection is closed after it."""
+    def converse(connection, peer):
+        with connection, contextlib.suppress(OSError):
+            handle(connection, peer)
+
+    def serve(peer):
+        connection, _ = peer.listener.accept()
+        threading.Thread(target=converse, args=(connection, peer), daemon=True).start()
+
+    listener = bind(socket.SOCK_STREAM)
+    listener.listen(64)
+    return Peer("tcp", listener, serve)
+
+
+def textbook_tcp():
+    def handle(connection, peer):
+        data = connection.recv(1024)
+        peer.seen.append(data)
+        connection.sendall(upper(data))
+
+    return tcp(handle)
+
+
+def streaming_tcp():
+    """ASCII letters only, so that no piece can cut a character."""
+    def handle(connection, peer):
+        while data := connection.recv(65536):
+            connection.sendall(data.upper())
+        peer.seen.append("end")
+
+    return tcp(handle)
+
+
+def silent_tcp():
+    def handle(connection, peer):
+        while connection.recv(65536):
+            pass
+        peer.listener.accept()
+
+    return tcp(handle)
+
+
+def closing_tcp(n):
+    """Takes n bytes, and closes in order."""
+    def handle(connection, peer):
+        left = n
+        while left and (data := connection.recv(left)):
+            left -= len(data)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    return tcp(handle)
+
+
+def resetting_tcp():
+    def handle(connection, peer):
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return tcp(handle)
+
+
+def unused_port(kind=socket.SOCK_STREAM):
+    with bind(kind) as s:
+        return s.getsockname()[1]

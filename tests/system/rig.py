@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real upperd under test: started, listened to, asked, and seen off."""
+
+import functools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import process
+from settings import configuration
+
+ROOT = Path(__file__).resolve().parents[2]
+UPPERD = os.environ.get("UPPERD", str(ROOT / "build-test/src/upperd"))
+UPPER = os.environ.get("UPPER", str(ROOT / "build-test/src/client/upper"))
+
+# A sanitizer makes everything slower, and start most of all.
+PATIENCE = 20
+ENDS_OF_RELOAD = ("reloaded", "reload-failed")
+SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
+
+
+class Record(dict):
+    """One record of the log; a line that is none becomes a record with only a message."""
+
+    @classmethod
+    def parse(cls, line):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        return cls(value if isinstance(value, dict) else {"message": line})
+
+    def matches(self, event, fields):
+        return self.get("event") == event and all(self.get(k) == v for k, v in fields.items())
+
+
+class Ears:
+    """Hears what the daemon says on stderr and to its service manager; wakes who waits for it."""
+
+    def __init__(self, folder):
+        self.lines, self.notices = [], []
+        self.heard = threading.Condition()
+        self._file = open(folder / "log", "a", encoding="utf-8", errors="backslashreplace")
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        name = f"upperd-test-{uuid.uuid4()}"
+        self._manager.bind("\0" + name)
+        self.address = "@" + name
+        self._start(self._hear_notices)
+
+    @staticmethod
+    def _start(target, *args):
+        threading.Thread(target=target, args=args, daemon=True).start()
+
+    def follow(self, stderr):
+        self._start(self._hear_log, stderr)
+
+    def _hear_log(self, stderr):
+        for line in stderr:
+            text = line.decode(errors="backslashreplace").rstrip("\n")
+            self._file.write(text + "\n")
+            self._file.flush()
+            with self.heard:
+                self.lines.append(text)
+                self.heard.notify_all()
+
+    def _hear_notices(self):
+        while notice := self._manager.recv(65536):
+            with self.heard:
+                self.notices.append(notice.decode())
+                self.heard.notify_all()
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b"", "\0" + self.address[1:])
+
+
+class Daemon:
+    """Starts at once; wait_ready() returns when it serves."""
+
+    def __init__(self, folder, *listeners, text=None, args=(), env=None, before=None, **settings):
+        self.folder, self.listeners = folder, listeners
+        self.config = folder / "upperd.conf"
+        self.config.write_text(text or configuration(*listeners, **settings))
+        self.ears = Ears(folder)
+        # Under a umask and limits of its own, if `before` sets them.
+        self.process = subprocess.Popen(
+            [UPPERD, "-c", str(self.config), *args], cwd=folder, stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, preexec_fn=before,
+            env={**os.environ, "NOTIFY_SOCKET": self.ears.address, **(env or {})})
+        self.pid = self.process.pid
+        self.ears.follow(self.process.stderr)
+        self.asked_to_stop = False
+        self.killed = 0  # children whose death is the test's own doing
+
+    # What it says
+
+    def records(self, event=None, since=0, **fields):
+        found = map(Record.parse, self.ears.lines[since:])
+        return [record for record in found if event is None or record.matches(event, fields)]
+
+    def mark(self):
+        """Where the log is now: `since` for what is said later."""
+        return len(self.ears.lines)
+
+    def wait_for(self, condition, what, seconds=PATIENCE):
+        """Until the condition holds; it is looked at whenever the daemon has said something."""
+        deadline = time.monotonic() + seconds
+        with self.ears.heard:
+            while not (result := condition()):
+                assert self.process.poll() is None, f"upperd ended before {what}\n{self.log()}"
+                left = deadline - time.monotonic()
+                assert left > 0, f"no {what} within {seconds} s\n{self.log()}"
+                self.ears.heard.wait(min(left, 0.2))
+            return result
+
+    def expect(self, event, since=0, seconds=PATIENCE, **fields):
+        """The first record of this event since then, waited for."""
+        return self.wait_for(lambda: self.records(event, since, **fields), event, seconds)[0]
+
+    def notices(self, word, since=0):
+        """What the service manager was told in which this word is a line, or begins one."""
+        return [notice for notice in self.ears.notices[since:]
+                if any(line.startswith(word) for line in notice.splitlines())]
+
+    def wait_ready(self):
+        """Told by READY=1; a build without systemd says it in the log alone."""
+        if has_feature("systemd"):
+            self.wait_for(lambda: self.notices("READY=1"), "READY=1")
+        else:
+            self.expect("ready")
+        return self
+
+    def log(self):
+        return "\n".join(self.ears.lines)
+
+    # What is done to it
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def reconfigure(self, *listeners, text=None, **settings):
+        self.listeners = listeners or self.listeners
+        self.config.write_text(text or configuration(*self.listeners, **settings))
+
+    def reload(self, expected="reloaded", seconds=PATIENCE):
+        """HUP, and the record that says how it ended."""
+        since = self.mark()
+        self.signal(signal.SIGHUP)
+        self.wait_for(lambda: any(self.records(event, since) for event in ENDS_OF_RELOAD),
+                      " or ".join(ENDS_OF_RELOAD), seconds)
+        return self.expect(expected, since, seconds=0.1)
+
+    def stop(self, seconds=PATIENCE):
+        """TERM; returns the exit status."""
+        self.asked_to_stop = True
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds=PATIENCE):
+        """Until it ends by itself; returns the exit status."""
+        self.asked_to_stop = True
+        return self.process.wait(seconds)
+
+    # What it is made of
+
+    def children(self, role=None):
+        return [pid for pid in process.children_of(self.pid)
+                if role is None or f"--role={role}" in process.arguments_of(pid)]
+
+    def workers(self):
+        return sorted(self.children("worker"))
+
+    def see_off(self):
+        """The end of every test: it lives, it stops when asked, and no sanitizer has complained."""
+        try:
+            if not self.asked_to_stop:
+                assert self.process.poll() is None, f"upperd died: {self.process.returncode}"
+                assert self.stop() == 0
+            process.wait_until(lambda: not self.children(), what="the end of its children")
+            assert not SANITIZER.search(self.log()), "a sanitizer complained"
+            assert len(self.records("child-died")) == self.killed, "a child died"
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.ears.close()
+            print(f"--- {self.config}\n{self.config.read_text()}--- log\n{self.log()}")
+
+
+def run_upperd(*args):
+    """For what ends by itself: --check, --dump, mistakes."""
+    return subprocess.run([UPPERD, *map(str, args)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=PATIENCE)
+
+
+@functools.cache
+def has_feature(name):
+    return f"+{name}" in run_upperd("--version").stdout.split()

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, and what becomes of a configuration: --check, --dump, --set, exit codes."""
+
+import ctypes
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rig import run_upperd
+from settings import configuration, free_port, tcp, udp
+from wire import tcp_ask
+
+USAGE, CONFIGURATION, SYSTEM, PERMISSION = 64, 78, 71, 77
+PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE = 24, 10
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text, name="upperd.conf"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write_file
+
+
+def check(path, *args):
+    return run_upperd("-c", path, "--check", *args)
+
+
+def dump(path, *args):
+    done = run_upperd("-c", path, "--dump", *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def faults_of(done):
+    assert done.returncode == CONFIGURATION, done
+    return done.stderr
+
+
+# The command line
+
+
+def test_version_names_unicode():
+    done = run_upperd("--version")
+    assert done.returncode == 0
+    assert re.search(r"upperd \d+\.\d+\.\d+", done.stdout)
+    assert re.search(r"Unicode \d+\.\d+", done.stdout)
+
+
+def test_help_names_every_option():
+    done = run_upperd("--help")
+    assert done.returncode == 0
+    for option in ("--set", "--check", "--dump", "--version", "--help"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("args", [["--frobnicate"], ["-c"], ["stray"], ["--check=nicely"]])
+def test_misuse_is_said_so(args):
+    done = run_upperd(*args)
+    assert done.returncode == USAGE
+    assert done.stdout == "" and done.stderr
+
+
+def test_role_cannot_be_had_by_hand():
+    """A child without its channel has nobody to talk to."""
+    assert run_upperd("--role=worker").returncode == SYSTEM
+
+
+# --check
+
+
+def test_check_of_a_sound_configuration(write):
+    done = check(write(configuration(udp(), tcp())))
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_binds_nothing(daemon):
+    d = daemon(tcp())
+    assert check(d.config).returncode == 0
+
+
+@pytest.mark.parametrize("short, long", [("-t", "--check"), ("-T", "--dump")])
+def test_short_option(write, short, long):
+    path = write(configuration(udp()))
+    first, second = run_upperd("-c", path, short), run_upperd("-c", path, long)
+    assert (first.returncode, first.stdout) == (second.returncode, second.stdout)
+    assert first.returncode == 0
+
+
+def test_fault_shows_place_key_and_remedy(write):
+    path = write('listeners = ( {\n  name = "one"; transport = "tcp";\n      prot = 12000; } );\n')
+    faults = faults_of(check(path))
+    assert f'{path}:3:7: error: listeners.one.prot: unknown key; did you mean "port"?' in faults
+    lines = faults.splitlines()
+    shown = next(n for n, line in enumerate(lines) if "prot = 12000" in line)
+    assert lines[shown].strip() == "3 |       prot = 12000; } );"
+    assert lines[shown + 1].index("^~~~") == lines[shown].index("prot")
+
+
+def test_every_fault_is_shown_at_once(write):
+    faults = faults_of(check(write(configuration(
+        tcp(name="a", port=0), udp(name="b", framing="lines"), wokers=3, drain=5))))
+    for word in ("wokers", "workers", "port", "lines", "drain"):
+        assert word in faults
+
+
+BAD_VALUES = [("port", 65536), ("port", "http"), ("transport", "sctp"), ("address", "localhost"),
+              ("max_line", "64q"), ("idle_timeout", "60"), ("framing", True)]
+
+
+@pytest.mark.parametrize("key, value", BAD_VALUES)
+def test_bad_value_is_named(write, key, value):
+    faults = faults_of(check(write(configuration({**tcp(), key: value}))))
+    assert f"error: listeners.tcp.{key}: " in faults
+
+
+@pytest.mark.parametrize("text, word", [("", "listener"), ("listeners = (", "syntax"),
+                                        ("\0", "NUL"), ('user = "\udcff";', "UTF-8")])
+def test_bad_text_is_named(tmp_path, text, word):
+    path = tmp_path / "bad.conf"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert word in faults_of(check(path))
+
+
+def test_duplicates_are_seen(write):
+    one = tcp()
+    text = configuration(one, {**one, "name": "other"}, udp(name="other"))
+    faults = faults_of(check(write(text)))
+    assert str(one["port"]) in faults and "other" in faults
+
+
+@pytest.mark.parametrize("name", ["missing.conf", "."])
+def test_what_cannot_be_read_is_named(tmp_path, name):
+    done = check(tmp_path / name)
+    assert done.returncode == CONFIGURATION
+    assert str(tmp_path / name) in done.stderr
+
+
+def test_faults_as_json(write):
+    done = check(write(configuration(tcp(prot=1))), "--json")
+    faults = json.loads(done.stdout)
+    assert done.returncode == CONFIGURATION
+    assert [fault["key"] for fault in faults] == ["listeners.tcp.prot"]
+    assert faults[0]["level"] == "error" and faults[0]["line"] > 0
+
+
+def test_sound_configuration_as_json(write):
+    assert json.loads(check(write(configuration(tcp())), "--json").stdout) == []
+
+
+def test_include(write):
+    write(configuration(tcp(port=12345)), "rest.conf")
+    path = write('@include "rest.conf"\n')
+    assert "12345" in dump(path)
+
+
+def test_fault_in_an_included_file_names_that_file(write):
+    rest = write("wokers = 2;\n", "rest.conf")
+    path = write('@include "rest.conf"\n' + configuration(tcp()))
+    assert f"{rest.name}:1:1: error: wokers" in faults_of(check(path))
+
+
+# --dump
+
+
+def test_dump_is_a_fixed_point(write):
+    path = write(configuration(udp(), tcp(framing="line", idle_timeout="90s"), workers=3))
+    first = dump(path)
+    second = dump(write(first, "first.conf"))
+    assert second == first
+
+
+def test_dump_gives_each_value_its_origin(write):
+    path = write("workers = 3;\n" + configuration(tcp()).replace("workers = 2;", ""))
+    text = dump(path, "--set", "drain=7s")
+    lines = {key: line for line in text.splitlines() for key in ("workers", "drain", "user")
+             if line.strip().startswith(key)}
+    assert f"{path}:1" in lines["workers"]
+    assert "--set" in lines["drain"] and "7s" in lines["drain"]
+    assert re.search(r"default", next(line for line in text.splitlines() if "backlog" in line))
+
+
+# --set
+
+
+def test_set_wins_over_the_file(write):
+    path = write(configuration(tcp(name="one"), workers=1))
+    text = dump(path, "--set", "workers=5", "--set", "listeners.one.port=12999")
+    assert re.search(r"workers = 5;", text) and re.search(r"port = 12999;", text)
+
+
+def test_set_takes_effect(daemon):
+    port = free_port()
+    d = daemon(tcp(name="one"), args=["--set", f"listeners.one.port={port}"])
+    assert tcp_ask({"address": "127.0.0.1", "port": port}, b"hello") == b"HELLO"
+    assert d.expect("ready")
+
+
+@pytest.mark.parametrize("option", ["wokers=1", "workers=many", "listeners.two.port=1", "workers"])
+def test_bad_set_is_named(write, option):
+    done = check(write(configuration(tcp(name="one"))), "--set", option)
+    assert done.returncode in (USAGE, CONFIGURATION)
+    assert option.partition("=")[0] in done.stderr
+
+
+# Starts that fail
+
+
+def test_start_with_faults(start):
+    d = start(tcp(prot=1))
+    assert d.wait() == CONFIGURATION
+    assert "did you mean" in d.log()
+
+
+def test_start_on_a_busy_port(daemon, start):
+    one = daemon(tcp()).listeners[0]
+    d = start(one)
+    assert d.wait() == SYSTEM
+    assert str(one["port"]) in d.log()
+
+
+def without_low_ports():
+    """Root, but for the one capability that binds ports below 1024."""
+    assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE) == 0
+
+
+def test_start_without_permission(start, as_root):
+    limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if limit <= 1:
+        pytest.skip("every port is free for everyone here")
+    d = start(tcp(port=1), before=without_low_ports)
+    assert d.wait() == PERMISSION
+    assert "127.0.0.1:1" in d.log()
+
+
+def test_start_on_an_address_of_someone_else(start):
+    d = start(tcp(address="192.0.2.1"))
+    assert d.wait() == SYSTEM
+    assert "192.0.2.1" in d.log()

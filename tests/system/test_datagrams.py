@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datagrams: one in, one out, from the address that was asked."""
+
+import socket
+
+import pytest
+
+from settings import tcp, udp
+from wire import TIMEOUT, family_of, udp_ask, udp_socket
+
+
+def is_answered(listener, data):
+    """Asks, then asks something that is surely answered: what came first tells."""
+    with udp_socket(listener) as s:
+        s.send(data)
+        s.send(b"after")
+        return s.recv(65536) != b"AFTER"
+
+
+TEXTS = ["hello", "straße", "ŉ", "ΐ", "ﬃ", "İstanbul ǰ ᾳ", "\0\n\t", "日本 ABC"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_answers_in_upper_case(daemon, text):
+    d = daemon(udp())
+    assert udp_ask(d.listeners[0], text.encode()).decode() == text.upper()
+
+
+def test_bytes_that_are_not_utf8_pass(daemon):
+    d = daemon(udp())
+    assert udp_ask(d.listeners[0], b"a\xff\xc3b\xed\xa0\x80c") == b"A\xff\xc3B\xed\xa0\x80C"
+
+
+def test_replaces_what_is_not_utf8(daemon):
+    d = daemon(udp(invalid="replace"))
+    data = b"a\xff\xf0\x9f\x98b\xc3"
+    assert udp_ask(d.listeners[0], data) == data.decode("utf-8", "replace").upper().encode()
+
+
+def test_rejects_what_is_not_utf8(daemon):
+    d = daemon(udp(invalid="reject"))
+    assert not is_answered(d.listeners[0], b"a\xff")
+    assert is_answered(d.listeners[0], b"a")
+
+
+def test_ascii_leaves_the_rest_alone(daemon):
+    d = daemon(udp(charset="ascii"))
+    assert udp_ask(d.listeners[0], "straße".encode()) == "STRAßE".encode()
+
+
+def test_echo(daemon):
+    d = daemon(udp(service="echo"))
+    assert udp_ask(d.listeners[0], b"As it was sent") == b"As it was sent"
+
+
+def test_acknowledge(daemon):
+    d = daemon(udp(service="acknowledge", amplification=100.0))
+    assert udp_ask(d.listeners[0], b"hello") == b"Message received."
+
+
+@pytest.mark.parametrize("size", [1, 1400, 9000, 65507])
+def test_every_size_is_answered(daemon, size):
+    d = daemon(udp())
+    assert udp_ask(d.listeners[0], b"x" * size) == b"X" * size
+
+
+def test_empty_datagram_is_not_answered(daemon):
+    d = daemon(udp())
+    assert not is_answered(d.listeners[0], b"")
+
+
+def test_reply_too_long_for_a_datagram_is_dropped_whole(daemon):
+    d = daemon(udp())
+    assert not is_answered(d.listeners[0], "ΐ".encode() * 30000)
+
+
+def test_reply_beyond_amplification_is_dropped_whole(daemon):
+    d = daemon(udp(amplification=1.5))
+    assert not is_answered(d.listeners[0], "ΐ".encode())
+    assert is_answered(d.listeners[0], "aaaaaaaaΐ".encode())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "127.77.0.1", "::1"])
+def test_answer_comes_from_the_address_that_was_asked(daemon, address):
+    d = daemon(udp(address="::"))
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(TIMEOUT)
+        s.sendto(b"hello", (address, d.listeners[0]["port"]))
+        answer, sender = s.recvfrom(2048)
+    assert answer == b"HELLO"
+    assert sender[:2] == (address, d.listeners[0]["port"])
+
+
+def test_v6only_leaves_ipv4_alone(daemon):
+    d = daemon(udp(address="::", v6only=True))
+    assert udp_ask(d.listeners[0], b"six", "::1") == b"SIX"
+    with udp_socket(d.listeners[0], "127.0.0.1") as s, pytest.raises(ConnectionRefusedError):
+        s.send(b"four")
+        s.recv(100)
+
+
+def test_interface_binds_to_the_device(daemon, as_root):
+    d = daemon(udp(address="0.0.0.0", interface="lo"))
+    assert udp_ask(d.listeners[0], b"hello", "127.0.0.1") == b"HELLO"
+
+
+def test_burst_loses_nothing(daemon):
+    """As many as the socket's buffer surely holds, so that the batches are full."""
+    d = daemon(udp(), workers=1)
+    wanted = {b"MESSAGE %d" % n for n in range(100)}
+    with udp_socket(d.listeners[0]) as s:
+        for n in range(100):
+            s.send(b"message %d" % n)
+        assert {s.recv(100) for _ in wanted} == wanted
+
+
+def test_two_listeners_keep_apart(daemon):
+    d = daemon(udp(name="loud"), udp(name="plain", service="echo"), tcp())
+    assert udp_ask(d.listeners[0], b"a") == b"A"
+    assert udp_ask(d.listeners[1], b"a") == b"a"
+
+
+def test_peer_that_went_away_disturbs_nobody(daemon):
+    """The port unreachable that comes back must not be taken for an error of the listener."""
+    d = daemon(udp(), workers=1)
+    for _ in range(20):
+        with udp_socket(d.listeners[0]) as s:
+            s.send(b"gone before the answer")
+    assert udp_ask(d.listeners[0], b"still here") == b"STILL HERE"

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From start to stop: readiness, reload, drain, crashes, and what each process may still do."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import process
+from settings import tcp, udp
+from wire import Background, connect, read_exactly, tcp_ask, udp_ask
+
+NOBODY = 65534
+
+
+def kill_worker(d, pid):
+    """Returns when the supervisor has noticed."""
+    since = d.mark()
+    d.killed += 1
+    os.kill(pid, signal.SIGKILL)
+    return d.expect("child-died", since, pid=pid)
+
+
+def wait_workers(d, n, without=()):
+    """Until there are n, none of them among `without`."""
+    def enough():
+        workers = d.workers()
+        return workers if len(workers) == n and not set(workers) & set(without) else None
+
+    return process.wait_until(enough, 10, f"{n} workers")
+
+
+# Start
+
+
+def test_ready_is_told_to_the_service_manager(daemon, with_systemd):
+    assert daemon(tcp()).notices("READY=1")
+
+
+def test_ready_means_that_it_serves(daemon):
+    d = daemon(udp(), tcp())
+    assert udp_ask(d.listeners[0], b"a") == b"A"
+    assert tcp_ask(d.listeners[1], b"a") == b"A"
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_as_many_workers_as_asked_for(daemon, n):
+    assert len(daemon(tcp(), workers=n).workers()) == n
+
+
+def test_zero_workers_is_one_per_cpu(daemon):
+    assert len(daemon(tcp(), workers=0).workers()) == len(os.sched_getaffinity(0))
+
+
+def test_every_worker_answers_under_either_socket(daemon):
+    """As many connections as make it certain that both workers have their share."""
+    d = daemon(tcp(), workers=2)
+    for _ in range(40):
+        assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
+def test_failed_start_says_why_to_the_service_manager(start, with_systemd):
+    d = start(tcp(address="192.0.2.1"))
+    assert d.wait() != 0
+    process.wait_until(lambda: d.notices("STATUS="), 2, "STATUS=")
+    assert not d.notices("READY=1")
+
+
+# Reload
+
+
+def test_reload_replaces_the_workers(daemon):
+    d = daemon(tcp())
+    old = d.workers()
+    d.reload()
+    wait_workers(d, 2, without=old)
+    assert tcp_ask(d.listeners[0], b"new") == b"NEW"
+
+
+def test_reload_is_told_to_the_service_manager(daemon, with_systemd):
+    d = daemon(tcp())
+    since = len(d.ears.notices)
+    d.reload()
+    d.wait_for(lambda: d.notices("READY=1", since), "READY=1")
+    begun, = d.notices("RELOADING=1", since)
+    assert "MONOTONIC_USEC=" in begun
+    assert d.ears.notices.index(begun) < d.ears.notices.index(d.notices("READY=1", since)[0], since)
+
+
+def test_reload_takes_up_the_new_configuration(daemon):
+    d = daemon(tcp())
+    d.reconfigure({**d.listeners[0], "service": "echo"}, udp())
+    d.reload()
+    assert tcp_ask(d.listeners[0], b"as is") == b"as is"
+    assert udp_ask(d.listeners[1], b"new") == b"NEW"
+
+
+def test_reload_gives_up_a_listener_that_is_gone(daemon):
+    d = daemon(tcp(name="stays"), tcp(name="goes"))
+    goes = d.listeners[1]
+    d.reconfigure(d.listeners[0])
+    d.reload()
+    process.wait_until(lambda: is_refused(goes), what="a refusal")
+
+
+def is_refused(one):
+    try:
+        connect(one).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_reload_lets_open_connections_finish(daemon):
+    d = daemon(tcp(framing="line"))
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"begun before")
+        d.reload()
+        s.sendall(b" and ended after\n")
+        assert read_exactly(s, 29) == b"BEGUN BEFORE AND ENDED AFTER\n"
+
+
+def test_reload_cuts_what_does_not_finish(daemon):
+    d = daemon(tcp(), drain="500ms")
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        d.reload()
+        try:
+            assert s.recv(100) == b""
+        except ConnectionResetError:
+            pass
+
+
+def test_reload_with_faults_changes_nothing(daemon):
+    d = daemon(tcp())
+    before = d.workers()
+    with connect(d.listeners[0]) as s:
+        d.reconfigure(tcp(prot=1))
+        d.reload("reload-failed")
+        s.sendall(b"still")
+        assert read_exactly(s, 5) == b"STILL"
+    assert d.workers() == before
+    assert "did you mean" in d.log()
+
+
+def test_reload_that_cannot_bind_changes_nothing(daemon):
+    d = daemon(tcp())
+    before, one = d.workers(), d.listeners[0]
+    d.reconfigure(one, tcp(name="elsewhere", address="192.0.2.1"))
+    d.reload("reload-failed")
+    assert d.workers() == before
+    assert tcp_ask(one, b"still") == b"STILL"
+
+
+def test_reload_works_after_one_that_failed(daemon):
+    d = daemon(tcp())
+    one = d.listeners[0]
+    d.reconfigure(text="listeners = (")
+    d.reload("reload-failed")
+    d.reconfigure(one)
+    d.reload()
+    assert tcp_ask(one, b"well") == b"WELL"
+
+
+def test_many_reloads_at_once_are_taken_one_by_one(daemon):
+    d = daemon(tcp())
+    for _ in range(20):
+        d.signal(signal.SIGHUP)
+    d.reload()
+    process.wait_until(lambda: len(d.workers()) == 2, 10, "two workers")
+    assert tcp_ask(d.listeners[0], b"well") == b"WELL"
+
+
+def test_reload_leaves_nothing_behind(daemon):
+    d = daemon(udp(), tcp())
+    d.reload()
+    wait_workers(d, 2)
+    before = process.descriptors_of(d.pid)
+    for _ in range(5):
+        old = d.workers()
+        d.reload()
+        wait_workers(d, 2, without=old)
+    assert process.descriptors_of(d.pid) == before
+
+
+# Stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_when_asked(daemon, number):
+    d = daemon(tcp())
+    d.signal(number)
+    assert d.wait() == 0
+
+
+def test_stop_is_told_to_the_service_manager(daemon, with_systemd):
+    d = daemon(tcp())
+    assert d.stop() == 0
+    process.wait_until(lambda: d.notices("STOPPING=1"), 2, "STOPPING=1")
+
+
+def test_stop_answers_what_has_been_received(daemon):
+    d = daemon(tcp(framing="line"))
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"asked and ")
+        since = d.mark()
+        d.signal(signal.SIGTERM)
+        d.expect("stopping", since)
+        s.sendall(b"answered\n")
+        assert read_exactly(s, 19) == b"ASKED AND ANSWERED\n"
+    assert d.wait() == 0
+
+
+def test_stop_accepts_no_more(daemon):
+    d = daemon(tcp())
+    with connect(d.listeners[0]) as held:
+        d.signal(signal.SIGTERM)
+        process.wait_until(lambda: is_refused(d.listeners[0]), what="a refusal")
+        held.sendall(b"held")
+        assert read_exactly(held, 4) == b"HELD"
+    assert d.wait() == 0
+
+
+def test_stop_cuts_what_does_not_finish(daemon):
+    d = daemon(tcp(), drain="500ms")
+    with connect(d.listeners[0]):
+        start = time.monotonic()
+        assert d.stop() == 0
+        assert 0.4 < time.monotonic() - start < 5
+
+
+def test_second_stop_is_at_once(daemon):
+    d = daemon(tcp(), drain="60s")
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        since = d.mark()
+        d.signal(signal.SIGTERM)
+        d.expect("stopping", since)
+        start = time.monotonic()
+        d.signal(signal.SIGTERM)
+        d.wait()
+        assert time.monotonic() - start < 5
+
+
+def test_hangup_while_stopping_is_not_a_second_life(daemon):
+    d = daemon(tcp(), drain="1s")
+    with connect(d.listeners[0]):
+        d.signal(signal.SIGTERM)
+        d.signal(signal.SIGHUP)
+        assert d.wait() == 0
+
+
+# Crashes
+
+
+def test_killed_worker_is_replaced_within_a_second(daemon):
+    d = daemon(tcp())
+    victim = d.workers()[0]
+    start = time.monotonic()
+    record = kill_worker(d, victim)
+    wait_workers(d, 2, without=[victim])
+    assert time.monotonic() - start < 2
+    assert "9" in record["message"] or "KILL" in record["message"].upper()
+
+
+def test_the_others_go_on_when_a_worker_is_killed(daemon):
+    """A connection of the one that lives does not notice."""
+    d = daemon(tcp())
+    clients = [connect(d.listeners[0]) for _ in range(20)]
+    for s in clients:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+    kill_worker(d, d.workers()[0])
+    alive = [s for s in clients if lives(s)]
+    assert 0 < len(alive) < 20
+
+
+def lives(s):
+    try:
+        s.sendall(b"b")
+        return s.recv(1) == b"B"
+    except ConnectionError:
+        return False
+
+
+def test_killing_workers_under_load_loses_only_their_own(daemon):
+    """A datagram that a killed worker held is lost; what is asked after its replacement is not."""
+    d = daemon(tcp(), udp())
+    with Background(lambda: tcp_ask(d.listeners[0], b"a")) as load:
+        for _ in range(3):
+            victim = d.workers()[0]
+            kill_worker(d, victim)
+            wait_workers(d, 2, without=[victim])
+    assert load.asked > 20
+    assert len(load.failures) < load.asked / 4
+    assert all(tcp_ask(d.listeners[0], b"a") == b"A" for _ in range(20))
+
+
+def test_worker_that_keeps_dying_is_replaced_more_slowly(daemon):
+    d = daemon(tcp(), workers=1)
+    waits = []
+    for _ in range(5):
+        victim = wait_workers(d, 1)[0]
+        start = time.monotonic()
+        kill_worker(d, victim)
+        wait_workers(d, 1, without=[victim])
+        waits.append(time.monotonic() - start)
+    assert waits[-1] > 2 * waits[0]
+
+
+def test_worker_that_stands_still_is_replaced(daemon):
+    d = daemon(tcp())
+    victim = d.workers()[0]
+    d.killed += 1
+    os.kill(victim, signal.SIGSTOP)
+    d.expect("child-stuck", pid=victim, seconds=30)
+    wait_workers(d, 2, without=[victim])
+
+
+def test_workers_do_not_outlive_the_supervisor(start):
+    d = start(tcp()).wait_ready()
+    workers = d.workers()
+    d.asked_to_stop = True
+    d.process.kill()
+    d.process.wait()
+    process.wait_until(lambda: not any(map(process.is_alive, workers)), 5, "the end of its workers")
+
+
+# Privileges
+
+
+@pytest.fixture
+def worker(daemon, as_root):
+    """The /proc status of a worker that was started as root."""
+    return process.status_of(daemon(udp(), tcp()).workers()[0])
+
+
+def test_worker_is_nobody(worker):
+    assert set(worker["Uid"].split()) == {str(NOBODY)}
+    assert set(worker["Gid"].split()) == {str(NOBODY)}
+
+
+def test_worker_has_no_other_groups(worker):
+    assert set(worker["Groups"].split()) <= {str(NOBODY)}
+
+
+@pytest.mark.parametrize("which", ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
+def test_worker_has_no_capability(worker, which):
+    assert int(worker[which], 16) == 0
+
+
+def test_worker_can_gain_no_privilege(worker):
+    assert worker["NoNewPrivs"] == "1"
+
+
+def test_worker_holds_no_descriptor_that_it_has_no_use_for(daemon):
+    """Sockets, memory and events; no file, and nothing of its parent's."""
+    pid = daemon(udp(), tcp(), workers=1).workers()[0]
+    targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    known = ("socket:", "anon_inode:", "/memfd:", "/dev/null", "pipe:")
+    assert [target for target in targets if not target.startswith(known)] == []

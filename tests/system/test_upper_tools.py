@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""upper ping, check and bench: what they measure, and what they make of a server that is not well."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+import peers
+from client import FINE, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
+
+
+@both
+def test_ping(peer, make):
+    result = upper("ping", "-c", "3", "-i", "0.01", peer(make).url)
+    text = result.stdout.decode()
+    assert result.returncode == FINE
+    assert len(re.findall(r"^56 bytes from 127\.0\.0\.1:\d+: seq=\d time=[\d.]+ ms$", text, re.M)) == 3
+    assert "3 sent, 3 answered, 0 wrong, 0% lost" in text
+
+
+def test_ping_sees_a_wrong_answer(peer):
+    server = peer(peers.udp, lambda number, data: [data.upper().replace(b"A", b"B", 1)])
+    result = upper("ping", "-c", "1", server.url)
+    assert result.returncode == WRONG
+    assert b"WRONG" in result.stdout
+
+
+def test_ping_of_a_server_that_answers_once_and_closes_late(peer):
+    """It closes when the next question comes: that one is asked again, and nothing is lost."""
+    def handle(connection, peer):
+        connection.sendall(peers.upper(connection.recv(1024)))
+        connection.recv(1024)
+
+    result = upper("ping", "--json", "-q", "-c", "3", "-i", "10ms", peer(peers.tcp, handle).url)
+    assert (result.returncode, json.loads(result.stdout)["answered"]) == (FINE, 3)
+
+
+def test_ping_sums_up_when_interrupted(peer):
+    client = subprocess.Popen([UPPER, "ping", peer(peers.textbook_udp).url], stdout=subprocess.PIPE)
+    assert b"seq=1" in client.stdout.readline()
+    client.send_signal(signal.SIGINT)
+    assert b"0 wrong, 0% lost" in client.communicate(timeout=10)[0]
+    assert client.returncode == FINE
+
+
+def test_ping_counts_what_is_lost(peer):
+    server = peer(peers.udp, lambda number, data: [data.upper()] if number else [])
+    result = upper("ping", "--json", "-q", "-t", "100ms", "-c", "2", "-i", "10ms", server.url)
+    summary = json.loads(result.stdout)
+    assert result.returncode == LOST
+    assert (summary["sent"], summary["answered"], summary["wrong"]) == (2, 1, 0)
+
+
+def test_ping_of_two_servers(peer):
+    urls = [peer(peers.textbook_udp).url, peer(peers.streaming_tcp).url]
+    lines = upper("ping", "--json", "-c", "1", *urls).stdout.splitlines()
+    assert [json.loads(line)["server"] for line in lines] == urls + urls
+
+
+@both
+def test_check_is_ok(peer, make):
+    result = upper("check", "-W", "5s", "-C", "6000", peer(make).url)
+    assert result.returncode == 0
+    assert re.fullmatch(r"UPPER OK - \S+: right answer in [\d.]+ ms \| "
+                        r"time=[\d.]+s;5\.000;6\.000;0\n", result.stdout.decode())
+
+
+@pytest.mark.parametrize("thresholds, code", [(["-W", "50"], 1), (["-W", "10", "-C", "50"], 2)])
+def test_check_of_a_slow_server(peer, thresholds, code):
+    server = peer(peers.udp, lambda number, data: [time.sleep(0.1), data.upper()][1:])
+    assert upper("check", *thresholds, server.url).returncode == code
+
+
+def test_check_of_a_server_that_is_wrong_or_gone(peer):
+    wrong = upper("check", peer(peers.udp, lambda number, data: [data]).url)
+    gone = upper("check", f"tcp://127.0.0.1:{peers.unused_port()}")
+    assert (wrong.returncode, gone.returncode) == (2, 2)
+    assert wrong.stdout.startswith(b"UPPER CRITICAL") and b"refused" in gone.stdout
+
+
+@pytest.mark.parametrize("args", [
+    ["--bogus"], ["no-url"], ["tcp://no-such-name.invalid"], ["tcp://localhost", "tcp://localhost"]])
+def test_check_that_cannot_check_is_unknown(args):
+    assert upper("check", *args).returncode == 3
+
+
+@pytest.mark.parametrize("make", [peers.textbook_udp, peers.textbook_tcp, peers.streaming_tcp])
+def test_bench(peer, make):
+    depth = 4 if make is peers.streaming_tcp else 1
+    result = upper("bench", "--json", "-n", "200", "-c", "3", "-p", depth, peer(make).url)
+    summary = json.loads(result.stdout)
+    assert (result.returncode, summary["right"], summary["wrong"], summary["lost"]) == (FINE, 200, 0, 0)
+    assert 0 < summary["ms"]["min"] <= summary["ms"]["p50"] <= summary["ms"]["max"]
+
+
+@pytest.mark.parametrize("answer", [lambda data: data, lambda data: data.upper()[:-2] + b"?\n"])
+def test_bench_sees_wrong_answers(peer, answer):
+    server = peer(peers.udp, lambda number, data: [answer(data)])
+    result = upper("bench", "--json", "-t", "100ms", "-n", "3", "-c", "1", server.url)
+    assert (result.returncode, json.loads(result.stdout)["wrong"]) == (WRONG, 3)

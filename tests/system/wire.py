@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients as small as they can be."""
+
+import socket
+import struct
+import threading
+
+TIMEOUT = 5
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def address_of(listener, address=None):
+    return address or listener["address"], listener["port"]
+
+
+def udp_socket(listener, address=None):
+    """Connected, so that only an answer from the address that was asked arrives."""
+    target = address_of(listener, address)
+    s = socket.socket(family_of(target[0]), socket.SOCK_DGRAM)
+    s.settimeout(TIMEOUT)
+    s.connect(target)
+    return s
+
+
+def udp_ask(listener, data, address=None):
+    with udp_socket(listener, address) as s:
+        s.send(data)
+        return s.recv(65536)
+
+
+def connect(listener, address=None):
+    if "path" in listener:
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(TIMEOUT)
+        path = listener["path"]
+        s.connect("\0" + path[1:] if path.startswith("@") else path)
+        return s
+    s = socket.create_connection(address_of(listener, address), TIMEOUT)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def read_exactly(s, n):
+    data = b""
+    while len(data) < n:
+        piece = s.recv(n - len(data))
+        assert piece, f"the server closed after {data!r}"
+        data += piece
+    return data
+
+
+def read_all(s):
+    """Until the other side's end."""
+    data = bytearray()
+    while piece := s.recv(65536):
+        data += piece
+    return bytes(data)
+
+
+def tcp_ask(listener, data, address=None):
+    """Sends, half-closes, and returns all that comes back."""
+    with connect(listener, address) as s:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        return read_all(s)
+
+
+def reset(s):
+    """Closes in the rudest way."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+class Background:
+    """Calls `ask` again and again in a thread until the block ends; keeps what failed."""
+
+    def __init__(self, ask):
+        self.ask, self.asked, self.failures = ask, 0, []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self._stop.is_set():
+            try:
+                self.ask()
+            except (OSError, AssertionError) as error:
+                self.failures.append(repr(error))
+            self.asked += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(2 * TIMEOUT)
