@@ -112,8 +112,9 @@ static void count_suppressed(struct log_site *site)
 }
 
 /* Whether one more may be written in this window, which is begun anew when it is over. */
-static bool site_admits(struct log_site *site, uint64_t now_ms)
+static bool site_admits(struct log_site *site, enum log_event event, uint64_t now_ms)
 {
+	site->event = event;
 	if (now_ms - site->window_ms >= LOG_WINDOW_MS) {
 		site->window_ms = now_ms;
 		site->written = 0;
@@ -136,8 +137,7 @@ void log_write(struct log_site *site, enum log_event event, const struct log_abo
 	if (!log_wants(event))
 		return;
 
-	site->event = event;
-	if (!site_admits(site, clock_ms())) {
+	if (site && !site_admits(site, event, clock_ms())) {
 		count_suppressed(site);
 		errno = saved_errno;
 		return;
@@ -145,8 +145,10 @@ void log_write(struct log_site *site, enum log_event event, const struct log_abo
 
 	if (about)
 		record.about = *about;
-	record.suppressed = site->suppressed;
-	site->suppressed = 0;
+	if (site) {
+		record.suppressed = site->suppressed;
+		site->suppressed = 0;
+	}
 
 	errno = saved_errno;
 	va_start(arguments, format);

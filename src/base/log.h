@@ -80,6 +80,9 @@ void log_pass(const struct log_record *record); /* a record made elsewhere, with
  * is counted too. To be called every few seconds with clock_ms(). */
 void log_flush(uint64_t now_ms);
 
+/* Without a rate: for what an operator does, or has asked to be told one by one. */
+#define log_each(event, about, ...) log_write(NULL, event, about, __VA_ARGS__)
+
 /* log_event(EVENT_ACCEPT_PAUSED, ABOUT(.listener = l->name), "out of %s", "descriptors"); */
 #define log_event(event, about, ...)                          \
 	do {                                                  \

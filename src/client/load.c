@@ -202,6 +202,16 @@ static int lane_move(struct load *load, struct lane *lane, struct why *why)
 	return link_open(&lane->link, load->server, why);
 }
 
+bool load_is_over(const struct load *load)
+{
+	if (!load->limit || load->sent < load->limit)
+		return false;
+	for (size_t i = 0; i < load->n_lanes; i++)
+		if (load->lanes[i].n_busy)
+			return false;
+	return true;
+}
+
 int load_step(struct load *load, int timeout_ms, struct why *why)
 {
 	int r;
@@ -218,17 +228,9 @@ int load_step(struct load *load, int timeout_ms, struct why *why)
 			(short)(lane->link.read_wants |
 				(wants_send(load, lane) ? lane->link.write_wants : 0));
 	}
+	if (load_is_over(load))
+		return 0;
 	if (poll(load->polls, load->n_lanes, timeout_ms) < 0 && errno != EINTR)
 		return -errno;
 	return 0;
-}
-
-bool load_is_over(const struct load *load)
-{
-	if (!load->limit || load->sent < load->limit)
-		return false;
-	for (size_t i = 0; i < load->n_lanes; i++)
-		if (load->lanes[i].n_busy)
-			return false;
-	return true;
 }

@@ -60,15 +60,16 @@ static int parse_port(struct url *url, const char *text, struct why *why)
 static int parse_authority(struct url *url, const char *text, struct why *why)
 {
 	bool is_bracketed = *text == '[';
-	size_t len = strcspn(text += is_bracketed, is_bracketed ? "]" : ":");
-	const char *after = text + len;
+	const char *host = is_bracketed ? text + 1 : text;
+	size_t len = strcspn(host, is_bracketed ? "]" : ":");
+	const char *after = host + len;
 	int r;
 
 	if (is_bracketed && *after++ != ']')
 		return why_set(why, CLIENT_E_USAGE, "the bracket is not closed");
 	if (!is_bracketed && *after && strchr(after + 1, ':'))
 		return why_set(why, CLIENT_E_USAGE, "an IPv6 address goes in brackets: [%s]", text);
-	r = copy_host(url, text, len, why);
+	r = copy_host(url, host, len, why);
 	if (r)
 		return r;
 	if (*after == ':')
@@ -80,7 +81,7 @@ static int parse_authority(struct url *url, const char *text, struct why *why)
 
 static int parse_internet(struct url *url, const char *rest, struct why *why)
 {
-	char authority[URL_TEXT];
+	char authority[URL_TEXT] = "";
 	size_t len = strlen(rest);
 
 	if (len && rest[len - 1] == '/')

@@ -181,6 +181,13 @@ int listen_open(const struct listen_spec *spec, int *ret_fd)
 	return 0;
 }
 
+int listen_adjust(const struct listen_spec *spec, int fd)
+{
+	if (spec->type != SOCK_DGRAM && listen(fd, (int)spec->backlog) < 0)
+		return -errno;
+	return is_path(spec) ? listen_own_path(spec) : 0;
+}
+
 void listen_remove(const struct listen_spec *spec)
 {
 	if (is_path(spec))

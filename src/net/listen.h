@@ -28,5 +28,7 @@ const char *listen_key(const struct listen_spec *spec, char key[static LISTEN_KE
 /* -EADDRINUSE when somebody else is there, also when that one would share. */
 int listen_probe(const struct listen_spec *spec);
 int listen_open(const struct listen_spec *spec, int *ret_fd);
+/* What can still be changed of one that is open: the queue, and a path's mode and owner. */
+int listen_adjust(const struct listen_spec *spec, int fd);
 /* Removes the file of a unix socket. */
 void listen_remove(const struct listen_spec *spec);

@@ -51,10 +51,12 @@ static void stream_pump_task(struct task *task);
 
 static struct addr stream_peer(const struct stream *s)
 {
-	struct addr peer = {.len = sizeof(s->peer)};
+	struct addr peer = {.len = sizeof(sa_family_t)};
 
-	if (s->peer.sin6_family == AF_UNIX)
-		peer.len = sizeof(sa_family_t);
+	if (s->peer.sin6_family == AF_INET)
+		peer.len = sizeof(peer.in);
+	else if (s->peer.sin6_family == AF_INET6)
+		peer.len = sizeof(peer.in6);
 	memcpy(&peer.in6, &s->peer, sizeof(s->peer));
 	return peer;
 }
@@ -77,7 +79,7 @@ static void stream_record_end(const struct stream *s)
 	class->counters->counted[COUNT_closed]++;
 	class->counters->reasons[reason]++;
 	if (class->access)
-		log_event(EVENT_ACCESS,
+		log_each(EVENT_ACCESS,
 			ABOUT(.listener = class->name, .peer = &peer,
 				.reason = reason_name(reason)),
 			"%llu bytes in, %llu bytes out, %llu ms", (unsigned long long)s->bytes_in,

@@ -230,7 +230,7 @@ static void udp_on_report(struct timer *timer, uint64_t now_ms)
 	const uint64_t *now = udp->counters->counted, *then = udp->reported.counted;
 
 	if (now[COUNT_messages] != then[COUNT_messages])
-		log_event(EVENT_ACCESS, ABOUT(.listener = udp->name),
+		log_each(EVENT_ACCESS, ABOUT(.listener = udp->name),
 			"in the last minute: %llu datagrams, %llu answered, %llu bytes in, %llu "
 			"bytes out",
 			(unsigned long long)(now[COUNT_messages] - then[COUNT_messages]),

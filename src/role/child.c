@@ -26,7 +26,7 @@
 #include "base/logwire.h"
 
 #define MESSAGES_A_TURN  64
-#define RECORDS_A_SECOND 1000
+#define RECORDS_A_SECOND 10000
 #define SAID_LINES       256
 #define SUPPLY_MS        2000
 
@@ -105,6 +105,15 @@ void child_bury(struct child *child)
 	child->state = CHILD_ENDED;
 }
 
+static void child_end(struct child *child, const char *why)
+{
+	char name[32];
+
+	log_event(EVENT_CHILD_STUCK, ABOUT(.role = child_name(child, name), .pid = child->pid),
+		"%s", why);
+	child_kill(child, SIGKILL);
+}
+
 /* Many listeners may be more than the channel holds; a child that has just been started, and has seen
  * nothing of the network yet, is waited for. */
 static bool child_listens(const struct child *child)
@@ -117,7 +126,6 @@ static bool child_listens(const struct child *child)
 void child_tell(
 	struct child *child, enum message_type type, const void *data, size_t len, const int *fds)
 {
-	char name[32];
 	int r;
 
 	if (child->channel_fd < 0)
@@ -125,12 +133,8 @@ void child_tell(
 	r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
 	if (r == CHANNEL_E_WAIT && child->state == CHILD_STARTING && child_listens(child))
 		r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
-	if (r == 0 || r == CHANNEL_E_CLOSED)
-		return;
-	log_event(EVENT_CHILD_STUCK,
-		ABOUT(.role = child_name(child, name), .pid = child->pid, .error = r < 0 ? r : 0),
-		"it cannot be spoken to, and is ended");
-	child_kill(child, SIGKILL);
+	if (r != 0 && r != CHANNEL_E_CLOSED)
+		child_end(child, "it cannot be spoken to, and is ended");
 }
 
 /* In the child, between fork and exec: nothing here may allocate or lock. */
@@ -177,7 +181,7 @@ static void child_on_record(struct child *child, const struct message *message)
 		return;
 	}
 	if (logwire_unpack(message->data, message->len, &record, &peer) != 0) {
-		child_kill(child, SIGKILL);
+		child_end(child, "it sent what is not a record, and is ended");
 		return;
 	}
 	record.about.role = child_name(child, name);
@@ -223,7 +227,6 @@ static void child_on_channel(struct source *source, uint32_t events)
 {
 	struct child *child = container_of(source, struct child, channel);
 	struct message message;
-	char name[32];
 	int r = 0;
 
 	for (int i = 0; i < MESSAGES_A_TURN && child->channel_fd >= 0; i++) {
@@ -235,12 +238,8 @@ static void child_on_channel(struct source *source, uint32_t events)
 	}
 	if (r == 0 || r == CHANNEL_E_WAIT)
 		return;
-	if (r == CHANNEL_E_MALFORMED) {
-		log_event(EVENT_CHILD_STUCK,
-			ABOUT(.role = child_name(child, name), .pid = child->pid),
-			"it sent what is not a message, and is ended");
-		child_kill(child, SIGKILL);
-	}
+	if (r == CHANNEL_E_MALFORMED)
+		child_end(child, "it sent what is not a message, and is ended");
 	child_unwatch(child, &child->channel, &child->channel_fd);
 }
 
@@ -312,7 +311,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 
 	well = child_describe_end(child, &how, text);
 	if (well && draining)
-		log_event(EVENT_CHILD_ENDED,
+		log_each(EVENT_CHILD_ENDED,
 			ABOUT(.role = child_name(child, name), .pid = child->pid), "%s", text);
 	else
 		log_event(EVENT_CHILD_DIED,

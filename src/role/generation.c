@@ -86,7 +86,7 @@ static int seat_start(struct seat *seat)
 	if (r < 0)
 		return r;
 	plan_supply(&seat->generation->plan, child);
-	log_event(EVENT_CHILD_STARTED, ABOUT(.role = child_name(child, name), .pid = child->pid),
+	log_each(EVENT_CHILD_STARTED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"started");
 	return 0;
 }
@@ -113,7 +113,7 @@ static void seat_on_failed(struct child *child, int exit_code, const char *why)
 	struct seat *seat = container_of(child, struct seat, child);
 	char name[32];
 
-	log_event(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
+	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"%s", why);
 	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }

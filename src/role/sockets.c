@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "net/listen.h"
 #include "priv/ident.h"
 
@@ -173,25 +174,42 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 	return 0;
 }
 
-static bool conf_claims(const struct conf *conf, const struct socket_group *group)
+static bool conf_claims(
+	const struct conf *conf, const struct socket_group *group, struct listen_spec *ret_spec)
 {
 	struct listen_spec spec;
 	char key[LISTEN_KEY];
 
-	for (size_t i = 0; conf && i < conf->n_listeners; i++)
+	for (size_t i = 0; conf && i < conf->n_listeners; i++) {
 		if (spec_of(&conf->listeners[i], &spec) == 0 &&
-			strcmp(listen_key(&spec, key), group->key) == 0)
+			strcmp(listen_key(&spec, key), group->key) == 0) {
+			*ret_spec = spec;
 			return true;
+		}
+	}
 	return false;
 }
 
-void sockets_prune(struct sockets *sockets, const struct conf *conf, const struct conf *other)
+static void group_adjust(struct socket_group *group, const struct listen_spec *spec)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < group->n && r >= 0; i++)
+		r = listen_adjust(spec, group->fds[i]);
+	if (r < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r), "cannot adjust %s", group->key);
+}
+
+void sockets_settle(struct sockets *sockets, const struct conf *conf)
 {
 	list_foreach (node, &sockets->all) {
 		struct socket_group *group = container_of(node, struct socket_group, node);
+		struct listen_spec spec;
 
-		if (conf_claims(conf, group) || conf_claims(other, group))
+		if (conf_claims(conf, group, &spec)) {
+			group_adjust(group, &spec);
 			continue;
+		}
 		list_remove(node);
 		group_free(group);
 	}

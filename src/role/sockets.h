@@ -26,8 +26,9 @@ void sockets_done(struct sockets *sockets);
 int sockets_claim(struct sockets *sockets, const struct conf_listener *listener, unsigned workers,
 	struct socket_group **ret_group);
 
-/* Every group is either claimed by a listener of `conf` or of `other` (which may be NULL), or closed. */
-void sockets_prune(struct sockets *sockets, const struct conf *conf, const struct conf *other);
+/* `conf` is what serves now (NULL: nothing does): groups that no listener of it claims are closed, and the
+ * others get what it says of the queue, and of the mode and the owner of a path. */
+void sockets_settle(struct sockets *sockets, const struct conf *conf);
 
 /* The sockets that a worker is to have: calls for each; stops at the first failure. */
 int socket_group_share(const struct socket_group *group, unsigned worker, unsigned workers,

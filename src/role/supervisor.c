@@ -51,7 +51,7 @@ static void record_faults(const struct faults *faults)
 /* Tells the log, the manager and whoever asked. */
 static void start_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
 	manager_notify("STATUS=Cannot start: %s", why);
 	loop_stop(&s->loop, exit_code);
 }
@@ -84,7 +84,7 @@ static void reload_failed(
 	if (why)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "%s", why);
 	record_faults(faults);
-	log_event(EVENT_RELOAD_FAILED, ABOUT_NOTHING,
+	log_each(EVENT_RELOAD_FAILED, ABOUT_NOTHING,
 		"%zu fault(s), so the configuration stays as it was", faults->n);
 	manager_notify("READY=1\nSTATUS=Reload failed: %s",
 		faults->n > 0 ? faults->list[0].message : "no memory");
@@ -100,7 +100,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 		start_failed(s, exit_code, why);
 		return;
 	}
-	sockets_prune(&s->sockets, generation_conf(s->serving), NULL);
+	sockets_settle(&s->sockets, generation_conf(s->serving));
 	reload_failed(s, exit_code, &faults, why);
 	if (s->reload_again)
 		supervisor_reload(s);
@@ -118,7 +118,7 @@ static void on_failed(struct generation *g, int exit_code, const char *why)
 static void supervisor_retire(struct supervisor *s, struct generation *g)
 {
 	if (s->n_draining >= DRAINING_MAX) {
-		log_event(EVENT_DRAIN_CUT, ABOUT_NOTHING,
+		log_each(EVENT_DRAIN_CUT, ABOUT_NOTHING,
 			"%u configurations are still draining; the oldest is ended", s->n_draining);
 		generation_kill(generation_of_node(s->draining.next));
 	}
@@ -131,7 +131,7 @@ static void stop_if_idle(struct supervisor *s)
 {
 	if (!s->stopping || s->n_draining > 0)
 		return;
-	log_event(EVENT_STOPPED, ABOUT_NOTHING, "stopped as asked");
+	log_each(EVENT_STOPPED, ABOUT_NOTHING, "stopped as asked");
 	control_answer(&s->control, "drain", EX_OK, "stopped\n", "{\"stopped\":true}\n");
 	loop_stop(&s->loop, EX_OK);
 }
@@ -158,9 +158,9 @@ static void on_ready(struct generation *g)
 	generation_serve(g);
 	if (old)
 		supervisor_retire(s, old);
-	sockets_prune(&s->sockets, conf, NULL);
+	sockets_settle(&s->sockets, conf);
 
-	log_event(old ? EVENT_RELOADED : EVENT_READY, ABOUT_NOTHING,
+	log_each(old ? EVENT_RELOADED : EVENT_READY, ABOUT_NOTHING,
 		"serving: %u workers, %zu listeners, at most %llu connections",
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
@@ -207,7 +207,7 @@ void supervisor_reload(struct supervisor *s)
 	s->reload_again = s->building != NULL;
 	if (s->building)
 		return;
-	log_event(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
+	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	if (command_load(s->options, &faults, &conf) != 0) {
 		reload_failed(s, EX_CONFIG, &faults, NULL);
@@ -220,19 +220,19 @@ void supervisor_reload(struct supervisor *s)
 void supervisor_stop(struct supervisor *s)
 {
 	if (s->stopping) {
-		log_event(EVENT_STOPPED, ABOUT_NOTHING, "asked again, and stopped at once");
+		log_each(EVENT_STOPPED, ABOUT_NOTHING, "asked again, and stopped at once");
 		loop_stop(&s->loop, EX_OK);
 		return;
 	}
 	s->stopping = true;
-	log_event(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
+	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections");
 	generation_free(s->building);
 	s->building = NULL;
 	if (s->serving)
 		supervisor_retire(s, s->serving);
 	s->serving = NULL;
-	sockets_prune(&s->sockets, NULL, NULL);
+	sockets_settle(&s->sockets, NULL);
 	stop_if_idle(s);
 }
 
@@ -299,7 +299,7 @@ static bool user_exists(const struct conf *conf)
 
 	if (!ident_is_root()) {
 		if (strcmp(conf->user, UPPERD_USER) != 0)
-			log_event(EVENT_NOTICE, ABOUT_NOTHING,
+			log_each(EVENT_NOTICE, ABOUT_NOTHING,
 				"not started as root, so \"user\" and \"group\" are passed over");
 		return true;
 	}
@@ -310,7 +310,7 @@ static bool user_exists(const struct conf *conf)
 		what = "group";
 		name = conf->group;
 	}
-	log_event(EVENT_START_FAILED, ABOUT_NOTHING,
+	log_each(EVENT_START_FAILED, ABOUT_NOTHING,
 		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
 		"--system --group %s', or name another with the key \"%s\"",
 		what, name, UPPERD_USER, what);
@@ -332,7 +332,7 @@ int supervisor_main(const struct options *options)
 	if (!user_exists(conf))
 		return EX_CONFIG;
 
-	log_event(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
+	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
 		options->file);
 	r = supervisor_init(&s, options, conf, supervisor_verbs);
 	if (r >= 0) {
@@ -340,7 +340,7 @@ int supervisor_main(const struct options *options)
 		supervisor_build(&s, take_ptr(&conf));
 		r = loop_run(&s.loop);
 	} else {
-		log_event(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
+		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
 	}
 	supervisor_done(&s);
 	if (r < 0)
