@@ -252,7 +252,7 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 		return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
 
 	return addr_port(a) == addr_port(b) && addr_scope(a) == addr_scope(b) &&
-	       memcmp(&host_a, &host_b, sizeof(host_a)) == 0;
+		memcmp(&host_a, &host_b, sizeof(host_a)) == 0;
 }
 
 uint16_t addr_port(const struct addr *addr)

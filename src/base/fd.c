@@ -56,8 +56,7 @@ static int write_all(int fd, const char *data, size_t len)
 
 int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	r = memory_file(name, &fd);
@@ -75,8 +74,7 @@ int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd)
 
 int fd_shared(const char *name, size_t size, int *ret_fd)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	r = memory_file(name, &fd);
@@ -133,8 +131,7 @@ static int grow(char **text, size_t *room, size_t max)
 
 int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t room = first_room(fd, max), len = 0;
 	ssize_t n;
 	int r;
@@ -166,8 +163,7 @@ int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 
 int fd_read_path(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

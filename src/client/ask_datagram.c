@@ -44,8 +44,8 @@ static bool is_doubled(const struct asker *asker, const struct question *questio
 	const struct answer *answer = &asker->answer, *before = &asker->before;
 
 	return before->is_right && before->len == answer->len &&
-	       memcmp(before->text, answer->text, answer->len) == 0 &&
-	       !expect_is(&question->expect, answer->text, answer->len);
+		memcmp(before->text, answer->text, answer->len) == 0 &&
+		!expect_is(&question->expect, answer->text, answer->len);
 }
 
 /* LINK_E_AGAIN when the deadline comes first. */

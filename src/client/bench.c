@@ -134,7 +134,7 @@ static int watch(struct bench *bench, struct why *why)
 		bench->us = clock_us() - bench->begun_us;
 		show_live(bench);
 	} while (!is_interrupted && !load_is_over(&bench->load) &&
-		 (!duration_ms || bench->us < duration_ms * 1000));
+		(!duration_ms || bench->us < duration_ms * 1000));
 
 	if (bench->shown_us)
 		fputs("\r\033[K", stderr);

@@ -77,8 +77,7 @@ static int judge(const struct asker *asker, struct why *why)
 static int check_server(struct asker *asker, struct why *why)
 {
 	size_t size = asker->server->options->size;
-	_cleanup_free_
-	uint8_t *question = malloc(size);
+	_cleanup_free_ uint8_t *question = malloc(size);
 	int r;
 
 	if (!question)

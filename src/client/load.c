@@ -89,7 +89,7 @@ static void take_answer(struct load *load, struct lane *lane)
 	uint64_t *sent_us = &lane->sent_us[question % load->depth];
 	uint8_t *expected = load->expected;
 	bool is_known = lane->in_at == load->size && number == number_of(load, lane, question) &&
-			question < lane->next && question + load->depth >= lane->next && *sent_us;
+		question < lane->next && question + load->depth >= lane->next && *sent_us;
 
 	lane->in_at = 0;
 	if (is_known)
@@ -137,7 +137,7 @@ static bool wants_send(const struct load *load, const struct lane *lane)
 	if (lane->out_at)
 		return true;
 	return !lane->sent_us[lane->next % load->depth] &&
-	       (!load->limit || load->sent < load->limit);
+		(!load->limit || load->sent < load->limit);
 }
 
 static int send_some(struct load *load, struct lane *lane)
@@ -224,9 +224,8 @@ int load_step(struct load *load, int timeout_ms, struct why *why)
 			return r;
 		lose_late(load, lane);
 		load->polls[i].fd = lane->link.fd;
-		load->polls[i].events =
-			(short)(lane->link.read_wants |
-				(wants_send(load, lane) ? lane->link.write_wants : 0));
+		load->polls[i].events = (short)(lane->link.read_wants |
+			(wants_send(load, lane) ? lane->link.write_wants : 0));
 	}
 	if (load_is_over(load))
 		return 0;

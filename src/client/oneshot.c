@@ -79,18 +79,35 @@ static int print(const struct server *server, const struct link *link, const str
 	return CLIENT_E_LOCAL;
 }
 
+/* Shown in any case; but who asks in a script wants to know that the far end has read the question. A
+ * server that only acknowledges says so in words of its own. */
+static int verdict(const struct reply *reply, bool is_json, struct why *why)
+{
+	static const char acknowledged[] = "Message received.";
+	bool acknowledges = reply->len == strlen(acknowledged) &&
+		memcmp(reply->text, acknowledged, reply->len) == 0;
+
+	if (reply->is_right || acknowledges)
+		return 0;
+	if (is_json) /* which has said so */
+		return CLIENT_E_WRONG;
+	return why_set(why, CLIENT_E_WRONG, "the answer is not the text in upper case");
+}
+
 static int by_datagram(const struct server *server, const char *text, struct why *why)
 {
 	_cleanup_asker_ struct asker asker;
+	struct reply reply;
 	int r;
 
 	asker_init(&asker, server);
 	r = ask(&asker, text, strlen(text), why);
 	if (r)
 		return r;
-	return print(server, &asker.link,
-		&(struct reply){asker.answer.text, asker.answer.len, asker.answer.is_right,
-			asker.tries, asker.us});
+	reply = (struct reply){
+		asker.answer.text, asker.answer.len, asker.answer.is_right, asker.tries, asker.us};
+	r = print(server, &asker.link, &reply);
+	return r ? r : verdict(&reply, server->options->json, why);
 }
 
 static int answer_stream(struct link *link, const char *text, struct why *why)
@@ -118,7 +135,9 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 	if (reply.len == 0)
 		return why_set(why, CLIENT_E_LOST, "the server closed the connection unanswered");
 	r = print(server, link, &reply);
-	return lost ? lost : r;
+	if (lost || r)
+		return lost ? lost : r;
+	return verdict(&reply, server->options->json, why);
 }
 
 static int by_stream(const struct server *server, const char *text, struct why *why)
@@ -134,8 +153,7 @@ static int by_stream(const struct server *server, const char *text, struct why *
 
 int oneshot_run(const struct server *server)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct why why = {0};
 	int r;
 

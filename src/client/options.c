@@ -173,7 +173,7 @@ static int parse_value(const struct row *row, const char *text, uint64_t *ret_va
 static const char *kind_example(const struct row *row)
 {
 	return row->kind == SECONDS || row->kind == MILLISECONDS ? "a time such as 250ms or 3s"
-	       : row->kind == SIZE                               ? "a size such as 56 or 1k"
+		: row->kind == SIZE                              ? "a size such as 56 or 1k"
 								 : "a whole number";
 }
 

@@ -137,8 +137,7 @@ static int ping_once(struct target *target, const uint8_t *question, size_t size
 static int ping_round(struct ping *ping, uint64_t number)
 {
 	size_t size = ping->options->size;
-	_cleanup_free_
-	uint8_t *question = malloc(size);
+	_cleanup_free_ uint8_t *question = malloc(size);
 	int r;
 
 	if (!question)

@@ -30,8 +30,7 @@ static void race_done(struct race *race)
 /* The errno of an attempt that failed at once, or 0. */
 static int begin(const struct addr *addr, struct pollfd *ret_try)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)

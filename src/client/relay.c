@@ -221,7 +221,7 @@ static void arrange(struct relay *relay, struct pollfd polls[static N_POLLS])
 {
 	struct link *link = relay->link;
 	short wants = (short)((wants_send(relay) ? link->write_wants : 0) |
-			      (wants_receive(relay) ? link->read_wants : 0));
+		(wants_receive(relay) ? link->read_wants : 0));
 
 	polls[IN] = (struct pollfd){wants_input(relay) ? relay->in : -1, .events = POLLIN};
 	polls[OUT] = (struct pollfd){wants_output(relay) ? relay->out : -1, .events = POLLOUT};

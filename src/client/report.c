@@ -97,8 +97,7 @@ void say(const char *format, ...)
 void json_string(FILE *to, const char *text, size_t len)
 {
 	size_t size = 6 * len + 1; /* the longest escape of one byte is \u00XX */
-	_cleanup_free_
-	char *escaped = malloc(size);
+	_cleanup_free_ char *escaped = malloc(size);
 
 	if (!escaped) {
 		fputs("null", to);

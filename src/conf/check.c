@@ -99,7 +99,7 @@ static void check_place(const struct check *check)
 		FAULT(check, has(check, "path"), "path",
 			"a port and a path both; one of them will do");
 	else if (!has_port && !has_path && !section_meant(check->section, "port") &&
-		 !section_meant(check->section, "path"))
+		!section_meant(check->section, "path"))
 		FAULT(check, check->section->at, "port", "missing; a port or a path is needed");
 	if (l->path && addr_parse_unix(l->path, &l->address))
 		FAULT(check, has(check, "path"), "path",
@@ -184,7 +184,7 @@ static bool covers(const struct conf_listener *a, const struct conf_listener *b)
 	int family_a = a->address.sa.sa_family, family_b = b->address.sa.sa_family;
 
 	return is_any(&a->address) &&
-	       (family_a == family_b || (family_a == AF_INET6 && !a->v6only));
+		(family_a == family_b || (family_a == AF_INET6 && !a->v6only));
 }
 
 static bool overlap(const struct conf_listener *a, const struct conf_listener *b)

@@ -17,8 +17,7 @@
 /* The defaults as one libconfig text: a list for each scope, in the order of its rows. */
 static int parse_presets(config_t *presets)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size;
 	FILE *to = open_memstream(&text, &size);
 

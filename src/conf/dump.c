@@ -290,8 +290,7 @@ static void print_top(struct dump *d, const struct conf *conf)
 
 int conf_dump(const struct conf *conf, char **ret_text)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size;
 	struct dump d = {.to = open_memstream(&text, &size)};
 	bool failed;

@@ -119,7 +119,7 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 		fault.message = NULL;
 
 	ok = ok && copy(place->file, &fault.file) && copy(place->key, &fault.key) &&
-	     copy_line(place, &fault.source);
+		copy_line(place, &fault.source);
 	if (ok && is_known(faults, &fault)) {
 		fault_done(&fault);
 	} else if (!ok || !insert(faults, &fault)) {
@@ -135,8 +135,7 @@ bool faults_any_errors(const struct faults *faults)
 
 static void put_escaped(FILE *to, const char *text, size_t len)
 {
-	_cleanup_free_
-	char *safe = malloc(len * 4 + 1);
+	_cleanup_free_ char *safe = malloc(len * 4 + 1);
 
 	if (safe && text_escape(text, len, safe, len * 4 + 1) > 0)
 		fputs(safe, to);
@@ -179,8 +178,7 @@ static char *line_escaped(const char *line, size_t len)
 /* The columns that a piece of the line takes. */
 static size_t columns_of(const char *text, size_t len)
 {
-	_cleanup_free_
-	char *safe = line_escaped(text, len);
+	_cleanup_free_ char *safe = line_escaped(text, len);
 	size_t columns = 0;
 
 	for (const char *at = safe; at && *at; at++)
@@ -190,8 +188,7 @@ static size_t columns_of(const char *text, size_t len)
 
 static void put_source(FILE *to, const struct fault *f)
 {
-	_cleanup_free_
-	char *line = line_escaped(f->source, strlen(f->source));
+	_cleanup_free_ char *line = line_escaped(f->source, strlen(f->source));
 	size_t before, marked;
 
 	if (!line)
@@ -242,8 +239,7 @@ void faults_print(const struct faults *faults, FILE *to)
 static void put_json_string(FILE *to, const char *name, const char *value)
 {
 	size_t size = value ? strlen(value) * 6 + 1 : 1;
-	_cleanup_free_
-	char *safe = malloc(size);
+	_cleanup_free_ char *safe = malloc(size);
 
 	if (!value || !safe)
 		return;

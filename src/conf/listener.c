@@ -89,8 +89,7 @@ static int read_tls(
 	const struct load *load, const struct section *of, struct conf_listener *listener, size_t i)
 {
 	const config_setting_t *own = section_has(of, "tls");
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 	struct section section = {
 		.scope = SCOPE_TLS,
 		.object = &listener->tls,
@@ -133,8 +132,7 @@ static int read_listener(const struct load *load, struct conf_listener *listener
 {
 	config_setting_t *group = config_setting_get_elem(load->listeners, (unsigned)i);
 	const char *label = load->labels[i];
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 	struct section section = {
 		.scope = SCOPE_LISTENER,
 		.object = listener,

@@ -26,8 +26,7 @@ unsigned scan_characters(const char *from, const char *to)
 int scan_fault(const struct scan *s, const char *at, size_t len, const char *format, ...)
 {
 	const char *end = memchr(s->line, '\n', (size_t)(s->end - s->line));
-	_cleanup_free_
-	char *message = NULL;
+	_cleanup_free_ char *message = NULL;
 	struct fault_place place = {
 		.file = s->file,
 		.line = s->number,
@@ -188,7 +187,7 @@ static int skip_string(struct scan *s)
 static bool is_word(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr("_*+-.", c));
+		(c && strchr("_*+-.", c));
 }
 
 /* libconfig keeps the low 32 bits of what it does not hold, and does not say so. */

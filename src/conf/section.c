@@ -19,8 +19,7 @@ void load_fault(const struct load *load, const config_setting_t *at, const char 
 	const char *key, const char *format, ...)
 {
 	const struct conf_set *set = at ? sets_of(load, at) : NULL;
-	_cleanup_free_
-	char *whole = NULL, *message = NULL;
+	_cleanup_free_ char *whole = NULL, *message = NULL;
 	struct fault_place place = {.file = set ? set->name : load->source->file};
 	va_list args;
 
@@ -175,8 +174,7 @@ static int read_certificates(const struct load *load, const struct section *sect
 	const struct conf_row *row, const config_setting_t *setting)
 {
 	struct conf_tls *tls = section->object;
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 	int n = config_setting_is_list(setting) ? config_setting_length(setting) : 0;
 
 	if (n < 1 || (uint64_t)n > row->max) {

@@ -17,8 +17,7 @@ static const char TLS[] = "tls.";
 __attribute__((format(printf, 4, 5))) static void set_fault(const struct load *load,
 	const struct conf_set *set, const char *key, const char *format, ...)
 {
-	_cleanup_free_
-	char *message = NULL;
+	_cleanup_free_ char *message = NULL;
 	va_list args;
 
 	va_start(args, format);
@@ -40,8 +39,7 @@ static const char *find_listener(
 	const struct load *load, const struct conf_set *set, const char *key, size_t *ret_listener)
 {
 	const char *name = key + strlen(LISTENERS), *nearest;
-	_cleanup_free_
-	char *wanted = strndup(name, strcspn(name, "."));
+	_cleanup_free_ char *wanted = strndup(name, strcspn(name, "."));
 
 	for (size_t i = 0; i < load->n_labels; i++) {
 		size_t len = strlen(load->labels[i]);
@@ -67,8 +65,7 @@ static void unknown_key(
 {
 	const char *dot = strrchr(rest, '.');
 	size_t len = dot ? (size_t)(dot - rest) + 1 : 0;
-	_cleanup_free_
-	char *group = strndup(rest, len);
+	_cleanup_free_ char *group = strndup(rest, len);
 	char suggestion[CONF_NAME];
 
 	if (group && conf_schema_suggest(set->scope, group, rest + len, suggestion))
@@ -175,8 +172,7 @@ static int make_setting(struct conf_set *set, char *value)
 
 static int set_read(const struct load *load, struct conf_set *set, const char *option)
 {
-	_cleanup_free_
-	char *key = strdup(option);
+	_cleanup_free_ char *key = strdup(option);
 	char *value;
 
 	config_init(&set->config);

@@ -60,8 +60,7 @@ static char *path_from(const char *file, const char *path, size_t len)
 static int include(struct scan *scan, const char *path, size_t len)
 {
 	const struct reading *outer = scan->userdata;
-	_cleanup_free_
-	char *file = path_from(outer->file, path, len);
+	_cleanup_free_ char *file = path_from(outer->file, path, len);
 	struct reading reading = {
 		.source = outer->source,
 		.outer = outer,
@@ -90,9 +89,9 @@ static int include(struct scan *scan, const char *path, size_t len)
 
 static int unreadable(const struct scan *from, const char *file, struct faults *faults, int error)
 {
-	const char *why = error == -EFBIG    ? "larger than 16 MiB"
-			  : error == -EISDIR ? "a folder, not a file"
-					     : strerror(-error);
+	const char *why = error == -EFBIG ? "larger than 16 MiB"
+		: error == -EISDIR        ? "a folder, not a file"
+					  : strerror(-error);
 
 	if (from)
 		return scan_fault(from, from->at, strcspn(from->at, "\""), "%s cannot be read: %s",
@@ -126,8 +125,7 @@ static int read_one(struct conf_text *t, struct reading *reading, struct faults 
 {
 	static const char mark[] = "\xef\xbb\xbf"; /* as some editors put before UTF-8 */
 	const struct conf_source *source = reading->source;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct scan scan = {
 		.text = t,
 		.faults = faults,
@@ -170,8 +168,7 @@ static int check_brackets(const struct conf_text *t, struct faults *faults)
 
 int conf_text_join(struct conf_text *text, const struct conf_source *source, struct faults *faults)
 {
-	_cleanup_free_
-	char *file = strdup(source->file);
+	_cleanup_free_ char *file = strdup(source->file);
 	struct reading reading = {.source = source};
 	int r;
 
@@ -196,7 +193,7 @@ static const struct conf_line *line_of(const struct conf_text *t, unsigned line)
 static bool is_name(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '_' || c == '-' || c == '*';
+		c == '_' || c == '-' || c == '*';
 }
 
 /* `name` as a whole word with its sign behind it, and not as part of a value. */

@@ -80,8 +80,8 @@ int value_wrong_type(const struct conf_row *row, const config_setting_t *setting
 const char *value_string(const config_setting_t *setting)
 {
 	return config_setting_type(setting) == CONFIG_TYPE_STRING
-		       ? config_setting_get_string(setting)
-		       : NULL;
+		? config_setting_get_string(setting)
+		: NULL;
 }
 
 static int unknown_word(const struct conf_row *row, const char *word, char *complaint)
@@ -93,9 +93,9 @@ static int unknown_word(const struct conf_row *row, const char *word, char *comp
 	for (; row->words[n].word; n++) {
 		words[n] = row->words[n].word;
 		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s\"%s\"",
-			n == 0                   ? ""
-			: row->words[n + 1].word ? ", "
-						 : " or ",
+			n == 0                           ? ""
+				: row->words[n + 1].word ? ", "
+							 : " or ",
 			words[n]);
 	}
 	describe_string(word, found, sizeof(found));
@@ -195,8 +195,7 @@ static int array_length(const struct conf_row *row, const config_setting_t *sett
 static int read_prefixes(
 	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
 {
-	_cleanup_free_
-	struct addr_prefix *list = NULL;
+	_cleanup_free_ struct addr_prefix *list = NULL;
 	struct conf_prefixes *prefixes = field;
 	unsigned n;
 	int r;

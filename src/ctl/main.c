@@ -55,8 +55,7 @@ static int usage(const char *what, const char *which)
 
 static int control_connect(const char *path)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct addr addr;
 
 	if (addr_parse_unix(path, &addr) != 0)
@@ -85,8 +84,7 @@ static int control_read(int fd)
 
 static int control_ask(const struct request *request)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	fd = control_connect(request->path);
 	if (fd < 0) {

@@ -57,8 +57,8 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 	if (r >= 0 && spec->interface)
 		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec->interface,
 			    (socklen_t)strlen(spec->interface) + 1) < 0
-			    ? -errno
-			    : 0;
+			? -errno
+			: 0;
 	if (spec->type == SOCK_DGRAM)
 		set_option(fd, SOL_SOCKET, SO_RCVBUF,
 			RECEIVE_BUFFER); /* as far as the system lets us */
@@ -68,8 +68,7 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 /* A file that a daemon left behind when it was killed is taken away; one that answers is not. */
 static int listen_clear_path(const struct listen_spec *spec)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	if (lstat(spec->address.un.sun_path, &st) < 0)
@@ -130,8 +129,7 @@ static struct listen_spec listen_fall_back(const struct listen_spec *spec)
 static int listen_open_bound(const struct listen_spec *spec, int *ret_fd)
 {
 	int family = spec->address.sa.sa_family;
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r = 0;
 
 	fd = socket(family, spec->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -158,8 +156,7 @@ static int listen_open_bound(const struct listen_spec *spec, int *ret_fd)
 int listen_probe(const struct listen_spec *spec)
 {
 	struct listen_spec alone = *spec;
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	alone.shared = false;
 	return is_path(spec) ? 0 : listen_open_bound(&alone, &fd);
@@ -167,8 +164,7 @@ int listen_probe(const struct listen_spec *spec)
 
 int listen_open(const struct listen_spec *spec, int *ret_fd)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	r = listen_open_bound(spec, &fd);

@@ -13,8 +13,7 @@
 
 int scratch_init(struct scratch *scratch, size_t longest_line)
 {
-	_cleanup_free_
-	uint8_t *in = NULL, *out = NULL;
+	_cleanup_free_ uint8_t *in = NULL, *out = NULL;
 	size_t in_size = longest_line + SCRATCH_SIZE;
 
 	in = malloc(in_size);

@@ -34,8 +34,7 @@ union control {
 
 int channel_pair(int *ret_supervisor, int *ret_child)
 {
-	_cleanup_close_
-	int ours = -1, theirs = -1;
+	_cleanup_close_ int ours = -1, theirs = -1;
 	int size = SEND_BUFFER, pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -107,7 +106,7 @@ static size_t channel_take_fds(struct msghdr *message, int fds[static CHANNEL_FD
 static bool channel_may_send(enum message_from from, uint32_t type, size_t len, size_t n_fds)
 {
 	return type < N_MESSAGES && rows[type].from == from && rows[type].fds == n_fds &&
-	       len >= rows[type].least && len <= rows[type].longest;
+		len >= rows[type].least && len <= rows[type].longest;
 }
 
 int channel_receive(int fd, enum message_from from, struct message *ret_message, int flags)

@@ -39,8 +39,7 @@ const char *child_name(const struct child *child, char name[static 32])
 int child_init(
 	struct child *child, struct loop *loop, enum role role, unsigned index, size_t n_listeners)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	size_t size = counters_size(n_listeners);
 	void *page;
 	int r;
@@ -341,8 +340,7 @@ static int child_watch(struct child *child)
 
 int child_start(struct child *child)
 {
-	_cleanup_close_
-	int theirs = -1, ours = -1, said = -1, words = -1;
+	_cleanup_close_ int theirs = -1, ours = -1, said = -1, words = -1;
 	int pipes[2], r;
 
 	r = channel_pair(&ours, &theirs);

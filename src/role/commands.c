@@ -56,8 +56,7 @@ int command_dump(const struct options *options)
 {
 	_cleanup_conf_ struct conf *conf = NULL;
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	if (command_load(options, &faults, &conf) != 0) {
 		print_faults(options, &faults);

@@ -85,8 +85,7 @@ static const struct control_verb *control_find(const struct control *control, co
 static void client_ask(struct client *client, char *text)
 {
 	struct control_question question = {.verb = text, .argument = ""};
-	_cleanup_free_
-	char *answer = NULL;
+	_cleanup_free_ char *answer = NULL;
 	const struct control_verb *verb;
 	size_t len = 0;
 	int exit_code;
@@ -150,8 +149,7 @@ static bool client_may_ask(int fd)
 
 static int client_new(struct control *control, int fd)
 {
-	_cleanup_free_
-	struct client *client = NULL;
+	_cleanup_free_ struct client *client = NULL;
 	int size = ANSWER_MAX, r;
 
 	client = calloc(1, sizeof(*client));
@@ -173,8 +171,7 @@ static int client_new(struct control *control, int fd)
 static void control_on_event(struct source *source, uint32_t events)
 {
 	struct control *control = container_of(source, struct control, source);
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)

@@ -42,8 +42,7 @@ static uint64_t connections_of(const struct conf *conf)
 
 static int plan_seal(struct plan *plan)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	int r;
 
 	r = conf_dump(plan->conf, &text);

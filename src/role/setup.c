@@ -68,8 +68,7 @@ static void raise_files(void)
 /* The daemon serves without it, too: two that run with default paths must not stop each other. */
 static void open_control(struct supervisor *s, const struct conf *conf)
 {
-	_cleanup_free_
-	char *path = strdup(conf->control_path);
+	_cleanup_free_ char *path = strdup(conf->control_path);
 	int r;
 
 	if (path && path[0] == '/')

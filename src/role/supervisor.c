@@ -58,8 +58,7 @@ static void start_failed(struct supervisor *s, int exit_code, const char *why)
 
 static void answer_reload(struct supervisor *s, int exit_code, const struct faults *faults)
 {
-	_cleanup_free_
-	char *text = NULL, *json = NULL;
+	_cleanup_free_ char *text = NULL, *json = NULL;
 	size_t text_len, json_len;
 	FILE *to_text = open_memstream(&text, &text_len);
 	FILE *to_json = open_memstream(&json, &json_len);

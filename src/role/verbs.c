@@ -103,8 +103,9 @@ static int verb_metrics(void *userdata, const struct control_question *question)
 	supervisor_totals(s, &totals);
 	for (int i = 0; i < N_COUNTERS; i++)
 		print_counter(&totals, i, out);
-	fprintf(out, "# TYPE upperd_ended counter\n"
-		     "# HELP upperd_ended Connections ended and datagrams not answered.\n");
+	fprintf(out,
+		"# TYPE upperd_ended counter\n"
+		"# HELP upperd_ended Connections ended and datagrams not answered.\n");
 	for (size_t i = 0; i < totals.n; i++)
 		for (int r = 0; r < N_REASONS; r++)
 			fprintf(out,

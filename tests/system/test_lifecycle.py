@@ -142,7 +142,7 @@ def test_reload_with_faults_changes_nothing(daemon):
         s.sendall(b"still")
         assert read_exactly(s, 5) == b"STILL"
     assert d.workers() == before
-    assert "did you mean" in d.log()
+    assert "did you mean" in d.expect("config-fault")["message"]
 
 
 def test_reload_that_cannot_bind_changes_nothing(daemon):

@@ -152,6 +152,7 @@ def test_reload_under_load_loses_nothing(daemon):
 def test_a_thousand_reloads_under_load_lose_nothing_and_leave_nothing(daemon):
     d = daemon(tcp(), udp())
     d.reload()
+    process.wait_until(lambda: len(d.children()) == 2, 10, "the first workers' end")
     descriptors, memory = process.descriptors_of(d.pid), process.memory_of(d.pid)
     for load in reload_under_load(d, 1000):
         assert load.asked > 1000 and load.failures == []

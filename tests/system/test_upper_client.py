@@ -50,7 +50,20 @@ def test_oneshot_json(peer, make):
 
 def test_json_tells_a_wrong_reply(peer):
     server = peer(peers.udp, lambda number, data: [data])
-    assert json.loads(upper("--json", server.url, "abc").stdout)["correct"] is False
+    result = upper("--json", server.url, "abc")
+    assert json.loads(result.stdout)["correct"] is False
+    assert result.returncode == 1
+
+
+def test_wrong_reply_is_shown_and_told(peer):
+    result = upper(peer(peers.udp, lambda number, data: [data]).url, "abc")
+    assert (result.stdout, result.returncode) == (b"abc\n", 1)
+    assert b"not the text in upper case" in result.stderr
+
+
+def test_acknowledgement_is_no_wrong_reply(peer):
+    result = upper(peer(peers.udp, lambda number, data: [b"Message received."]).url, "abc")
+    assert (result.stdout, result.returncode) == (b"Message received.\n", 0)
 
 
 @both
@@ -258,7 +271,8 @@ def test_filter_adds_up_as_json(peer):
 
 
 def test_filter_says_when_the_server_closes_early(peer):
-    result = upper(peer(peers.closing_tcp, 10).url, stdin=b"x" * 3_000_000)
+    """The input is more than sockets hold, so that it cannot have left before the server ends."""
+    result = upper(peer(peers.closing_tcp, 10).url, stdin=b"x" * 50_000_000)
     assert result.returncode == LOST
     assert b"closed" in result.stderr or b"reset" in result.stderr
 

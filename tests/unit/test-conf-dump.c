@@ -88,6 +88,16 @@ static void test_ratios_are_exact(void **state)
 	}
 }
 
+/* And look as they were written. */
+static void test_ratios_are_short(void **state)
+{
+	char *text = dump_of(whole, NULL);
+
+	assert_says(text, "amplification = 1.1;");
+	assert_says(text, "amplification = 1000.0;");
+	free(text);
+}
+
 static void test_origins(void **state)
 {
 	const char *const sets[] = {"user=a\nb", NULL};
@@ -188,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_dump_of_a_dump_is_the_same),
 		cmocka_unit_test(test_values_survive),
 		cmocka_unit_test(test_ratios_are_exact),
+		cmocka_unit_test(test_ratios_are_short),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_tls_is_inherited),
 		cmocka_unit_test(test_sets_of_tls),

@@ -73,7 +73,7 @@ static void test_too_much(void **state)
 		{"", "x", 100000, "a.conf:1:1: error: this word is longer than 64"},
 		{"x = ", "1", 100000, "this word is longer than 64"},
 		{"user = ", "\"y\" ", 5000, "user: a string of 5000 bytes is out of range"},
-		{"", " ", 16 << 20, "16 MiB"},
+		{"#", "x", 16 << 20, "cannot be read: larger than 16 MiB"},
 		{"", "\n", 100001, "more than 100000 lines"},
 		{"x = [0", ",0", 100000, "more than 16384 settings"},
 		{"x = 0;", "x = 0;", 100000, "more than 16384 settings"},
@@ -172,7 +172,7 @@ static void test_includes_that_fail(void **state)
 static void test_includes_are_bounded(void **state)
 {
 	struct conf_file deep[12] = {0};
-	char names[12][8], texts[12][24], *many;
+	char names[12][8], texts[12][24], *many, *long_line;
 
 	for (int i = 0; i < 11; i++) {
 		sprintf(names[i], "f%d", i);
@@ -181,10 +181,14 @@ static void test_includes_are_bounded(void **state)
 	}
 	assert_file_faults(deep, "f8:1:11: error: files are included deeper than 8");
 
-	many = repeat("", "@include \"b\"\n", 1000);
-	assert_file_faults(
-		(struct conf_file[]){{"a", many}, {"b", ""}, {NULL}}, "more than 256 files");
+	many = repeat("", "@include \"b\"\n", 257);
+	long_line = repeat("#", "x", 1 << 20);
+	assert_file_faults((struct conf_file[]){{"a", many}, {"b", ""}, {NULL}},
+		"a:257:11: error: more than 256 files");
+	assert_file_faults((struct conf_file[]){{"a", many}, {"b", long_line}, {NULL}},
+		"more than 16 MiB with what is included");
 	free(many);
+	free(long_line);
 }
 
 int main(void)

@@ -109,11 +109,13 @@ static void test_faults_as_json(void **state)
 
 #define TCP "transport = \"tcp\"; port = 80; "
 
+struct fault_case {
+	const char *text, *part;
+};
+
 static void test_faults(void **state)
 {
-	static const struct {
-		const char *text, *part;
-	} cases[] = {
+	static const struct fault_case cases[] = {
 		{"", "a.conf: error: listeners: missing"},
 		{"listeners = ();", "the list is empty"},
 		{"listeners = 3;", "not the number 3"},
@@ -128,7 +130,7 @@ static void test_faults(void **state)
 		{UDP "workers = 1.5;", "not the number 1.5"},
 		{UDP "workers = 99999999999;", "out of range"},
 		{UDP "workers = 99999999999L;", "99999999999 is out of range"},
-		{UDP "workers = 99999999999999999999L;", "out of range"},
+		{UDP "workers = 99999999999999999999L;", "error: this number is out of range"},
 		{UDP "workers = 0xFFFFFFFF;", "out of range"},
 		{UDP "workers = true;", "not true"},
 		{UDP "drain = \"30\";", "not the string \"30\""},
@@ -140,6 +142,15 @@ static void test_faults(void **state)
 		{UDP "limits = { per_client = 3; };", "not supported by this build"},
 		{UDP "metrics = { port = 3; };", "not supported by this build"},
 		{UDP "sandbox = \"strict\";", "\"strict\" is not supported by this build"},
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++)
+		assert_faults(cases[i].text, cases[i].part);
+}
+
+static void test_faults_of_listeners(void **state)
+{
+	static const struct fault_case cases[] = {
 		{LISTENER("port = 1;"), "transport: missing"},
 		{LISTENER("transport = \"udp\";"), "port: missing; a port or a path"},
 		{LISTENER("transport = \"sctp\"; port = 1;"), "\"sctp\" is not known"},
@@ -278,6 +289,7 @@ static void test_sets_that_fail(void **state)
 		{"log=1", "this is a group"},
 		{"listeners=()", "this is a group"},
 		{"listeners.udp:1200.port=1", "did you mean \"udp:12000\"?"},
+		{"listeners.udp:120001.port=1", "there is no such listener"},
 		{"listeners.udp:12000.prot=1", "did you mean \"port\"?"},
 		{"user=\xff", "--set user=\\xff: error: user: the string is not UTF-8"},
 		{"=", "unknown key"},
@@ -308,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_shape_of_a_fault),
 		cmocka_unit_test(test_faults_as_json),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults_of_listeners),
 		cmocka_unit_test(test_off_is_always_supported),
 		cmocka_unit_test(test_all_faults_in_one_run),
 		cmocka_unit_test(test_addresses_that_meet),

@@ -62,8 +62,7 @@ static void open_pipe(int *ret_from, int *ret_to)
 
 static void expect_all(int fd, const char *expected, size_t expected_len)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t len;
 
 	assert_int_equal(fd_read_all(fd, sizeof(big), &text, &len), 0);
@@ -74,8 +73,7 @@ static void expect_all(int fd, const char *expected, size_t expected_len)
 
 static void test_sealed(void **state)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	assert_int_equal(fd_sealed("test", big, sizeof(big), &fd), 0);
 	assert_true(closes_on_exec(fd));
@@ -93,8 +91,7 @@ static void test_sealed(void **state)
 
 static void test_sealed_empty(void **state)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	assert_int_equal(fd_sealed("test", "", 0, &fd), 0);
 	expect_all(fd, "", 0);
@@ -102,8 +99,7 @@ static void test_sealed_empty(void **state)
 
 static void test_shared(void **state)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	char *one, *other;
 
 	assert_int_equal(fd_shared("test", 4096, &fd), 0);
@@ -128,10 +124,8 @@ static void test_read_bounds(void **state)
 	static const size_t sizes[] = {1, 4095, 4096, 4097, sizeof(big) - 1};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		_cleanup_close_
-		int fd = -1;
-		_cleanup_free_
-		char *text = NULL;
+		_cleanup_close_ int fd = -1;
+		_cleanup_free_ char *text = NULL;
 		char *untouched = big;
 		size_t len = 4711;
 
@@ -149,8 +143,7 @@ static void test_read_bounds(void **state)
 /* A pipe says no size and has no positions. */
 static void test_read_pipe(void **state)
 {
-	_cleanup_close_
-	int from = -1, to = -1;
+	_cleanup_close_ int from = -1, to = -1;
 
 	open_pipe(&from, &to);
 	assert_int_equal(write(to, big, 20000), 20000);
@@ -162,8 +155,7 @@ static void test_read_pipe(void **state)
 /* /proc says 0 for a size, and holds more. */
 static void test_read_unsized(void **state)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t len;
 
 	assert_int_equal(fd_read_path("/proc/self/status", sizeof(big), &text, &len), 0);
@@ -173,10 +165,8 @@ static void test_read_unsized(void **state)
 
 static void test_read_path(void **state)
 {
-	_cleanup_close_
-	int fd = -1;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX];
 	size_t len = 0;
 
@@ -197,10 +187,8 @@ static void test_read_path(void **state)
 /* With a writer that says nothing, and without any. */
 static void test_read_fifo(void **state)
 {
-	_cleanup_close_
-	int writer = -1;
-	_cleanup_free_
-	char *text = NULL, *nothing = NULL;
+	_cleanup_close_ int writer = -1;
+	_cleanup_free_ char *text = NULL, *nothing = NULL;
 	char path[PATH_MAX];
 	size_t len = 4711;
 
@@ -218,8 +206,7 @@ static void test_read_fifo(void **state)
 
 static void test_write_ready(void **state)
 {
-	_cleanup_close_
-	int from = -1, to = -1;
+	_cleanup_close_ int from = -1, to = -1;
 	char text[FD_WRITE_READY_MAX];
 
 	open_pipe(&from, &to);
@@ -238,8 +225,7 @@ static void test_write_ready(void **state)
 
 static void test_nonblock(void **state)
 {
-	_cleanup_close_
-	int from = -1, to = -1;
+	_cleanup_close_ int from = -1, to = -1;
 	char byte;
 
 	open_pipe(&from, &to);

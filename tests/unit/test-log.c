@@ -197,8 +197,7 @@ static void test_tables(void **state)
 /* Writes through the first sink while stderr is the pipe `to`. */
 static void write_to_pipe(int to, const char *text)
 {
-	_cleanup_close_
-	int saved = dup(STDERR_FILENO);
+	_cleanup_close_ int saved = dup(STDERR_FILENO);
 	const struct log_record record = {
 		.event = EVENT_NOTICE, .level = LOG_LEVEL_NOTICE, .text = text};
 
@@ -210,8 +209,7 @@ static void write_to_pipe(int to, const char *text)
 
 static void test_stderr(void **state)
 {
-	_cleanup_close_
-	int from = -1, to = -1;
+	_cleanup_close_ int from = -1, to = -1;
 	char text[128] = "";
 	int ends[2];
 

@@ -94,13 +94,15 @@ static void test_no_forgery(void **state)
 	char line[LOGTEXT_LINE];
 
 	logtext_line(&record, NULL, line);
-	assert_string_equal(line, "info message: f\\x0a\\xe2\\x80 listener=a\\x0ab "
-				  "role=\"c\\\" reason=x\\u000d\" reason=\"d\\u0085 e=\\\\xff\"\n");
+	assert_string_equal(line,
+		"info message: f\\x0a\\xe2\\x80 listener=a\\x0ab "
+		"role=\"c\\\" reason=x\\u000d\" reason=\"d\\u0085 e=\\\\xff\"\n");
 	logtext_json(&record, NULL, line);
-	assert_string_equal(line, "{\"level\":\"info\",\"event\":\"message\","
-				  "\"message\":\"f\\n\\\\xe2\\\\x80\",\"listener\":\"a\\nb\","
-				  "\"role\":\"c\\\" reason=x\\u000d\","
-				  "\"reason\":\"d\\u0085 e=\\\\xff\"}\n");
+	assert_string_equal(line,
+		"{\"level\":\"info\",\"event\":\"message\","
+		"\"message\":\"f\\n\\\\xe2\\\\x80\",\"listener\":\"a\\nb\","
+		"\"role\":\"c\\\" reason=x\\u000d\","
+		"\"reason\":\"d\\u0085 e=\\\\xff\"}\n");
 }
 
 static void test_quotes(void **state)

@@ -119,8 +119,8 @@ static void test_escape_anything(void **state)
 
 		for (size_t j = 0; j < sizeof(from); j++)
 			from[j] = (char)(seed_below(&seed, 2) == 0
-						 ? seed_below(&seed, 256)
-						 : likely[seed_below(&seed, sizeof(likely))]);
+					? seed_below(&seed, 256)
+					: likely[seed_below(&seed, sizeof(likely))]);
 		check_harmless(to, text_escape(from, sizeof(from), to, size));
 		check_harmless(to, text_escape_json(from, sizeof(from), to, size));
 	}
