@@ -49,8 +49,10 @@ static int parse_port(struct url *url, const char *text, struct why *why)
 	unsigned long port;
 	char *end;
 
+	if (!isdigit((unsigned char)*text))
+		return why_set(why, CLIENT_E_USAGE, "the port is a number from 1 to 65535");
 	port = strtoul(text, &end, 10);
-	if (!isdigit((unsigned char)*text) || *end || port < 1 || port > 65535)
+	if (*end || port < 1 || port > 65535)
 		return why_set(why, CLIENT_E_USAGE, "the port is a number from 1 to 65535");
 	url->port = (uint16_t)port;
 	return 0;

@@ -74,7 +74,7 @@ int value_read_size(
 	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
 {
 	const char *text = value_string(setting);
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int r;
 
 	if (!text) {

@@ -318,7 +318,7 @@ bool conf_schema_suggest(
 
 	nearest = text_nearest(name, candidates, n);
 	if (nearest)
-		strcpy(ret_name, nearest);
+		snprintf(ret_name, CONF_NAME, "%s", nearest);
 	return nearest;
 }
 

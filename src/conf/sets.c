@@ -94,11 +94,9 @@ static void find_row(const struct load *load, struct conf_set *set, const char *
 	}
 
 	row = conf_schema_find(set->scope, rest);
-	if (row && (row->type == TYPE_TLS || row->type == TYPE_LISTENERS))
-		set_fault(load, set, key, "this is a group; set one of its keys");
-	else if (row)
+	if (row && row->type != TYPE_TLS && row->type != TYPE_LISTENERS)
 		set->row = row;
-	else if (conf_schema_is_group(set->scope, rest))
+	else if (row || conf_schema_is_group(set->scope, rest))
 		set_fault(load, set, key, "this is a group; set one of its keys");
 	else
 		unknown_key(load, set, key, rest);

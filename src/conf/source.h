@@ -48,9 +48,9 @@ struct conf_text {
 int conf_text_join(struct conf_text *text, const struct conf_source *source, struct faults *faults);
 void conf_text_done(struct conf_text *text);
 
-/* Where line `line` of the joined text, counted from 1, is from; a line beyond the end is the last.
+/* Where line `number` of the joined text, counted from 1, is from; a line beyond the end is the last.
  * The column is that of the setting `name`, of the first group when it is "{", and of the first
  * thing on the line when it is NULL. */
-struct fault_place conf_text_place(const struct conf_text *text, unsigned line, const char *name);
+struct fault_place conf_text_place(const struct conf_text *t, unsigned number, const char *name);
 /* The same as "file:line", or what an earlier dump said. NULL: memory ran out. */
-char *conf_text_origin(const struct conf_text *text, unsigned line);
+char *conf_text_origin(const struct conf_text *t, unsigned number);

@@ -75,7 +75,7 @@ static int control_read(int fd)
 	while ((n = recv(fd, packet, CONTROL_PACKET, 0)) > 0) {
 		packet[n] = '\0';
 		if (packet[0] == CONTROL_END)
-			return fflush(stdout) == 0 ? atoi(packet + 1) : EX_IOERR;
+			return fflush(stdout) == 0 ? (int)strtol(packet + 1, NULL, 10) : EX_IOERR;
 		fwrite(packet + 1, 1, (size_t)n - 1, stdout);
 	}
 	fprintf(stderr, "upperctl: the daemon went away without an answer\n");

@@ -166,6 +166,7 @@ int loop_run(struct loop *loop)
 		if (r < 0)
 			return r;
 	}
+	loop_run_tasks(loop); /* what is dead is still to be reaped */
 	return loop->verdict;
 }
 

@@ -41,7 +41,8 @@ struct stream {
 	struct buf out;  /* answers that the peer has not taken */
 	uint64_t bytes_in, bytes_out, opened_ms;
 	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
-	uint8_t stage, reason;
+	enum stage stage : 8;
+	enum reason reason : 8;
 	bool ended : 1;   /* the peer has said that no more will follow */
 	bool blocked : 1; /* the rest waits for room, not for input */
 	bool hangup : 1; /* an end is already behind what is to be read, so no event will tell of it */
@@ -318,7 +319,7 @@ static int stream_step(struct stream *s)
 		if (buf_len(&s->out) > 0)
 			return TRANSPORT_E_WAIT;
 	}
-	switch ((enum stage)s->stage) {
+	switch (s->stage) {
 	case STAGE_HANDSHAKE:
 		return stream_handshake(s);
 	case STAGE_TALK:

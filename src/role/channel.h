@@ -25,7 +25,7 @@
 	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))          \
 	MESSAGE(READY, CHILD, 0, 0, 0)                                                             \
 	/* it cannot serve: an exit code, and why, as text */                                      \
-	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), CHANNEL_PAYLOAD)                      \
+	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))            \
 	/* a record, as base/logwire.h has it */                                                   \
 	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)
 
@@ -53,7 +53,7 @@ struct msg_drain {
 
 struct msg_failed {
 	int32_t exit_code;
-	char text[];
+	char text[508];
 };
 
 struct message {

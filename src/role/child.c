@@ -191,9 +191,9 @@ static void child_on_record(struct child *child, const struct message *message)
 static void child_on_failed(struct child *child, const struct message *message)
 {
 	const struct msg_failed *failed = (const void *)message->data;
-	char why[512];
+	char why[sizeof(failed->text) + 1];
 
-	snprintf(why, sizeof(why), "%.*s", (int)(message->len - sizeof(*failed)), failed->text);
+	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
 	child->owner->on_failed(child, failed->exit_code, why);
 }
 

@@ -4,9 +4,14 @@
 
 #include "role/role.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+
+#include "role/channel.h"
 
 static const struct {
 	const char *word;
@@ -22,8 +27,23 @@ const char *role_word(enum role role)
 	return roles[role].word;
 }
 
+/* Whoever types --role at a shell has no supervisor to talk to. */
+static bool has_channel(void)
+{
+	struct stat st;
+
+	return fstat(CHANNEL_FD, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 int role_main(const char *word)
 {
+	if (!has_channel()) {
+		fprintf(stderr,
+			"upperd: --role is for upperd itself, which starts its children "
+			"with it\n");
+		return EX_USAGE;
+	}
+	prctl(PR_SET_NAME, "upperd"); /* after the exec of a link, ps would show that link's name */
 	for (int i = 0; i < N_ROLES; i++)
 		if (strcmp(roles[i].word, word) == 0)
 			return roles[i].main();

@@ -46,15 +46,11 @@ struct worker {
 
 static int worker_fail(int exit_code, const char *what, int error)
 {
-	struct {
-		struct msg_failed head;
-		char text[512];
-	} failed = {.head.exit_code = exit_code};
-	int len;
+	struct msg_failed failed = {.exit_code = exit_code};
 
-	len = snprintf(failed.text, sizeof(failed.text), "%s%s%s", what, error ? ": " : "",
+	snprintf(failed.text, sizeof(failed.text), "%s%s%s", what, error ? ": " : "",
 		error ? strerror(error < 0 ? -error : error) : "");
-	channel_send(CHANNEL_FD, MSG_FAILED, &failed, sizeof(failed.head) + (size_t)len, NULL, 0);
+	channel_send(CHANNEL_FD, MSG_FAILED, &failed, sizeof(failed), NULL, 0);
 	return exit_code;
 }
 
