@@ -24,6 +24,8 @@
 	/* take nothing new, finish what is open, and end; struct msg_drain */                     \
 	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))          \
 	MESSAGE(READY, CHILD, 0, 0, 0)                                                             \
+	/* told to drain, it takes nothing new from here on */                                     \
+	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                          \
 	/* it cannot serve: an exit code, and why, as text */                                      \
 	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))            \
 	/* a record, as base/logwire.h has it */                                                   \

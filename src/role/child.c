@@ -209,6 +209,12 @@ static void child_on_message(struct child *child, const struct message *message)
 			child->owner->on_ready(child);
 		}
 		break;
+	case MSG_RELEASED:
+		if (child->state == CHILD_DRAINING) {
+			child->state = CHILD_RELEASED;
+			child->owner->on_released(child);
+		}
+		break;
 	case MSG_FAILED:
 		child_on_failed(child, message);
 		break;
@@ -296,7 +302,7 @@ static bool child_describe_end(struct child *child, const siginfo_t *how, char t
 static void child_on_ended(struct source *source, uint32_t events)
 {
 	struct child *child = container_of(source, struct child, ended);
-	bool draining = child->state == CHILD_DRAINING, well;
+	bool draining = child->state == CHILD_DRAINING || child->state == CHILD_RELEASED, well;
 	siginfo_t how = {0};
 	char text[128], name[32];
 

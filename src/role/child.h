@@ -17,6 +17,7 @@ enum child_state {
 	CHILD_READY,
 	CHILD_SERVING,
 	CHILD_DRAINING,
+	CHILD_RELEASED,
 	CHILD_ENDED,
 };
 
@@ -25,6 +26,8 @@ struct child;
 /* Who is told; `userdata` is the owner's. A callback must not free the child: child_end() may. */
 struct child_owner {
 	void (*on_ready)(struct child *child);
+	/* Told to drain, it takes nothing new any more. */
+	void (*on_released)(struct child *child);
 	/* Before it ends: why it cannot serve, and the exit code that fits. */
 	void (*on_failed)(struct child *child, int exit_code, const char *why);
 	/* It is gone, and buried. `as_told` when it was draining and said goodbye with 0. */

@@ -43,6 +43,7 @@ struct generation {
 	unsigned n;
 	struct timer limit; /* on coming up, and on draining */
 	struct task report;
+	bool released; /* and the owner knows */
 	int exit_code;
 	char why[512];
 };
@@ -64,12 +65,30 @@ static bool generation_all(const struct generation *g, enum child_state state)
 	return true;
 }
 
+static bool generation_is_released(const struct generation *g)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->seats[i].child.state < CHILD_RELEASED)
+			return false;
+	return true;
+}
+
+static void generation_on_drained(struct generation *g)
+{
+	if (!g->released && generation_is_released(g)) {
+		g->released = true;
+		g->parts.owner->on_released(g);
+	}
+	if (generation_all(g, CHILD_ENDED))
+		g->parts.owner->on_gone(g);
+}
+
 static void generation_on_report(struct task *task)
 {
 	struct generation *g = container_of(task, struct generation, report);
 
 	if (g->state == GENERATION_DRAINING)
-		g->parts.owner->on_gone(g);
+		generation_on_drained(g);
 	else if (g->exit_code != 0)
 		g->parts.owner->on_failed(g, g->exit_code, g->why);
 	else
@@ -106,6 +125,13 @@ static void seat_on_ready(struct child *child)
 		seat_serve(seat);
 	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
 		loop_defer(g->parts.loop, &g->report);
+}
+
+static void seat_on_released(struct child *child)
+{
+	struct seat *seat = container_of(child, struct seat, child);
+
+	loop_defer(child->loop, &seat->generation->report);
 }
 
 static void seat_on_failed(struct child *child, int exit_code, const char *why)
@@ -168,14 +194,14 @@ static void seat_on_ended(struct child *child, bool as_told)
 		seat_replace(seat);
 		break;
 	case GENERATION_DRAINING:
-		if (generation_all(g, CHILD_ENDED))
-			loop_defer(g->parts.loop, &g->report);
+		loop_defer(g->parts.loop, &g->report);
 		break;
 	}
 }
 
 static const struct child_owner seat_owner = {
 	.on_ready = seat_on_ready,
+	.on_released = seat_on_released,
 	.on_failed = seat_on_failed,
 	.on_ended = seat_on_ended,
 };
@@ -296,8 +322,7 @@ void generation_drain(struct generation *g)
 		child->state = CHILD_DRAINING;
 		child_tell(child, MSG_DRAIN, &drain, sizeof(drain), NULL);
 	}
-	if (generation_all(g, CHILD_ENDED))
-		loop_defer(g->parts.loop, &g->report);
+	loop_defer(g->parts.loop, &g->report);
 	loop_set_timer(g->parts.loop, &g->limit,
 		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
 }

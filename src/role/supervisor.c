@@ -145,35 +145,56 @@ static void on_gone(struct generation *g)
 	stop_if_idle(s);
 }
 
-static void on_ready(struct generation *g)
+static void say_ready(struct supervisor *s, bool again)
 {
-	struct supervisor *s = generation_userdata(g);
-	struct generation *old = s->serving;
+	const struct generation *g = s->serving;
 	const struct conf *conf = generation_conf(g);
 
-	s->building = NULL;
-	s->serving = g;
-	records_to_log(conf);
-	generation_serve(g);
-	if (old)
-		supervisor_retire(s, old);
-	sockets_settle(&s->sockets, conf);
-
-	log_each(old ? EVENT_RELOADED : EVENT_READY, ABOUT_NOTHING,
+	log_each(again ? EVENT_RELOADED : EVENT_READY, ABOUT_NOTHING,
 		"serving: %u workers, %zu listeners, at most %llu connections",
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), conf->n_listeners);
-	if (old)
+	if (again)
 		answer_reload(s, EX_OK, &FAULTS_EMPTY);
 	if (s->reload_again)
 		supervisor_reload(s);
 }
 
+/* A reload is done when nobody meets the old configuration any more, and not before. */
+static void on_released(struct generation *g)
+{
+	struct supervisor *s = generation_userdata(g);
+
+	if (g != s->replaced)
+		return;
+	s->replaced = NULL;
+	if (s->serving)
+		say_ready(s, true);
+}
+
+static void on_ready(struct generation *g)
+{
+	struct supervisor *s = generation_userdata(g);
+	struct generation *old = s->serving;
+
+	s->building = NULL;
+	s->serving = g;
+	s->replaced = old;
+	records_to_log(generation_conf(g));
+	generation_serve(g);
+	if (old)
+		supervisor_retire(s, old);
+	sockets_settle(&s->sockets, generation_conf(g));
+	if (!old)
+		say_ready(s, false);
+}
+
 static const struct generation_owner owner = {
 	.on_ready = on_ready,
 	.on_failed = on_failed,
+	.on_released = on_released,
 	.on_gone = on_gone,
 };
 
@@ -203,8 +224,8 @@ void supervisor_reload(struct supervisor *s)
 
 	if (s->stopping)
 		return;
-	s->reload_again = s->building != NULL;
-	if (s->building)
+	s->reload_again = s->building || s->replaced;
+	if (s->reload_again)
 		return;
 	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());

@@ -24,7 +24,8 @@ struct supervisor {
 	struct timer tick;
 	struct control control;
 	struct generation *serving, *building;
-	struct list draining; /* generations, the oldest first */
+	struct generation *replaced; /* draining, and not yet known to take nothing new */
+	struct list draining;        /* generations, the oldest first */
 	unsigned n_draining;
 	bool reload_again, stopping;
 	struct totals history; /* of generations that are gone */

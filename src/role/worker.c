@@ -174,6 +174,7 @@ static void worker_drain(struct worker *w, const struct msg_drain *drain)
 	}
 	w->stage = STAGE_DRAINING;
 	engine_stop(&w->engine);
+	channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
 	loop_set_timer(&w->loop, &w->drained, w->loop.now_ms + drain->within_ms);
 	loop_defer(&w->loop, &w->leave);
 }
@@ -198,6 +199,7 @@ static int worker_on_message(struct worker *w, struct message *message)
 		worker_drain(w, (const void *)message->data);
 		return 0;
 	case MSG_READY:
+	case MSG_RELEASED:
 	case MSG_FAILED:
 	case MSG_RECORD:
 	case N_MESSAGES:

@@ -56,10 +56,16 @@ class Ears:
 
     @staticmethod
     def _start(target, *args):
-        threading.Thread(target=target, args=args, daemon=True).start()
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        thread.start()
+        return thread
 
     def follow(self, stderr):
-        self._start(self._hear_log, stderr)
+        self._listener = self._start(self._hear_log, stderr)
+
+    def hear_out(self):
+        """The daemon has ended: until its last word is heard."""
+        self._listener.join(5)
 
     def _hear_log(self, stderr):
         for line in stderr:
@@ -176,7 +182,9 @@ class Daemon:
     def wait(self, seconds=PATIENCE):
         """Until it ends by itself; returns the exit status."""
         self.asked_to_stop = True
-        return self.process.wait(seconds)
+        status = self.process.wait(seconds)
+        self.ears.hear_out()
+        return status
 
     # What it is made of
 

@@ -67,7 +67,9 @@ def test_misuse_is_said_so(args):
 
 def test_role_cannot_be_had_by_hand():
     """A child without its channel has nobody to talk to."""
-    assert run_upperd("--role=worker").returncode == SYSTEM
+    done = run_upperd("--role=worker")
+    assert done.returncode == USAGE
+    assert "--role is for upperd itself" in done.stderr
 
 
 # --check
