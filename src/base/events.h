@@ -31,4 +31,6 @@ EVENT(PEER_REFUSED,    "peer-refused",    NOTICE,  "8f478150d69f6ae84a48bb248d70
 EVENT(PEER_ENDED,      "peer-ended",      INFO,    "76d7e5e68a9eefa354604dd103f669c0")
 EVENT(CONTROL_REFUSED, "control-refused", WARNING, "a7b9c8405c40db00014d7ec7ce0af7f7")
 EVENT(SYSTEM_REFUSED,  "system-refused",  WARNING, "3a9a3b7e0cf4a4133ea67c3f0f1e964f")
+EVENT(SANDBOX_OFF,     "sandbox-off",     WARNING, "69f2a42a39db99c8514e22cf8242f95d")
+EVENT(SANDBOX_GAP,     "sandbox-gap",     WARNING, "7df511a0d8fbc7bb10aab4933ab4898d")
 // clang-format on

@@ -53,9 +53,9 @@ static const struct conf_word invalids[] = {
 	{}
 };
 static const struct conf_word sandboxes[] = {
-	[CONF_SANDBOX_REQUIRED]    = {"required", NEEDS_LATER},
-	[CONF_SANDBOX_STRICT]      = {"strict", NEEDS_LATER},
-	[CONF_SANDBOX_BEST_EFFORT] = {"best-effort", NEEDS_LATER},
+	[CONF_SANDBOX_REQUIRED]    = {"required"},
+	[CONF_SANDBOX_STRICT]      = {"strict"},
+	[CONF_SANDBOX_BEST_EFFORT] = {"best-effort"},
 	[CONF_SANDBOX_OFF]         = {"off"},
 	{}
 };
@@ -107,7 +107,7 @@ static const struct conf_row top_rows[] = {
 		"How many worker processes serve."},
 	{"drain", TYPE_TIME, "\"30s\"", 0, 24 * HOURS, 0, AT(drain_ms), NULL,
 		"How long open connections may take to finish after a reload or a stop."},
-	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, NEEDS_LATER, AT(sandbox), sandboxes,
+	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, 0, AT(sandbox), sandboxes,
 		"What to do about a layer of the sandbox that cannot be had."},
 
 	{"log.target", TYPE_WORD, "\"auto\"", 0, 0, 0, AT(log.target), log_targets,

@@ -20,8 +20,8 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/fault.h"
-#include "priv/ident.h"
 #include "role/channel.h"
+#include "role/confine.h"
 #include "role/engine.h"
 #include "role/records.h"
 #include "role/role.h"
@@ -117,20 +117,9 @@ static void worker_on_idle(struct acceptor *acceptor)
 		loop_defer(&w->loop, &w->leave);
 }
 
-static int worker_give_up(const struct conf *conf)
-{
-	uid_t uid;
-	gid_t gid;
-
-	if (!ident_is_root())
-		return ident_renounce();
-	if (ident_find(conf->user, conf->group, &uid, &gid) != 0)
-		return -ENOENT;
-	return ident_become(uid, gid);
-}
-
 static int worker_prepare(struct worker *w)
 {
+	char why[CONFINE_WHY];
 	int r;
 
 	if (!w->conf)
@@ -139,9 +128,9 @@ static int worker_prepare(struct worker *w)
 	r = engine_build(&w->engine, w->shared, w->connections, worker_on_idle);
 	if (r < 0)
 		return worker_fail(EX_OSERR, "cannot make what serving needs", r);
-	r = worker_give_up(w->conf);
-	if (r < 0)
-		return worker_fail(EX_NOPERM, "cannot give up privileges", r);
+	r = confine(role_word(ROLE_WORKER), w->conf, why);
+	if (r != 0)
+		return worker_fail(r, why, 0);
 	w->stage = STAGE_READY;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
