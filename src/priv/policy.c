@@ -20,6 +20,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "config.h"
+
 #define ANY(name, why)    \
 	{                 \
 		name, why \
@@ -107,7 +109,7 @@ static const struct policy_call exporter_calls[] = {
 
 /* AddressSanitizer wants these of every process; a build without it does not have the list. */
 static const struct policy_call sanitizer_calls[] = {
-#if defined(__SANITIZE_ADDRESS__)
+#if WITH_ASAN
 	ANY("sigaltstack",     "AddressSanitizer"),
 	ANY("rt_sigaction",    "AddressSanitizer"),
 	ANY("rt_sigreturn",    "AddressSanitizer"),

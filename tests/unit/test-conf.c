@@ -141,7 +141,7 @@ static void test_faults(void **state)
 		{UDP "log = { access = 1; };", "true or false is needed"},
 		{UDP "limits = { per_client = 3; };", "not supported by this build"},
 		{UDP "metrics = { port = 3; };", "not supported by this build"},
-		{UDP "sandbox = \"strict\";", "\"strict\" is not supported by this build"},
+		{UDP "sandbox = \"stict\";", "\"stict\" is not known"},
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++)
