@@ -25,6 +25,7 @@ static const struct {
 	{"reload", "read the configuration again; prints what is wrong with it"},
 	{"metrics", "all counters, as OpenMetrics"},
 	{"drain", "finish what is open, and stop"},
+	{"sandbox", "try to break the sandbox of every role; fails when anything gives way"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -100,6 +100,7 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 	s->control.userdata = s;
 	list_init(&s->draining);
 	sockets_init(&s->sockets);
+	inspection_init(&s->inspection, &s->loop, &s->control);
 	raise_files();
 	tzset(); /* while /etc can still be read */
 
@@ -123,6 +124,7 @@ void supervisor_done(struct supervisor *s)
 	generation_free(s->serving);
 	list_foreach (node, &s->draining)
 		generation_free(generation_of_node(node));
+	inspection_done(&s->inspection);
 	control_done(&s->control);
 	sockets_done(&s->sockets);
 	totals_done(&s->history);

@@ -9,6 +9,7 @@
 #include "net/loop.h"
 #include "role/control.h"
 #include "role/generation.h"
+#include "role/inspection.h"
 #include "role/options.h"
 #include "role/sockets.h"
 #include "role/totals.h"
@@ -23,6 +24,7 @@ struct supervisor {
 	struct source signals;
 	struct timer tick;
 	struct control control;
+	struct inspection inspection;
 	struct generation *serving, *building;
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
 	struct list draining;        /* generations, the oldest first */

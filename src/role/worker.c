@@ -187,6 +187,8 @@ static int worker_on_message(struct worker *w, struct message *message)
 	case MSG_DRAIN:
 		worker_drain(w, (const void *)message->data);
 		return 0;
+	case MSG_PROBE:
+	case MSG_PROBED:
 	case MSG_READY:
 	case MSG_RELEASED:
 	case MSG_FAILED:
