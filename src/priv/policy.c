@@ -319,7 +319,7 @@ static const struct policy_limit child_limits[] = {
 
 #define CALLS(...) (const struct policy_call *const []){__VA_ARGS__, sanitizer_calls, NULL}
 #define ALL(list)  list, sizeof(list) / sizeof(list[0])
-#define SUPERVISOR_LAYERS (1U << LAYER_NO_NEW_PRIVS | 1U << LAYER_SECCOMP)
+#define SUPERVISOR_LAYERS (1U << LAYER_NO_NEW_PRIVS | 1U << LAYER_IDENTITY | 1U << LAYER_SECCOMP)
 #define CHILD_LAYERS      ((1U << N_LAYERS) - 1)
 
 /* A child opens no path, whoever it is: what it needs is handed to it. It runs as `user` and `group`

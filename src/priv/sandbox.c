@@ -40,6 +40,13 @@ static int enter_root(const struct sandbox *sandbox)
 
 static int enter_identity(const struct sandbox *sandbox)
 {
+	const struct policy *policy = sandbox->policy;
+
+	/* What the service manager gave to an ordinary user is needed again after an upgrade. */
+	if (policy->n_capabilities > 0 && !ident_is_root())
+		return 0;
+	if (policy->n_capabilities > 0)
+		return ident_narrow(policy->capabilities, policy->n_capabilities);
 	return ident_is_root() ? ident_become(sandbox->uid, sandbox->gid) : ident_renounce();
 }
 

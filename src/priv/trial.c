@@ -31,7 +31,7 @@ static bool is_for(const struct attempt *attempt, const struct sandbox *sandbox)
 	if (attempt->everywhere)
 		return true;
 	/* The supervisor may do nearly all that the others may not. */
-	return sandbox->policy->layers & 1U << LAYER_IDENTITY;
+	return sandbox->policy->layers & 1U << LAYER_LANDLOCK;
 }
 
 __attribute__((noreturn)) static void try_it(

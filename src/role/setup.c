@@ -17,8 +17,6 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "priv/ident.h"
-#include "priv/policy.h"
 #include "role/supervisor.h"
 
 /* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
@@ -81,13 +79,6 @@ static void open_control(struct supervisor *s, const struct conf *conf)
 			conf->control_path);
 }
 
-static int narrow(void)
-{
-	const struct policy *policy = policy_find("supervisor");
-
-	return ident_narrow(policy->capabilities, policy->n_capabilities);
-}
-
 int supervisor_init(struct supervisor *s, const struct options *options, const struct conf *conf,
 	const struct control_verb *verbs)
 {
@@ -109,8 +100,6 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 		r = take_signals(s);
 	if (r >= 0)
 		r = make_shared(s);
-	if (r >= 0 && ident_is_root())
-		r = narrow();
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;
