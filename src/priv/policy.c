@@ -79,6 +79,7 @@ static const struct policy_call common[] = {
 	ANY("getpid",          "abort()"),
 	ANY("gettid",          "abort()"),
 	ANY("tgkill",          "abort()"),
+	ANY("writev",          "last words of the C library"),
 	ANY("exit_group",      "the end"),
 	END
 };
@@ -161,7 +162,6 @@ static const struct policy_call supervisor_calls[] = {
 	ANY("lseek",           "files that the configuration names"),
 	ANY("pread64",         "files that the configuration names"),
 	ANY("readv",           "files that the configuration names"),
-	ANY("writev",          "the log"),
 	ANY("fcntl",           "descriptors of children; seals"),
 	ONLY("ioctl",          "whether stderr is a terminal", 1, TCGETS),
 	ANY("inotify_init1",   "files that are watched"),
@@ -219,6 +219,7 @@ static const struct policy_call starting_calls[] = {
 #ifdef SYS_arch_prctl
 	ANY("arch_prctl",      "children are loaded"),
 #endif
+	ONLY("prctl",          "what ps shows", 0, PR_SET_NAME),
 	ANY("set_tid_address", "children are loaded"),
 	ANY("set_robust_list", "children are loaded"),
 	ANY("rseq",            "children are loaded"),

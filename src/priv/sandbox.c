@@ -94,15 +94,16 @@ static const struct {
 static bool sandbox_has(const struct sandbox *sandbox, enum layer layer)
 {
 	return (sandbox->policy->layers & 1U << layer) &&
-	       (sandbox->mode != SANDBOX_OFF || layers[layer].always);
+		(sandbox->mode != SANDBOX_OFF || layers[layer].always);
 }
 
-int sandbox_enter_until(const struct sandbox *sandbox, enum layer last, enum layer *ret_layer)
+int sandbox_enter_some(
+	const struct sandbox *sandbox, enum layer first, enum layer last, enum layer *ret_layer)
 {
 	int r;
 
 	is_confined = sandbox->mode != SANDBOX_OFF;
-	for (enum layer layer = 0; layer <= last; layer++) {
+	for (enum layer layer = first; layer <= last; layer++) {
 		if (!sandbox_has(sandbox, layer))
 			continue;
 		r = layers[layer].enter(sandbox);
@@ -121,7 +122,7 @@ int sandbox_enter_until(const struct sandbox *sandbox, enum layer last, enum lay
 
 int sandbox_enter(const struct sandbox *sandbox, enum layer *ret_layer)
 {
-	return sandbox_enter_until(sandbox, N_LAYERS - 1, ret_layer);
+	return sandbox_enter_some(sandbox, 0, N_LAYERS - 1, ret_layer);
 }
 
 int sandbox_probe(enum layer *ret_layer)

@@ -26,8 +26,9 @@ enum { SANDBOX_E_NOT_ROOT = 1 };
 
 /* Enters every layer, in order. A negative errno names in `ret_layer` what could not be had. */
 int sandbox_enter(const struct sandbox *sandbox, enum layer *ret_layer);
-/* Only those up to and with `last`: to try what each of them holds. */
-int sandbox_enter_until(const struct sandbox *sandbox, enum layer last, enum layer *ret_layer);
+/* Only those from `first` to `last`: to try what each of them holds. */
+int sandbox_enter_some(
+	const struct sandbox *sandbox, enum layer first, enum layer last, enum layer *ret_layer);
 
 /* Whether this system and this build have the layers at all; enters none. */
 int sandbox_probe(enum layer *ret_layer);

@@ -26,7 +26,8 @@ static bool is_for(const struct attempt *attempt, const struct sandbox *sandbox)
 		return false;
 	if (attempt->layer == LAYER_ROOT && !ident_is_root())
 		return false;
-	if (attempt->landlock > 0 && landlock_version() < (int)attempt->landlock)
+	if (attempt->landlock > 0 && landlock_version() >= 0 &&
+		landlock_version() < (int)attempt->landlock)
 		return false;
 	if (attempt->everywhere)
 		return true;
@@ -34,14 +35,27 @@ static bool is_for(const struct attempt *attempt, const struct sandbox *sandbox)
 	return sandbox->policy->layers & 1U << LAYER_LANDLOCK;
 }
 
+/* That the layer itself cannot be had is the outcome, also where it is no failure. */
+static int enter_until(const struct sandbox *sandbox, enum layer last)
+{
+	struct sandbox asked = *sandbox;
+	enum layer missing;
+	int r = 0;
+
+	if (last > 0)
+		r = sandbox_enter_some(sandbox, 0, last - 1, &missing);
+	if (asked.mode == SANDBOX_BEST_EFFORT)
+		asked.mode = SANDBOX_REQUIRED;
+	return r < 0 ? r : sandbox_enter_some(&asked, last, last, &missing);
+}
+
 __attribute__((noreturn)) static void try_it(
 	const struct attempt *attempt, const struct sandbox *sandbox, int said)
 {
-	enum layer missing;
 	int fd = attempt->before ? attempt->before() : -1;
 	int word, r;
 
-	r = sandbox_enter_until(sandbox, attempt->layer, &missing);
+	r = enter_until(sandbox, attempt->layer);
 	if (r < 0) {
 		word = TRIAL_ABSENT | -r;
 	} else {
@@ -68,8 +82,7 @@ static struct attempt_outcome outcome_of(int word, const siginfo_t *how)
 int attempt_make(const struct attempt *attempt, const struct sandbox *sandbox,
 	struct attempt_outcome *ret_outcome)
 {
-	_cleanup_close_
-	int said = -1, hears = -1;
+	_cleanup_close_ int said = -1, hears = -1;
 	int pipes[2], word = TRIAL_NOTHING;
 	siginfo_t how = {0};
 	pid_t pid;

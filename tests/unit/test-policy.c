@@ -21,15 +21,16 @@
 	"epoll_wait", "epoll_ctl", "recvmsg", "sendmsg", "read", "write", "close", "brk",       \
 		"mmap arg2&4=0", "munmap", "mremap", "madvise", "futex", "clock_gettime",       \
 		"getrandom", "restart_syscall", "rt_sigprocmask", "getpid", "gettid", "tgkill", \
-		"exit_group"
+		"writev", "exit_group"
 
 /* Calls in the order of the table. */
 static const struct {
 	const char *role;
 	const char *const *calls;
 } frozen[] = {
-	{"worker", (const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown",
-			   "recvmmsg", "sendmmsg", "fcntl arg1&ffffffff=406", NULL}},
+	{"worker",
+		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown",
+			"recvmmsg", "sendmmsg", "fcntl arg1&ffffffff=406", NULL}},
 	{"keeper", (const char *const[]){COMMON, "poll", NULL}},
 	{"exporter",
 		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown", NULL}},
