@@ -40,8 +40,7 @@ int landlock_version(void)
 int landlock_enter(void)
 {
 	struct ruleset denied = {0};
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int version = landlock_version();
 
 	if (version < 0)

@@ -101,10 +101,10 @@ static const struct policy_call keeper_calls[] = {
 };
 
 static const struct policy_call exporter_calls[] = {
-	ANY("accept4",         "a scrape"),
-	ANY("recvfrom",        "a scrape"),
-	ANY("sendto",          "a scrape"),
-	ANY("shutdown",        "a scrape's last byte"),
+	ANY("accept4",         "a connection"),
+	ANY("recvfrom",        "a connection"),
+	ANY("sendto",          "a connection"),
+	ANY("shutdown",        "a connection's last byte"),
 	END
 };
 

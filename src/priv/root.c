@@ -42,8 +42,7 @@ static int vanished_folder(const char *place, int *ret_fd)
 
 int root_enter(void)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r = -ENOENT;
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && r < 0; i++)

@@ -103,8 +103,7 @@ static void print_json(const struct inspection *inspection, FILE *out)
 static void inspection_on_report(struct task *task)
 {
 	struct inspection *inspection = container_of(task, struct inspection, report);
-	_cleanup_free_
-	char *text = NULL, *json = NULL;
+	_cleanup_free_ char *text = NULL, *json = NULL;
 	size_t text_len, json_len;
 	FILE *to_text = open_memstream(&text, &text_len);
 	FILE *to_json = open_memstream(&json, &json_len);

@@ -22,8 +22,8 @@ static int probe_one(const struct sandbox *sandbox, uint32_t policy, uint32_t at
 	probed.error = outcome.error;
 	probed.signal = outcome.signal;
 	return channel_send(CHANNEL_FD, MSG_PROBED, &probed, sizeof(probed), NULL, 0) == 0
-		       ? EX_OK
-		       : EX_OSERR;
+		? EX_OK
+		: EX_OSERR;
 }
 
 static int probe_all(const struct msg_probe *probe)

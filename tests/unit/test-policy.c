@@ -140,15 +140,24 @@ static void test_children_keep_nothing(void **state)
 	}
 }
 
-/* "worker, exporter" */
-static void print_roles(const char *name)
+static bool is_same(const struct policy_call *a, const struct policy_call *b)
 {
+	return strcmp(a->name, b->name) == 0 && a->argument == b->argument && a->mask == b->mask &&
+		a->value == b->value;
+}
+
+/* "worker, exporter" */
+static void print_roles(const struct policy_call *call)
+{
+	const struct policy_call *calls[256];
 	const char *between = "";
 
 	for (size_t i = 0; i < n_policies; i++) {
-		struct policy_call call = {.name = name};
+		size_t n = collect(&policies[i], calls, 256), c = 0;
 
-		if (!policy_contradicts(&policies[i], &call))
+		while (c < n && !is_same(calls[c], call))
+			c++;
+		if (c == n)
 			continue;
 		printf("%s%s", between, policies[i].role);
 		between = ", ";
@@ -164,7 +173,7 @@ static void print_row(const struct policy_call *call)
 		printf(" without bits 0x%llx of argument %u", (unsigned long long)call->mask,
 			call->argument);
 	printf(" | ");
-	print_roles(call->name);
+	print_roles(call);
 	printf(" | %s |\n", call->why);
 }
 
@@ -180,7 +189,7 @@ static int print_table(void)
 		for (size_t c = n; c < n + more; c++) {
 			size_t seen = 0;
 
-			while (calls[seen] != calls[c])
+			while (!is_same(calls[seen], calls[c]))
 				seen++;
 			if (seen == c)
 				print_row(calls[c]);

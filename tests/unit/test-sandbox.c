@@ -82,8 +82,8 @@ static int expectation(const struct attempt *attempt, const struct sandbox *sand
 static bool may_be_left_out(const struct attempt *attempt, const struct sandbox *sandbox)
 {
 	return (attempt->layer == LAYER_ROOT && geteuid() != 0) ||
-	       (attempt->landlock > 0 && landlock_version() < (int)attempt->landlock) ||
-	       (!attempt->everywhere && strcmp(sandbox->policy->role, "supervisor") == 0);
+		(attempt->landlock > 0 && landlock_version() < (int)attempt->landlock) ||
+		(!attempt->everywhere && strcmp(sandbox->policy->role, "supervisor") == 0);
 }
 
 static bool is_as_expected(const struct attempt *attempt, const struct sandbox *sandbox,
@@ -158,9 +158,9 @@ static void test_as_ordinary_user(void **state)
 	pid = fork();
 	if (pid == 0) {
 		int n = setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
-					setresuid(NOBODY, NOBODY, NOBODY) == 0
-				? surprises(SANDBOX_REQUIRED)
-				: 1;
+				setresuid(NOBODY, NOBODY, NOBODY) == 0
+			? surprises(SANDBOX_REQUIRED)
+			: 1;
 
 		fflush(stdout);
 		_exit(n > 0);
@@ -190,7 +190,7 @@ static void test_off(void **state)
 		struct sandbox sandbox = {policy_find("worker"), SANDBOX_OFF, NOBODY, NOBODY};
 		struct attempt_outcome found;
 		bool always = attempts[i].layer == LAYER_NO_NEW_PRIVS ||
-			      attempts[i].layer == LAYER_IDENTITY;
+			attempts[i].layer == LAYER_IDENTITY;
 
 		assert_int_equal(attempt_make(&attempts[i], &sandbox, &found), 0);
 		assert_int_equal(found.kind, always ? ATTEMPT_FAILED : ATTEMPT_NOT_FOR);
