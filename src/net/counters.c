@@ -38,3 +38,8 @@ const char *reason_sentence(enum reason reason)
 	assert(reason < N_REASONS);
 	return reasons[reason].sentence;
 }
+
+bool reason_is_limit(enum reason reason)
+{
+	return reason == REASON_rate || reason == REASON_unchanged;
+}

@@ -70,6 +70,7 @@ static void port_make_udp(struct engine *engine, struct port *port)
 		.amplification = port->conf->amplification,
 		.access = engine->conf->log.access,
 		.counters = port->counters,
+		.guard = &engine->guard,
 		.fd = take_fd(&port->fd),
 	};
 	port->udp.talk.frame.framing = UPPER_DATAGRAM;
@@ -112,6 +113,17 @@ static size_t longest_line(const struct conf *conf)
 	return longest;
 }
 
+static void engine_make_guard(struct engine *engine, struct shared *shared)
+{
+	guard_init(&engine->guard, shared);
+	for (size_t i = 0; i < engine->conf->n_listeners; i++) {
+		const struct conf_listener *l = &engine->conf->listeners[i];
+
+		if (l->transport == CONF_UDP || l->transport == CONF_DTLS)
+			own_ports_add(&engine->guard.ports, l->port);
+	}
+}
+
 int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
 	void (*on_idle)(struct acceptor *acceptor))
 {
@@ -125,6 +137,7 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	if (r < 0)
 		return r;
 
+	engine_make_guard(engine, shared);
 	engine->acceptor.counters = engine->counters;
 	engine->acceptor.shared = shared;
 	engine->acceptor.limit = connections;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is refused for what it is comes first, and needs no memory; then what is refused for how often
+ * it comes. */
+
+#include "net/guard.h"
+
+#include <string.h>
+
+void guard_init(struct guard *guard, struct shared *shared)
+{
+	*guard = (struct guard){.shared = shared, .key = shared->key};
+}
+
+struct datagram_ends guard_ends(
+	const struct addr *peer, const struct in6_addr *destination, bool broadcast)
+{
+	struct in6_addr source = addr_host6(peer);
+	struct datagram_ends ends = {.source_port = addr_port(peer), .broadcast = broadcast};
+
+	memcpy(ends.source, &source, sizeof(ends.source));
+	memcpy(ends.destination, destination ? destination : &source, sizeof(ends.destination));
+	return ends;
+}
+
+int guard_judge(
+	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms)
+{
+	if (len == 0)
+		return REASON_empty;
+	switch (loopguard_ask(
+		&guard->shared->loopguard, &guard->key, &guard->ports, ends, now_ms)) {
+	case LOOPGUARD_E_PORT:
+		return REASON_port;
+	case LOOPGUARD_E_MULTICAST:
+		return REASON_multicast;
+	case LOOPGUARD_E_SILENCED:
+		return REASON_silenced;
+	default:
+		return GUARD_ANSWER;
+	}
+}
+
+int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
+	const void *question, size_t len, uint64_t now_ms)
+{
+	if (!unchanged)
+		return GUARD_ANSWER;
+	if (loopguard_unchanged(
+		    &guard->shared->loopguard, &guard->key, ends, question, len, now_ms) != 0)
+		return REASON_loop;
+	return GUARD_ANSWER;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Whether a datagram is answered: asked once when it has arrived, and once more when its answer is
+ * known. One guard serves all datagram sockets of a process. */
+
+#include "base/addr.h"
+#include "core/loopguard.h"
+#include "net/counters.h"
+
+struct guard {
+	struct shared *shared;
+	struct siphash_key key;
+	struct own_ports ports; /* on which this daemon receives datagrams */
+	bool dry_run;           /* limits only count */
+};
+
+enum { GUARD_ANSWER = -1 }; /* instead of a reason not to */
+
+void guard_init(struct guard *guard, struct shared *shared);
+
+/* The ends of a datagram from `peer`; one whose destination is not known counts as sent to us. */
+struct datagram_ends guard_ends(
+	const struct addr *peer, const struct in6_addr *destination, bool broadcast);
+
+/* GUARD_ANSWER, or the reason not to. */
+int guard_judge(
+	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms);
+/* `unchanged`: the answer is the same as the question. */
+int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
+	const void *question, size_t len, uint64_t now_ms);
