@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/loopguard.h"
+#include "core/quota.h"
 #include "core/siphash.h"
 
 /* Per listener: COUNTER(name, help). They only grow. */
@@ -80,6 +81,7 @@ struct shared {
 	struct siphash_key key; /* random; written before anybody else sees it */
 	_Atomic(uint64_t) open;
 	struct loopguard loopguard;
+	struct quota quota;
 };
 
 static inline size_t counters_size(size_t n_listeners)

@@ -7,9 +7,20 @@
 
 #include <string.h>
 
-void guard_init(struct guard *guard, struct shared *shared)
+void guard_init(struct guard *guard, struct shared *shared, const struct guard_limits *limits)
 {
-	*guard = (struct guard){.shared = shared, .key = shared->key};
+	*guard = (struct guard){.shared = shared, .key = shared->key, .limits = *limits};
+}
+
+bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16])
+{
+	struct in6_addr address;
+
+	memcpy(&address, host, sizeof(address));
+	for (size_t i = 0; i < guard->limits.n_exempt; i++)
+		if (addr_prefix_has(&guard->limits.exempt[i], &address))
+			return true;
+	return false;
 }
 
 struct datagram_ends guard_ends(
@@ -26,6 +37,13 @@ struct datagram_ends guard_ends(
 int guard_judge(
 	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms)
 {
+	const struct quota_request request = {
+		.kind = QUOTA_DATAGRAMS,
+		.per_second = guard->limits.datagrams,
+		.levels = QUOTA_LEVELS,
+		.now_ms = now_ms,
+	};
+
 	if (len == 0)
 		return REASON_empty;
 	switch (loopguard_ask(
@@ -37,17 +55,33 @@ int guard_judge(
 	case LOOPGUARD_E_SILENCED:
 		return REASON_silenced;
 	default:
-		return GUARD_ANSWER;
+		break;
 	}
+	if (guard_is_exempt(guard, ends->source))
+		return GUARD_ANSWER;
+	return quota_take(&guard->shared->quota, &guard->key, ends->source, &request) == 0
+		       ? GUARD_ANSWER
+		       : REASON_rate;
 }
 
 int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
 	const void *question, size_t len, uint64_t now_ms)
 {
+	const struct quota_request request = {
+		.kind = QUOTA_UNCHANGED,
+		.per_second = guard->limits.unchanged,
+		.levels = 1,
+		.now_ms = now_ms,
+	};
+
 	if (!unchanged)
 		return GUARD_ANSWER;
 	if (loopguard_unchanged(
 		    &guard->shared->loopguard, &guard->key, ends, question, len, now_ms) != 0)
 		return REASON_loop;
-	return GUARD_ANSWER;
+	if (guard_is_exempt(guard, ends->source))
+		return GUARD_ANSWER;
+	return quota_take(&guard->shared->quota, &guard->key, ends->source, &request) == 0
+		       ? GUARD_ANSWER
+		       : REASON_unchanged;
 }

@@ -8,22 +8,34 @@
 #include "core/loopguard.h"
 #include "net/counters.h"
 
+/* What limits a client; the prefixes are its owner's. */
+struct guard_limits {
+	uint64_t datagrams, unchanged; /* a second */
+	const struct addr_prefix *exempt;
+	size_t n_exempt;
+	bool dry_run; /* only count */
+};
+
 struct guard {
 	struct shared *shared;
+	struct guard_limits limits;
 	struct siphash_key key;
 	struct own_ports ports; /* on which this daemon receives datagrams */
-	bool dry_run;           /* limits only count */
 };
 
 enum { GUARD_ANSWER = -1 }; /* instead of a reason not to */
 
-void guard_init(struct guard *guard, struct shared *shared);
+void guard_init(struct guard *guard, struct shared *shared, const struct guard_limits *limits);
+
+/* Whether the limits pass over this host. */
+bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16]);
 
 /* The ends of a datagram from `peer`; one whose destination is not known counts as sent to us. */
 struct datagram_ends guard_ends(
 	const struct addr *peer, const struct in6_addr *destination, bool broadcast);
 
-/* GUARD_ANSWER, or the reason not to. */
+/* GUARD_ANSWER, or the reason not to; one that reason_is_limit() is for the caller to pass over when
+ * limits only count. */
 int guard_judge(
 	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms);
 /* `unchanged`: the answer is the same as the question. */

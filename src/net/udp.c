@@ -201,22 +201,33 @@ static int udp_make_answer(
 	}
 }
 
-/* The whole judgement: GUARD_ANSWER, with the answer in `room`, or a reason to say nothing. */
-static int udp_answer(struct udp *udp, const struct mmsghdr *request, const struct arrival *arrival,
-	struct iovec *room)
+/* Counts what stands in the way of an answer; whether anything does. */
+static bool udp_refuses(struct udp *udp, int reason, const struct arrival *arrival)
+{
+	if (reason == GUARD_ANSWER)
+		return false;
+	refuse(&udp->refusals, (enum reason)reason, &arrival->peer);
+	return !(udp->guard->limits.dry_run && reason_is_limit((enum reason)reason));
+}
+
+/* The whole judgement: whether there is an answer, which is then in `room`. */
+static bool udp_answer(struct udp *udp, const struct mmsghdr *request,
+	const struct arrival *arrival, struct iovec *room)
 {
 	const void *data = request->msg_hdr.msg_iov->iov_base;
 	uint64_t now_ms = udp->loop->now_ms;
-	int reason;
 
-	reason = guard_judge(udp->guard, &arrival->ends, request->msg_len, now_ms);
-	if (reason == GUARD_ANSWER)
-		reason = udp_make_answer(udp, request, room->iov_base, &room->iov_len);
-	if (reason == GUARD_ANSWER)
-		reason = guard_judge_answer(udp->guard, &arrival->ends,
+	if (udp_refuses(udp, guard_judge(udp->guard, &arrival->ends, request->msg_len, now_ms),
+		    arrival))
+		return false;
+	if (udp_refuses(
+		    udp, udp_make_answer(udp, request, room->iov_base, &room->iov_len), arrival))
+		return false;
+	return !udp_refuses(udp,
+		guard_judge_answer(udp->guard, &arrival->ends,
 			is_unchanged(udp, request, room->iov_base, room->iov_len), data,
-			request->msg_len, now_ms);
-	return reason;
+			request->msg_len, now_ms),
+		arrival);
 }
 
 static size_t udp_put_control(union control *control, int level, const void *info, size_t size)
@@ -293,17 +304,13 @@ static int udp_turn(struct udp *udp)
 		const struct mmsghdr *request = &b->received[i];
 		struct iovec *answer = &b->out_span[replies];
 		struct arrival arrival;
-		int reason;
 
 		udp->counters->counted[COUNT_messages]++;
 		udp->counters->counted[COUNT_bytes_in] += request->msg_len;
 		udp_read_arrival(udp, &request->msg_hdr, &arrival);
 		answer->iov_base = room;
-		reason = udp_answer(udp, request, &arrival, answer);
-		if (reason != GUARD_ANSWER) {
-			refuse(&udp->refusals, (enum reason)reason, &arrival.peer);
+		if (!udp_answer(udp, request, &arrival, answer))
 			continue;
-		}
 		udp->counters->counted[COUNT_replies]++;
 		udp_record_message(udp, request, &arrival);
 		room += answer->iov_len;
@@ -344,7 +351,7 @@ int udp_open(struct udp *udp)
 		.loop = udp->loop,
 		.listener = udp->name,
 		.counters = udp->counters,
-		.dry_run = udp->guard->dry_run,
+		.dry_run = udp->guard->limits.dry_run,
 	};
 	if (udp->access)
 		loop_set_timer(udp->loop, &udp->report, udp->loop->now_ms + REPORT_MS);

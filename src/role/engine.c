@@ -115,7 +115,16 @@ static size_t longest_line(const struct conf *conf)
 
 static void engine_make_guard(struct engine *engine, struct shared *shared)
 {
-	guard_init(&engine->guard, shared);
+	const struct conf_limits *conf = &engine->conf->limits;
+	const struct guard_limits limits = {
+		.datagrams = conf->datagrams,
+		.unchanged = conf->unchanged,
+		.exempt = conf->exempt.list,
+		.n_exempt = conf->exempt.n,
+		.dry_run = conf->dry_run,
+	};
+
+	guard_init(&engine->guard, shared, &limits);
 	for (size_t i = 0; i < engine->conf->n_listeners; i++) {
 		const struct conf_listener *l = &engine->conf->listeners[i];
 

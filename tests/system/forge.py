@@ -11,12 +11,14 @@ import time
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
+SO_RCVBUFFORCE = 33
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def new_network():
     """For a child before it becomes a daemon: a network of its own, with `lo`, and with 10.9.0.1/16 and
-    2001:db8::1/64 on a device that leads to itself."""
+    2001:db8::1/64 on a device whose other end takes everything and answers
+    nothing; 10.10.0.1 is there too, for a client from elsewhere."""
     if _libc.unshare(CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run(["ip", "-batch", "-"], check=True, text=True, input="""
@@ -26,6 +28,8 @@ def new_network():
         address add 2001:db8::1/64 dev d0 nodad
         link set d0 up
         link set d1 up
+        link set d0 arp off
+        address add 10.10.0.1/32 dev lo
         """)
 
 
@@ -67,23 +71,27 @@ def forge(raw, source, target, data):
 
 
 class Wire:
-    """Everything that goes over `lo`; a packet is (source port, destination port, payload)."""
+    """Everything that goes over a device; a packet is (source port, destination port, payload), and on
+    `d0`, where answers to the forged leave, the address that it goes to is in the place of the payload."""
 
     def __init__(self, device="lo"):
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28)
         self.socket.bind((device, ETH_P_ALL))
+        self.device = device
         self.socket.settimeout(0.05)
         self.seen = []
 
     def _read(self):
         packet, where = self.socket.recvfrom(65600)
         # On `lo` each packet is seen leaving and arriving; once will do.
-        if where[2] == socket.PACKET_OUTGOING or packet[0] >> 4 != 4 or packet[9] != 17:
+        leaves = where[2] == socket.PACKET_OUTGOING
+        if leaves != (self.device == "d0") or packet[0] >> 4 != 4 or packet[9] != 17:
             return
         head = 4 * (packet[0] & 15)
         source, target, length = struct.unpack_from("!HHH", packet, head)
-        self.seen.append((source, target, packet[head + 8:head + length]))
+        self.seen.append((source, target, socket.inet_ntoa(packet[16:20]) if leaves
+                          else packet[head + 8:head + length]))
 
     def settle(self, quiet=0.5, seconds=10):
         """Reads until nothing has come for a while; what never falls quiet is cut off."""
@@ -94,3 +102,14 @@ class Wire:
                 self._read()
                 last = time.monotonic()
         return self.seen
+
+
+def flood(raw, sources, target, data, rate, seconds):
+    """Sends at this rate for so long; returns how many it was."""
+    begin, sent = time.monotonic(), 0
+    packets = [datagram(source, target, data) for source in sources]
+    while (passed := time.monotonic() - begin) < seconds:
+        while sent < passed * rate:
+            raw.sendto(packets[sent % len(packets)], (target[0], 0))
+            sent += 1
+    return sent
