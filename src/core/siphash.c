@@ -36,15 +36,12 @@ static inline void take(struct state *s, uint64_t word)
 	s->v0 ^= word;
 }
 
-/* Up to eight bytes, as a number whose lowest byte is the first. */
+/* Up to eight bytes in the order of this machine: a hash never leaves it. */
 static inline uint64_t load(const uint8_t *at, size_t n)
 {
-	uint8_t bytes[8] = {0};
 	uint64_t word = 0;
 
-	memcpy(bytes, at, n);
-	for (unsigned i = 0; i < 8; i++)
-		word |= (uint64_t)bytes[i] << 8 * i;
+	memcpy(&word, at, n);
 	return word;
 }
 
