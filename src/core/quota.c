@@ -73,7 +73,7 @@ static bool has_room(const struct quota_entry *entry, uint64_t now_ns, uint64_t 
 	uint64_t spent_ns = load(&entry->spent_ns);
 
 	return spent_ns <= now_ns ||
-	       spent_ns - now_ns + cost_ns <= (uint64_t)QUOTA_BURST_MS * NS_A_MS;
+		spent_ns - now_ns + cost_ns <= (uint64_t)QUOTA_BURST_MS * NS_A_MS;
 }
 
 static void spend(struct quota_entry *entry, uint64_t now_ns, uint64_t cost_ns)
