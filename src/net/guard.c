@@ -34,18 +34,8 @@ struct datagram_ends guard_ends(
 	return ends;
 }
 
-int guard_judge(
-	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms)
+int guard_judge_ends(const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms)
 {
-	const struct quota_request request = {
-		.kind = QUOTA_DATAGRAMS,
-		.per_second = guard->limits.datagrams,
-		.levels = QUOTA_LEVELS,
-		.now_ms = now_ms,
-	};
-
-	if (len == 0)
-		return REASON_empty;
 	switch (loopguard_ask(
 		&guard->shared->loopguard, &guard->key, &guard->ports, ends, now_ms)) {
 	case LOOPGUARD_E_PORT:
@@ -55,13 +45,37 @@ int guard_judge(
 	case LOOPGUARD_E_SILENCED:
 		return REASON_silenced;
 	default:
-		break;
+		return GUARD_ANSWER;
 	}
+}
+
+static int guard_take(const struct guard *guard, const struct datagram_ends *ends,
+	const struct quota_request *request, enum reason spent)
+{
 	if (guard_is_exempt(guard, ends->source))
 		return GUARD_ANSWER;
-	return quota_take(&guard->shared->quota, &guard->key, ends->source, &request) == 0
-		       ? GUARD_ANSWER
-		       : REASON_rate;
+	return quota_take(&guard->shared->quota, &guard->key, ends->source, request) == 0
+		? GUARD_ANSWER
+		: (int)spent;
+}
+
+int guard_judge(
+	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms)
+{
+	const struct quota_request request = {
+		.kind = QUOTA_DATAGRAMS,
+		.per_second = guard->limits.datagrams,
+		.levels = QUOTA_LEVELS,
+		.now_ms = now_ms,
+	};
+	int reason;
+
+	if (len == 0)
+		return REASON_empty;
+	reason = guard_judge_ends(guard, ends, now_ms);
+	if (reason != GUARD_ANSWER)
+		return reason;
+	return guard_take(guard, ends, &request, REASON_rate);
 }
 
 int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
@@ -79,9 +93,5 @@ int guard_judge_answer(const struct guard *guard, const struct datagram_ends *en
 	if (loopguard_unchanged(
 		    &guard->shared->loopguard, &guard->key, ends, question, len, now_ms) != 0)
 		return REASON_loop;
-	if (guard_is_exempt(guard, ends->source))
-		return GUARD_ANSWER;
-	return quota_take(&guard->shared->quota, &guard->key, ends->source, &request) == 0
-		       ? GUARD_ANSWER
-		       : REASON_unchanged;
+	return guard_take(guard, ends, &request, REASON_unchanged);
 }

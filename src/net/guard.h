@@ -11,6 +11,7 @@
 /* What limits a client; the prefixes are its owner's. */
 struct guard_limits {
 	uint64_t datagrams, unchanged; /* a second */
+	uint64_t per_client;           /* connections */
 	const struct addr_prefix *exempt;
 	size_t n_exempt;
 	bool dry_run; /* only count */
@@ -34,6 +35,8 @@ bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16]);
 struct datagram_ends guard_ends(
 	const struct addr *peer, const struct in6_addr *destination, bool broadcast);
 
+/* The same by its ends alone: ports, and pairs in a loop. */
+int guard_judge_ends(const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms);
 /* GUARD_ANSWER, or the reason not to; one that reason_is_limit() is for the caller to pass over when
  * limits only count. */
 int guard_judge(

@@ -95,6 +95,8 @@ static void stream_record_end(const struct stream *s)
 
 static void stream_close(struct stream *s, enum reason reason)
 {
+	const struct addr peer = stream_peer(s);
+
 	if (s->stage == STAGE_CLOSED)
 		return;
 	if (s->reason == REASON_done)
@@ -110,7 +112,7 @@ static void stream_close(struct stream *s, enum reason reason)
 	loop_cancel(&s->task);
 	s->task.run = stream_free_task;
 	loop_defer(s->class->loop, &s->task);
-	s->class->on_closed(s->class);
+	s->class->on_closed(s->class, &peer, s->reason);
 }
 
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */

@@ -17,6 +17,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "core/proxy.h"
 
 #define BATCH         32
 #define SLOT          65536
@@ -103,7 +104,7 @@ static int udp_receive(struct udp *udp)
 static bool is_broadcast(const struct arrival *arrival)
 {
 	return arrival->four.ipi_ifindex > 0 &&
-	       arrival->four.ipi_addr.s_addr != arrival->four.ipi_spec_dst.s_addr;
+		arrival->four.ipi_addr.s_addr != arrival->four.ipi_spec_dst.s_addr;
 }
 
 static struct in6_addr destination_of(const struct arrival *arrival)
@@ -210,6 +211,47 @@ static bool udp_refuses(struct udp *udp, int reason, const struct arrival *arriv
 	return !(udp->guard->limits.dry_run && reason_is_limit((enum reason)reason));
 }
 
+/* The header is taken off; whom it names is the peer from now on, and the answer goes to the proxy. */
+static void udp_strip(
+	struct mmsghdr *request, struct arrival *arrival, const struct proxy_header *header)
+{
+	struct iovec *span = request->msg_hdr.msg_iov;
+	struct in6_addr destination;
+
+	span->iov_base = (uint8_t *)span->iov_base + header->length;
+	request->msg_len -= (unsigned)header->length;
+	if (!header->has_ends)
+		return;
+	memcpy(&destination, arrival->ends.destination, sizeof(destination));
+	arrival->peer = proxy_peer(header->ends.source, header->ends.source_port);
+	arrival->ends = guard_ends(&arrival->peer, &destination, false);
+}
+
+/* GUARD_ANSWER, or the reason why this datagram is not taken from this sender. */
+static int udp_read_header(struct udp *udp, struct mmsghdr *request, struct arrival *arrival)
+{
+	bool required = udp->proxy.mode == PROXY_REQUIRED;
+	struct proxy_header header;
+	int reason, r;
+
+	if (udp->proxy.mode == PROXY_OFF)
+		return GUARD_ANSWER;
+	reason = guard_judge_ends(udp->guard, &arrival->ends, udp->loop->now_ms);
+	if (reason != GUARD_ANSWER)
+		return reason;
+
+	r = proxy_parse(
+		PROXY_DATAGRAM, request->msg_hdr.msg_iov->iov_base, request->msg_len, &header);
+	if (r == PROXY_E_MORE && request->msg_len < PROXY_SIGNATURE)
+		r = PROXY_E_NONE;
+	if (r == PROXY_E_NONE && !required)
+		return GUARD_ANSWER;
+	if (r != 0 || !proxy_rule_trusts(&udp->proxy, &arrival->peer))
+		return REASON_proxy;
+	udp_strip(request, arrival, &header);
+	return GUARD_ANSWER;
+}
+
 /* The whole judgement: whether there is an answer, which is then in `room`. */
 static bool udp_answer(struct udp *udp, const struct mmsghdr *request,
 	const struct arrival *arrival, struct iovec *room)
@@ -301,7 +343,7 @@ static int udp_turn(struct udp *udp)
 
 	n = udp_receive(udp);
 	for (int i = 0; i < n; i++) {
-		const struct mmsghdr *request = &b->received[i];
+		struct mmsghdr *request = &b->received[i];
 		struct iovec *answer = &b->out_span[replies];
 		struct arrival arrival;
 
@@ -309,7 +351,8 @@ static int udp_turn(struct udp *udp)
 		udp->counters->counted[COUNT_bytes_in] += request->msg_len;
 		udp_read_arrival(udp, &request->msg_hdr, &arrival);
 		answer->iov_base = room;
-		if (!udp_answer(udp, request, &arrival, answer))
+		if (udp_refuses(udp, udp_read_header(udp, request, &arrival), &arrival) ||
+			!udp_answer(udp, request, &arrival, answer))
 			continue;
 		udp->counters->counted[COUNT_replies]++;
 		udp_record_message(udp, request, &arrival);

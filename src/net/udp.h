@@ -8,6 +8,7 @@
 #include "core/talk.h"
 #include "net/counters.h"
 #include "net/guard.h"
+#include "net/lobby.h"
 #include "net/loop.h"
 #include "net/refusals.h"
 
@@ -31,6 +32,7 @@ struct udp {
 	bool access;          /* a record a minute */
 	struct listener_counters *counters;
 	const struct guard *guard;
+	struct proxy_rule proxy; /* datagrams begin with a header of version 2 */
 	struct refusals refusals;
 	uint32_t overflows; /* as the system last told */
 	struct timer report;

@@ -2,16 +2,23 @@
 """What one client may have, and that others get theirs beside it."""
 
 import collections
+import contextlib
+import json
+import os
 import random
 import shutil
+import signal
 import socket
+import subprocess
 import threading
 
 import pytest
 
 import forge
-from settings import udp
-from wire import Background, udp_socket
+import process
+from rig import UPPERD
+from settings import tcp, udp
+from wire import Background, connect, read_exactly, udp_socket
 
 
 def limits(**keys):
@@ -58,6 +65,87 @@ def test_dry_run_only_tells(daemon):
     d = daemon(udp(), **limits(datagrams=1, unchanged=1, dry_run=True))
     assert ask_many(d.listeners[0], 100) == 100
     assert "would be" in d.expect("peer-refused", reason="rate")["message"]
+
+
+def upperctl(d, *words):
+    path = os.path.join(os.path.dirname(UPPERD), "ctl", "upperctl")
+    return subprocess.run([path, "-s", str(d.folder / "control"), "--json", *words],
+                          stdout=subprocess.PIPE, text=True, check=True, timeout=10).stdout
+
+
+def clients_of(d):
+    return {row["client"]: row for row in json.loads(upperctl(d, "clients"))["clients"]}
+
+
+def answers(s, word=b"a"):
+    s.sendall(word)
+    return read_exactly(s, len(word)) == word.upper()
+
+
+def is_turned_away(listener):
+    with connect(listener) as s:
+        try:
+            s.sendall(b"a")
+            return s.recv(10) == b""
+        except ConnectionError:
+            return True
+
+
+def test_client_has_so_many_connections_over_all_workers(daemon):
+    d = daemon(tcp(), workers=4, **limits(per_client=8))
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(8):
+            assert answers(open_ones.enter_context(connect(d.listeners[0])))
+        for _ in range(20):
+            assert is_turned_away(d.listeners[0])
+        assert clients_of(d)["127.0.0.1/32"]["open"] == 8
+    process.wait_until(lambda: not clients_of(d), what="the end of its connections")
+    assert not is_turned_away(d.listeners[0])
+    d.expect("peer-refused", reason="per_client")
+
+
+def test_exempt_clients_have_as_many_as_they_like(daemon):
+    d = daemon(tcp(), limits={"per_client": 1})
+    with connect(d.listeners[0]) as one, connect(d.listeners[0]) as two:
+        assert answers(one) and answers(two)
+
+
+def test_dry_run_lets_everybody_in(daemon):
+    d = daemon(tcp(), **limits(per_client=1, dry_run=True))
+    with connect(d.listeners[0]) as one, connect(d.listeners[0]) as two:
+        assert answers(one) and answers(two)
+    assert "would be" in d.expect("peer-refused", reason="per_client")["message"]
+
+
+def test_worker_that_dies_takes_its_count_with_it(daemon):
+    d = daemon(tcp(), workers=1, **limits(per_client=4))
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(4):
+            assert answers(open_ones.enter_context(connect(d.listeners[0])))
+        since = d.mark()
+        os.kill(d.workers()[0], signal.SIGKILL)
+        d.killed += 1
+        d.expect("child-started", since)
+        assert not clients_of(d)
+        process.wait_until(lambda: not is_turned_away(d.listeners[0]), what="a new worker")
+
+
+def test_who_breaks_the_rules_again_and_again_is_turned_away(daemon):
+    d = daemon(tcp(framing="line", max_line=10), **limits())
+
+    def offend():
+        with connect(d.listeners[0]) as s, contextlib.suppress(ConnectionError):
+            s.sendall(b"a" * 100)
+            s.recv(10)
+
+    for _ in range(6):
+        offend()
+    process.wait_until(lambda: is_turned_away(d.listeners[0]), what="a penalty")
+    d.expect("peer-refused", reason="penalty")
+    assert clients_of(d)["127.0.0.1/32"]["offences"] >= 4
+    assert json.loads(upperctl(d, "clients", "clear")) == {"forgiven": 1}
+    with connect(d.listeners[0]) as s:
+        assert answers(s, b"a\n")
 
 
 @pytest.mark.plain
