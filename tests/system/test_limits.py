@@ -9,14 +9,13 @@ import random
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 
 import pytest
 
 import forge
 import process
-from rig import UPPERD
+from ctl import upperctl
 from settings import tcp, udp
 from wire import Background, connect, read_exactly, udp_socket
 
@@ -65,12 +64,6 @@ def test_dry_run_only_tells(daemon):
     d = daemon(udp(), **limits(datagrams=1, unchanged=1, dry_run=True))
     assert ask_many(d.listeners[0], 100) == 100
     assert "would be" in d.expect("peer-refused", reason="rate")["message"]
-
-
-def upperctl(d, *words):
-    path = os.path.join(os.path.dirname(UPPERD), "ctl", "upperctl")
-    return subprocess.run([path, "-s", str(d.folder / "control"), "--json", *words],
-                          stdout=subprocess.PIPE, text=True, check=True, timeout=10).stdout
 
 
 def clients_of(d):
