@@ -14,9 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
+#include "net/trickle.h"
 
 #define TURNS_A_ROUND 4
 #define LINGER_MS     2000
@@ -25,11 +24,11 @@ enum stage {
 	STAGE_HANDSHAKE,
 	STAGE_TALK,   /* reading and answering */
 	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
-	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it turn our answer into a reset */
+	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it reset our answer */
 	STAGE_CLOSED, /* waits for the loop to reap it */
 };
 
-/* As small as can be: there may be many, and nearly all of them idle. */
+/* Small: there may be many, and nearly all of them idle. */
 struct stream {
 	struct source source;
 	struct transport transport;
@@ -40,6 +39,7 @@ struct stream {
 	struct buf rest; /* of the input: it waits for its end, or for room */
 	struct buf out;  /* answers that the peer has not taken */
 	uint64_t bytes_in, bytes_out, opened_ms;
+	struct trickle trickle;
 	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 	enum stage stage : 8;
 	enum reason reason : 8;
@@ -95,6 +95,8 @@ static void stream_record_end(const struct stream *s)
 
 static void stream_close(struct stream *s, enum reason reason)
 {
+	const struct addr peer = stream_peer(s);
+
 	if (s->stage == STAGE_CLOSED)
 		return;
 	if (s->reason == REASON_done)
@@ -110,7 +112,7 @@ static void stream_close(struct stream *s, enum reason reason)
 	loop_cancel(&s->task);
 	s->task.run = stream_free_task;
 	loop_defer(s->class->loop, &s->task);
-	s->class->on_closed(s->class);
+	s->class->on_closed(s->class, &peer, s->reason);
 }
 
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
@@ -255,7 +257,8 @@ static int stream_turn(struct stream *s)
 	struct scratch *scratch = s->class->scratch;
 	size_t had = stream_fetch_rest(s), n = 0;
 	bool was_blocked = s->blocked;
-	int r = 0;
+	struct upper_in in;
+	int r;
 
 	if (!was_blocked && !s->ended) {
 		r = s->transport.ops->read(
@@ -271,11 +274,14 @@ static int stream_turn(struct stream *s)
 	s->bytes_in += n;
 	s->class->counters->counted[COUNT_bytes_in] += n;
 	s->blocked = false;
-
-	r = stream_answer(
-		s, &(struct upper_in){scratch->in, scratch->in + had + n}, was_blocked ? 0 : had);
+	in = (struct upper_in){scratch->in, scratch->in + had + n};
+	r = stream_answer(s, &in, was_blocked ? 0 : had);
 	if (r != 0)
 		return r;
+	if (!s->blocked &&
+		trickle_is_too_slow(&s->trickle, buf_len(&s->rest), in.at > scratch->in,
+			s->class->idle.after_ms, s->class->loop->now_ms))
+		stream_finish(s, REASON_trickle);
 	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
 		stream_finish(s, REASON_done);
 	else if (s->transport.drained && !s->hangup && !s->blocked)

@@ -24,7 +24,7 @@ struct stream_class {
 	struct listener_counters *counters;
 	struct deadlines idle, write, handshake, linger;
 	struct list streams;
-	void (*on_closed)(struct stream_class *class);
+	void (*on_closed)(struct stream_class *class, const struct addr *peer, enum reason reason);
 };
 
 struct stream_timeouts {

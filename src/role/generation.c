@@ -170,12 +170,25 @@ static void seat_on_again(struct timer *timer, uint64_t now_ms)
 	seat_replace(seat);
 }
 
+static void seat_take_back_clients(struct seat *seat)
+{
+	struct clients *clients = &seat->generation->parts.shared->clients;
+	uint32_t *counted = seat->child.counters->clients;
+
+	for (size_t slot = 0; slot < CLIENTS_SLOTS; slot++) {
+		if (counted[slot] > 0)
+			clients_leave(clients, slot, counted[slot]);
+		counted[slot] = 0;
+	}
+}
+
 /* What it had open is closed. Its numbers are its own, and may be anything. */
 static void seat_take_back(struct seat *seat)
 {
 	struct shared *shared = seat->generation->parts.shared;
 	uint64_t open = seat->child.counters->open, all = atomic_load(&shared->open);
 
+	seat_take_back_clients(seat);
 	seat->child.counters->open = 0;
 	atomic_fetch_sub(&shared->open, open < all ? open : all);
 }

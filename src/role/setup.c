@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -50,6 +51,8 @@ static int make_shared(struct supervisor *s)
 	if (page == MAP_FAILED)
 		return -errno;
 	s->shared = page;
+	if (getrandom(&s->shared->key, sizeof(s->shared->key), 0) < 0)
+		return -errno;
 	return 0;
 }
 

@@ -51,5 +51,7 @@ void supervisor_done(struct supervisor *supervisor);
 
 /* verbs.c: what upperctl can ask. */
 extern const struct control_verb supervisor_verbs[];
+/* verb_clients.c */
+int verb_clients(void *userdata, const struct control_question *question);
 /* All counters as they are now, those of the past included. */
 void supervisor_totals(const struct supervisor *supervisor, struct totals *totals);

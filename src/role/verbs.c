@@ -154,6 +154,7 @@ static int verb_sandbox(void *userdata, const struct control_question *question)
 const struct control_verb supervisor_verbs[] = {
 	{"status", verb_status},
 	{"metrics", verb_metrics},
+	{"clients", verb_clients},
 	{"reload", verb_reload},
 	{"drain", verb_drain},
 	{"sandbox", verb_sandbox},

@@ -55,6 +55,8 @@ def write_value(value):
         return write_string(value)
     if isinstance(value, dict):
         return "{ " + write_settings(value, " ") + " }"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "[ " + ", ".join(map(write_string, value)) + " ]"
     if isinstance(value, (list, tuple)):
         return "( " + ",\n    ".join(map(write_value, value)) + " )"
     return str(value)
