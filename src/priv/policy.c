@@ -91,12 +91,13 @@ static const struct policy_call worker_calls[] = {
 	ANY("shutdown",        "a connection's last byte"),
 	ANY("recvmmsg",        "datagrams"),
 	ANY("sendmmsg",        "datagrams"),
+	ANY("poll",            "an answer of the keeper"),
 	ONLY("fcntl",          "the descriptor held in reserve", 1, F_DUPFD_CLOEXEC),
 	END
 };
 
 static const struct policy_call keeper_calls[] = {
-	ANY("poll",            "its workers"),
+	ANY("sendto",          "an answer to a worker"),
 	END
 };
 
@@ -168,6 +169,7 @@ static const struct policy_call supervisor_calls[] = {
 	ANY("inotify_add_watch", "files that are watched"),
 	ANY("inotify_rm_watch", "files that are watched"),
 
+	ANY("memfd_secret",    "keys of tickets"),
 	ANY("memfd_create",    "the configuration and counters of children"),
 	ANY("ftruncate",       "counters"),
 	ANY("mprotect",        "children are loaded"),
@@ -223,6 +225,8 @@ static const struct policy_call starting_calls[] = {
 	ANY("set_tid_address", "children are loaded"),
 	ANY("set_robust_list", "children are loaded"),
 	ANY("rseq",            "children are loaded"),
+	ANY("mlock",           "keys that are not to be swapped out"),
+	ANY("mlock2",          "keys that are not to be swapped out"),
 	ANY("mkdirat",         "the empty root"),
 	ANY("rmdir",           "the empty root"),
 	ANY("fchdir",          "the empty root"),

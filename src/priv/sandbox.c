@@ -24,7 +24,7 @@ __attribute__((unused)) static bool is_confined;
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
-	return is_confined;
+	return is_confined || prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
 }
 #endif
 

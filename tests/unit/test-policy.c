@@ -30,8 +30,8 @@ static const struct {
 } frozen[] = {
 	{"worker",
 		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown",
-			"recvmmsg", "sendmmsg", "fcntl arg1&ffffffff=406", NULL}},
-	{"keeper", (const char *const[]){COMMON, "poll", NULL}},
+			"recvmmsg", "sendmmsg", "poll", "fcntl arg1&ffffffff=406", NULL}},
+	{"keeper", (const char *const[]){COMMON, "sendto", NULL}},
 	{"exporter",
 		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown", NULL}},
 };
