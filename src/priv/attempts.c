@@ -41,6 +41,11 @@ static int before_file(void)
 	return memfd_create("upperd-attempt", MFD_CLOEXEC);
 }
 
+static int before_parent(void)
+{
+	return getppid();
+}
+
 static int again_privileges(int fd)
 {
 	return outcome(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
@@ -132,9 +137,9 @@ static int make_netlink(int fd)
 	return outcome(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
 }
 
-static int signal_parent(int fd)
+static int signal_parent(int pid)
 {
-	return outcome(kill(getppid(), 0));
+	return outcome(kill(pid, 0));
 }
 
 static int run_program(int fd)
@@ -144,14 +149,14 @@ static int run_program(int fd)
 	return outcome(execve("/bin/true", nothing, nothing));
 }
 
-static int trace_parent(int fd)
+static int trace_parent(int pid)
 {
-	return outcome(ptrace(PTRACE_SEIZE, getppid(), NULL, NULL));
+	return outcome(ptrace(PTRACE_SEIZE, pid, NULL, NULL));
 }
 
-static int read_memory(int fd)
+static int read_memory(int pid)
 {
-	return outcome(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
+	return outcome(syscall(SYS_process_vm_readv, pid, NULL, 0, NULL, 0, 0));
 }
 
 static int map_code(int fd)
@@ -228,20 +233,20 @@ const struct attempt attempts[] = {
 	{LAYER_LANDLOCK, "open a file below a folder it holds", false, 1, before_folder, open_below},
 	{LAYER_LANDLOCK, "connect a socket it holds", false, 4, before_socket, connect_peer},
 	{LAYER_LANDLOCK, "bind a socket it holds",   false, 4, before_socket, bind_port},
-	{LAYER_LANDLOCK, "signal another process",   false, 6, NULL, signal_parent},
+	{LAYER_LANDLOCK, "signal another process",   false, 6, before_parent, signal_parent},
 	{LAYER_SECCOMP,  "open a file",              false, 0, NULL, open_path},
 	{LAYER_SECCOMP,  "open a file below a folder it holds", false, 0, before_folder, open_below},
 	{LAYER_SECCOMP,  "make a socket",            false, 0, NULL, make_socket},
 	{LAYER_SECCOMP,  "connect a socket it holds", false, 0, before_socket, connect_peer},
 	{LAYER_SECCOMP,  "bind a socket it holds",   false, 0, before_socket, bind_port},
-	{LAYER_SECCOMP,  "signal another process",   false, 0, NULL, signal_parent},
+	{LAYER_SECCOMP,  "signal another process",   false, 0, before_parent, signal_parent},
 	{LAYER_SECCOMP,  "make a process",           false, 0, NULL, make_process},
 	{LAYER_SECCOMP,  "map executable memory",    false, 0, NULL, map_code},
 	{LAYER_SECCOMP,  "make memory executable",   false, 0, NULL, make_code},
 	{LAYER_SECCOMP,  "run a program",            false, 0, NULL, run_program},
 	{LAYER_SECCOMP,  "make a netlink socket",EVERYWHERE, 0, NULL, make_netlink},
-	{LAYER_SECCOMP,  "trace another process", EVERYWHERE, 0, NULL, trace_parent},
-	{LAYER_SECCOMP,  "read another's memory", EVERYWHERE, 0, NULL, read_memory},
+	{LAYER_SECCOMP,  "trace another process", EVERYWHERE, 0, before_parent, trace_parent},
+	{LAYER_SECCOMP,  "read another's memory", EVERYWHERE, 0, before_parent, read_memory},
 	{LAYER_SECCOMP,  "make a namespace",     EVERYWHERE, 0, NULL, make_namespace},
 	{LAYER_SECCOMP,  "mount files",          EVERYWHERE, 0, NULL, mount_files},
 	{LAYER_SECCOMP,  "load a BPF program",   EVERYWHERE, 0, NULL, load_bpf},

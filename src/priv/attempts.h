@@ -14,8 +14,8 @@ struct attempt {
 	const char *words;      /* "open a file" */
 	bool everywhere;        /* the supervisor may not either */
 	unsigned landlock;      /* the version of Landlock that it takes; 0: any, or none */
-	int (*before)(void);    /* outside of the sandbox; returns a descriptor, or -1 */
-	int (*attempt)(int fd); /* inside: 0 when it could do it, or the errno */
+	int (*before)(void);    /* outside of the sandbox; returns a descriptor or a process */
+	int (*attempt)(int on); /* inside, on that: 0 when it could do it, or the errno */
 };
 
 extern const struct attempt attempts[];
