@@ -25,7 +25,7 @@ enum attempt_kind {
 	ATTEMPT_FAILED,    /* as it must */
 	ATTEMPT_SUCCEEDED, /* so the layer does not hold */
 	ATTEMPT_ABSENT,    /* the layer could not be had; `error` says why */
-	ATTEMPT_NOT_FOR,   /* the layer is not for this role, user, kernel or mode */
+	ATTEMPT_NOT_FOR,   /* the layer is not for this role, user, kernel, service or mode */
 };
 
 struct attempt_outcome {

@@ -16,7 +16,9 @@ enum {
 	TRIAL_SUCCEEDED,
 	TRIAL_FAILED = 0x100, /* and what it heard */
 	TRIAL_ABSENT = 0x200,
-	TRIAL_NOTHING = 0x300,
+	TRIAL_NOT_FOR = 0x400, /* it lacks what it is to be tried on */
+	TRIAL_NOTHING = 0x800,
+	TRIAL_MASK = 0xf00,
 };
 
 static bool is_for(const struct attempt *attempt, const struct sandbox *sandbox)
@@ -56,7 +58,9 @@ __attribute__((noreturn)) static void try_it(
 	int word, r;
 
 	r = enter_until(sandbox, attempt->layer);
-	if (r < 0) {
+	if (attempt->before && fd < 0) {
+		word = TRIAL_NOT_FOR;
+	} else if (r < 0) {
 		word = TRIAL_ABSENT | -r;
 	} else {
 		r = attempt->attempt(fd);
@@ -71,12 +75,16 @@ static struct attempt_outcome outcome_of(int word, const siginfo_t *how)
 {
 	if (how->si_code != CLD_EXITED)
 		return (struct attempt_outcome){ATTEMPT_FAILED, 0, how->si_status};
-	if (word == TRIAL_SUCCEEDED)
+	switch (word & TRIAL_MASK) {
+	case TRIAL_SUCCEEDED:
 		return (struct attempt_outcome){ATTEMPT_SUCCEEDED};
-	return (struct attempt_outcome){
-		(word & TRIAL_NOTHING) == TRIAL_FAILED ? ATTEMPT_FAILED : ATTEMPT_ABSENT,
-		word & 0xff,
-	};
+	case TRIAL_FAILED:
+		return (struct attempt_outcome){ATTEMPT_FAILED, word & ~TRIAL_MASK};
+	case TRIAL_NOT_FOR:
+		return (struct attempt_outcome){ATTEMPT_NOT_FOR};
+	default:
+		return (struct attempt_outcome){ATTEMPT_ABSENT, word & ~TRIAL_MASK};
+	}
 }
 
 int attempt_make(const struct attempt *attempt, const struct sandbox *sandbox,
