@@ -14,10 +14,10 @@
 #include "config.h"
 #include "priv/layers.h"
 
-#define OWN_FOLDER UPPERD_RUNDIR "/upperd"
+static const char own_folder[] = UPPERD_RUNDIR "/upperd";
 
 /* Where it may be made, if only for an instant: some of these are read-only under a service manager. */
-static const char *const places[] = {OWN_FOLDER, UPPERD_RUNDIR, "/run", "/tmp", "/dev/shm"};
+static const char *const places[] = {own_folder, UPPERD_RUNDIR, "/run", "/tmp", "/dev/shm"};
 
 static int vanished_folder(const char *place, int *ret_fd)
 {
