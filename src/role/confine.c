@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "base/log.h"
 #include "priv/ident.h"
 
 static const enum sandbox_mode modes[] = {
@@ -49,6 +50,10 @@ int confine(const char *role, const struct conf *conf, char why[static CONFINE_W
 			conf->group);
 		return EX_CONFIG;
 	}
+	if (sandbox.mode == SANDBOX_OFF)
+		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
+			"the sandbox is off: whoever takes this process over can do what its user "
+			"can");
 	r = sandbox_enter(&sandbox, &missing);
 	return r < 0 ? confine_refuse(missing, r, why) : 0;
 }

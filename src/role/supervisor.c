@@ -344,9 +344,6 @@ static int supervisor_confine(const struct conf *conf)
 	char why[CONFINE_WHY];
 	int exit_code;
 
-	if (conf->sandbox == CONF_SANDBOX_OFF)
-		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
-			"the sandbox is off: whoever takes a worker over can do what its user can");
 	exit_code = confine("supervisor", conf, why);
 	if (exit_code != 0) {
 		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);

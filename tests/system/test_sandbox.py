@@ -264,7 +264,14 @@ def test_inspection_shows_what_is_absent(daemon, as_root, lacks, layer):
 
 
 def test_off_is_said_at_every_start(daemon):
-    assert daemon(tcp(), sandbox="off").records("sandbox-off", level="warning")
+    """By the supervisor once, and by each child, so that a reload says it too."""
+    d = daemon(tcp(), sandbox="off")
+    said = d.records("sandbox-off", level="warning")
+    assert len([record for record in said if "role" not in record]) == 1
+    assert len(said) == 1 + len(d.children())
+    since = d.mark()
+    d.reload()
+    assert d.expect("sandbox-off", since)["role"].startswith("worker")
 
 
 def test_off_keeps_only_who_one_is(daemon, as_root):
