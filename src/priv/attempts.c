@@ -142,6 +142,11 @@ static int signal_parent(int pid)
 	return outcome(kill(pid, 0));
 }
 
+static int signal_thread(int pid)
+{
+	return outcome(syscall(SYS_tgkill, pid, pid, 0));
+}
+
 static int run_program(int fd)
 {
 	char *const nothing[] = {NULL};
@@ -240,6 +245,7 @@ const struct attempt attempts[] = {
 	{LAYER_SECCOMP,  "connect a socket it holds", false, 0, before_socket, connect_peer},
 	{LAYER_SECCOMP,  "bind a socket it holds",   false, 0, before_socket, bind_port},
 	{LAYER_SECCOMP,  "signal another process",   false, 0, before_parent, signal_parent},
+	{LAYER_SECCOMP,  "signal another's thread",  false, 0, before_parent, signal_thread},
 	{LAYER_SECCOMP,  "make a process",           false, 0, NULL, make_process},
 	{LAYER_SECCOMP,  "map executable memory",    false, 0, NULL, map_code},
 	{LAYER_SECCOMP,  "make memory executable",   false, 0, NULL, make_code},

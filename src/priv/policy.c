@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,36 +21,19 @@
 
 #include "config.h"
 
-#define ANY(name, why)    \
-	{                 \
-		name, why \
-	}
-#define ONLY(name, why, argument, value)               \
-	{                                              \
-		name, why, argument, UINT32_MAX, value \
-	}
-#define WITHOUT(name, why, argument, bits)   \
-	{                                    \
-		name, why, argument, bits, 0 \
-	}
-#define WITH(name, why, argument, bits)         \
-	{                                       \
-		name, why, argument, bits, bits \
-	}
-#define END       \
-	{         \
-		0 \
-	}
+// clang-format off
+#define ANY(name, why)                     {name, why}
+#define ONLY(name, why, argument, value)   {name, why, argument, UINT32_MAX, value}
+#define WITHOUT(name, why, argument, bits) {name, why, argument, bits, 0}
+#define WITH(name, why, argument, bits)    {name, why, argument, bits, bits}
+#define END                                {0}
 
 /* What later kernels and C libraries know, and these headers may not. */
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
-#define NAMESPACES                                                                     \
-	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
 		CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
-
-// clang-format off
 
 /* Every child: its loop, its channel, its memory, the time, and how to end. */
 static const struct policy_call common[] = {
@@ -78,7 +60,7 @@ static const struct policy_call common[] = {
 	ANY("rt_sigprocmask",  "abort()"),
 	ANY("getpid",          "abort()"),
 	ANY("gettid",          "abort()"),
-	ANY("tgkill",          "abort()"),
+	ONLY("tgkill",         "abort()", 0, POLICY_SELF),
 	ANY("writev",          "last words of the C library"),
 	ANY("exit_group",      "the end"),
 	END
@@ -221,6 +203,7 @@ static const struct policy_call starting_calls[] = {
 #ifdef SYS_arch_prctl
 	ANY("arch_prctl",      "children are loaded"),
 #endif
+	ANY("tgkill",          "abort(), of children too"),
 	ONLY("prctl",          "what ps shows", 0, PR_SET_NAME),
 	ANY("set_tid_address", "children are loaded"),
 	ANY("set_robust_list", "children are loaded"),
@@ -339,67 +322,3 @@ const struct policy policies[] = {
 // clang-format on
 
 const size_t n_policies = sizeof(policies) / sizeof(policies[0]);
-
-static const char *const words[N_LAYERS] = {
-#define LAYER(name, words) words,
-	LAYERS(LAYER)
-#undef LAYER
-};
-
-const char *layer_words(enum layer layer)
-{
-	return words[layer];
-}
-
-const struct policy *policy_find(const char *role)
-{
-	for (size_t i = 0; i < n_policies; i++)
-		if (strcmp(policies[i].role, role) == 0)
-			return &policies[i];
-	return NULL;
-}
-
-bool policy_has_all_of(const struct policy *policy, const char *name)
-{
-	for (const struct policy_call *const *list = policy->calls; *list; list++)
-		for (const struct policy_call *call = *list; call->name; call++)
-			if (call->mask == 0 && strcmp(call->name, name) == 0)
-				return true;
-	return false;
-}
-
-/* A rule that is about some arguments stands beside a line that is about others. */
-bool policy_contradicts(const struct policy *policy, const struct policy_call *stopped)
-{
-	if (stopped->mask != 0)
-		return policy_has_all_of(policy, stopped->name);
-	for (const struct policy_call *const *list = policy->calls; *list; list++)
-		for (const struct policy_call *call = *list; call->name; call++)
-			if (strcmp(call->name, stopped->name) == 0)
-				return true;
-	return false;
-}
-
-/* Whether a call is named before this place in the lists. */
-static bool is_named_before(const struct policy *policy, const struct policy_call *place)
-{
-	for (const struct policy_call *const *list = policy->calls; *list; list++)
-		for (const struct policy_call *call = *list; call->name; call++) {
-			if (call == place)
-				return false;
-			if (strcmp(call->name, place->name) == 0)
-				return true;
-		}
-	return false;
-}
-
-size_t policy_count(const struct policy *policy)
-{
-	size_t n = 0;
-
-	for (const struct policy_call *const *list = policy->calls; *list; list++)
-		for (const struct policy_call *call = *list; call->name; call++)
-			if (!is_named_before(policy, call))
-				n++;
-	return n;
-}

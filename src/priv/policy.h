@@ -26,6 +26,9 @@ enum layer {
 
 const char *layer_words(enum layer layer);
 
+/* As a value: the process that enters. */
+#define POLICY_SELF UINT64_MAX
+
 /* A system call; where `mask` is not zero, only with `argument & mask` equal to `value`. */
 struct policy_call {
 	const char *name; /* NULL ends a list */

@@ -7,6 +7,7 @@
 #include <seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "priv/layers.h"
 
@@ -19,13 +20,14 @@ static void filter_freep(scmp_filter_ctx *filter)
 static int filter_add(scmp_filter_ctx filter, uint32_t action, const struct policy_call *call)
 {
 	int number = seccomp_syscall_resolve_name(call->name);
+	uint64_t value = call->value == POLICY_SELF ? (uint64_t)getpid() : call->value;
 
 	if (number == __NR_SCMP_ERROR)
 		return 0;
 	if (call->mask == 0)
 		return seccomp_rule_add(filter, action, number, 0);
 	return seccomp_rule_add(filter, action, number, 1,
-		SCMP_CMP64(call->argument, SCMP_CMP_MASKED_EQ, call->mask, call->value));
+		SCMP_CMP64(call->argument, SCMP_CMP_MASKED_EQ, call->mask, value));
 }
 
 static int filter_stop(scmp_filter_ctx filter, uint32_t action, const struct policy *policy,
@@ -58,7 +60,7 @@ int seccomp_enter(const struct policy *policy, bool strict)
 	filter = seccomp_init(strict ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS));
 	if (!filter)
 		return -ENOMEM;
-	/* A filter that knows more calls than the kernel has is searched like a tree. */
+	/* Searched by halves, instead of from the first call to the last. */
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r >= 0)

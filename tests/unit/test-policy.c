@@ -17,11 +17,11 @@
 /* What the sandbox of OpenSSH allows on this system; a worker is not to need more. */
 #define MOST_CALLS 33
 
-#define COMMON                                                                                  \
-	"epoll_wait", "epoll_ctl", "recvmsg", "sendmsg", "read", "write", "close", "brk",       \
-		"mmap arg2&4=0", "munmap", "mremap", "madvise", "futex", "clock_gettime",       \
-		"getrandom", "restart_syscall", "rt_sigprocmask", "getpid", "gettid", "tgkill", \
-		"writev", "exit_group"
+#define COMMON                                                                            \
+	"epoll_wait", "epoll_ctl", "recvmsg", "sendmsg", "read", "write", "close", "brk", \
+		"mmap arg2&4=0", "munmap", "mremap", "madvise", "futex", "clock_gettime", \
+		"getrandom", "restart_syscall", "rt_sigprocmask", "getpid", "gettid",     \
+		"tgkill arg0=self", "writev", "exit_group"
 
 /* Calls in the order of the table. */
 static const struct {
@@ -40,6 +40,8 @@ static void describe(const struct policy_call *call, char text[static 64])
 {
 	if (call->mask == 0)
 		snprintf(text, 64, "%s", call->name);
+	else if (call->value == POLICY_SELF)
+		snprintf(text, 64, "%s arg%u=self", call->name, call->argument);
 	else
 		snprintf(text, 64, "%s arg%u&%llx=%llx", call->name, call->argument,
 			(unsigned long long)call->mask, (unsigned long long)call->value);
@@ -167,7 +169,9 @@ static void print_roles(const struct policy_call *call)
 static void print_row(const struct policy_call *call)
 {
 	printf("| `%s`", call->name);
-	if (call->mask == UINT32_MAX)
+	if (call->value == POLICY_SELF)
+		printf(" with argument %u = its own process", call->argument);
+	else if (call->mask == UINT32_MAX)
 		printf(" with argument %u = %llu", call->argument, (unsigned long long)call->value);
 	else if (call->mask != 0)
 		printf(" without bits 0x%llx of argument %u", (unsigned long long)call->mask,

@@ -47,6 +47,7 @@ static const struct {
 	{LAYER_SECCOMP, "connect a socket it holds", EPERM},
 	{LAYER_SECCOMP, "bind a socket it holds", EPERM},
 	{LAYER_SECCOMP, "signal another process", EPERM},
+	{LAYER_SECCOMP, "signal another's thread", ENOSYS},
 	{LAYER_SECCOMP, "make a process", EPERM},
 	{LAYER_SECCOMP, "map executable memory", EPERM},
 	{LAYER_SECCOMP, "make memory executable", EPERM},
