@@ -3,10 +3,12 @@
 /* Loaded in front of the C library by the fault tests: memory that cannot be had at the n-th call, and a
  * clock that jumps, in one process and when the test says so. What it says is in a file that both map. */
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -47,9 +49,17 @@ static int is_meant(void)
 	return wishes && atomic_load(&wishes->pid) == (int32_t)getpid();
 }
 
-static int fails(void)
+/* Only what upperd itself asks for: libconfig 1.5 does not look at what it is given. */
+static int is_ours(const void *caller)
 {
-	if (!is_meant() || atomic_fetch_sub(&wishes->left, 1) != 0)
+	Dl_info info;
+
+	return dladdr(caller, &info) != 0 && strstr(info.dli_fname, "upperd");
+}
+
+static int fails(const void *caller)
+{
+	if (!is_meant() || !is_ours(caller) || atomic_fetch_sub(&wishes->left, 1) != 0)
 		return 0;
 	atomic_fetch_add(&wishes->failed, 1);
 	return 1;
@@ -57,17 +67,25 @@ static int fails(void)
 
 _instead_ void *malloc(size_t size)
 {
-	return fails() ? NULL : __libc_malloc(size);
+	return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
 }
 
 _instead_ void *calloc(size_t n, size_t size)
 {
-	return fails() ? NULL : __libc_calloc(n, size);
+	return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
 }
 
 _instead_ void *realloc(void *old, size_t size)
 {
-	return fails() ? NULL : __libc_realloc(old, size);
+	return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
+}
+
+_instead_ char *strdup(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+
+	return copy ? memcpy(copy, text, size) : NULL;
 }
 
 _instead_ int clock_gettime(clockid_t clock, struct timespec *ret_time)

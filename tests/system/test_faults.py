@@ -136,7 +136,7 @@ def test_memory_may_run_out_at_any_call(daemon, wishes):
 @pytest.mark.plain
 def test_memory_that_runs_out_in_a_reload_leaves_the_old_one(daemon, wishes):
     d = daemon(udp(), workers=1, env=wishes.environment())
-    for n in range(0, 400, 7):
+    for n in range(0, 400, 3):
         wishes.make(d.pid, left=n)
         since = d.mark()
         d.signal(signal.SIGHUP)
