@@ -132,7 +132,8 @@ void child_tell(
 	r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
 	if (r == CHANNEL_E_WAIT && child->state == CHILD_STARTING && child_listens(child))
 		r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
-	if (r != 0 && r != CHANNEL_E_CLOSED)
+	/* One that has gone is buried when that is heard of, but one that is being set up must hear all. */
+	if (r != 0 && (r != CHANNEL_E_CLOSED || child->state == CHILD_STARTING))
 		child_end(child, "it cannot be spoken to, and is ended");
 }
 
