@@ -19,7 +19,7 @@
 #define ACCEPTS_A_ROUND 64
 #define RETRY_MS        100
 
-enum { ACCEPT_E_NONE = 1, ACCEPT_E_FULL };
+enum { ACCEPT_E_NONE = 1, ACCEPT_E_FULL, ACCEPT_E_LOST };
 
 static void acceptor_pause(struct acceptor *acceptor, const char *reason, int error)
 {
@@ -210,17 +210,24 @@ static int door_accept(struct door *door)
 		door_turn_away(door);
 		return ACCEPT_E_FULL;
 	default: /* it went away while it waited, or the network to it did */
-		return 0;
+		return ACCEPT_E_LOST;
 	}
 }
 
 static int door_accept_some(struct door *door, unsigned most)
 {
+	unsigned lost = 0;
 	int r = 0;
 
-	for (unsigned i = 0; i < most && r == 0; i++)
+	for (unsigned i = 0; i < most && (r == 0 || r == ACCEPT_E_LOST); i++) {
 		r = door_accept(door);
-	return r;
+		lost += r == ACCEPT_E_LOST;
+	}
+	if (lost < most)
+		return r;
+	/* Nobody loses so many: the system is refusing, and would do so for ever. */
+	acceptor_pause(door->acceptor, "lost", errno);
+	return ACCEPT_E_FULL;
 }
 
 static void door_on_event(struct source *source, uint32_t events)

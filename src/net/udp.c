@@ -23,6 +23,7 @@
 #define SLOT          65536
 #define SWEEPS        64
 #define REPORT_MS     60000
+#define AGAIN_MS      100
 #define REPLY_CONTROL CMSG_SPACE(sizeof(struct in6_pktinfo))
 #define CONTROL_LENGTH \
 	(REPLY_CONTROL + CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)))
@@ -363,9 +364,27 @@ static int udp_turn(struct udp *udp)
 	return n;
 }
 
+static void udp_on_again(struct timer *timer, uint64_t now_ms)
+{
+	struct udp *udp = container_of(timer, struct udp, again);
+
+	if (loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN) < 0)
+		loop_set_timer(udp->loop, timer, now_ms + AGAIN_MS);
+}
+
+/* What the system refuses for want of memory it will refuse at once again: that is no reason to spin. */
 static void udp_on_event(struct source *source, uint32_t events)
 {
-	udp_turn(container_of(source, struct udp, source));
+	struct udp *udp = container_of(source, struct udp, source);
+	int r;
+
+	r = udp_turn(udp);
+	if (r >= 0 || r == -EAGAIN || r == -EINTR)
+		return;
+	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.listener = udp->name, .error = r),
+		"cannot receive; trying again in %d ms", AGAIN_MS);
+	loop_unwatch(udp->loop, &udp->source);
+	loop_set_timer(udp->loop, &udp->again, udp->loop->now_ms + AGAIN_MS);
 }
 
 static void udp_on_report(struct timer *timer, uint64_t now_ms)
@@ -389,6 +408,7 @@ int udp_open(struct udp *udp)
 {
 	udp->source.on_event = udp_on_event;
 	udp->report.on_time = udp_on_report;
+	udp->again.on_time = udp_on_again;
 	udp->reported = *udp->counters;
 	udp->refusals = (struct refusals){
 		.loop = udp->loop,
@@ -409,6 +429,7 @@ void udp_stop(struct udp *udp)
 	if (udp->access)
 		udp_on_report(&udp->report, udp->loop->now_ms);
 	refusals_done(&udp->refusals);
+	loop_clear_timer(&udp->again);
 	loop_clear_timer(&udp->report);
 	loop_unwatch(udp->loop, &udp->source);
 	close(take_fd(&udp->fd));
@@ -417,6 +438,7 @@ void udp_stop(struct udp *udp)
 void udp_done(struct udp *udp)
 {
 	refusals_done(&udp->refusals);
+	loop_clear_timer(&udp->again);
 	loop_clear_timer(&udp->report);
 	if (udp->fd >= 0)
 		close(udp->fd);

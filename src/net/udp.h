@@ -35,6 +35,7 @@ struct udp {
 	struct proxy_rule proxy; /* datagrams begin with a header of version 2 */
 	struct refusals refusals;
 	uint32_t overflows; /* as the system last told */
+	struct timer again; /* the socket is left alone until then */
 	struct timer report;
 	struct listener_counters reported; /* as of the last record */
 	int fd;                            /* owned */

@@ -132,7 +132,8 @@ void child_tell(
 	r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
 	if (r == CHANNEL_E_WAIT && child->state == CHILD_STARTING && child_listens(child))
 		r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
-	if (r != 0 && r != CHANNEL_E_CLOSED)
+	/* One that has gone is buried when that is heard of, but one that is being set up must hear all. */
+	if (r != 0 && (r != CHANNEL_E_CLOSED || child->state == CHILD_STARTING))
 		child_end(child, "it cannot be spoken to, and is ended");
 }
 
@@ -294,7 +295,10 @@ static bool child_describe_end(struct child *child, const siginfo_t *how, char t
 	uint64_t seconds = (child->loop->now_ms - child->started_ms) / 1000;
 	bool dumped = how->si_code == CLD_DUMPED;
 
-	if (how->si_code == CLD_EXITED)
+	if (how->si_pid == 0)
+		snprintf(text, 128, "gone after %llu s, and the system does not say how",
+			(unsigned long long)seconds);
+	else if (how->si_code == CLD_EXITED)
 		snprintf(text, 128, "exit code %d after %llu s", how->si_status,
 			(unsigned long long)seconds);
 	else
@@ -311,7 +315,8 @@ static void child_on_ended(struct source *source, uint32_t events)
 	siginfo_t how = {0};
 	char text[128], name[32];
 
-	if (waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG) < 0 || how.si_pid == 0)
+	/* When that fails, it has ended all the same: its descriptor says so, and would do so for ever. */
+	if (waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
 		return;
 	/* What it sent before it died is still to be read. */
 	if (child->channel_fd >= 0)

@@ -5,6 +5,7 @@
 #include "role/commands.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "base/cleanup.h"
@@ -28,7 +29,13 @@ int command_load(const struct options *options, struct faults *faults, struct co
 		.sets = (const char *const *)options->sets,
 	};
 
-	return conf_load(&source, faults, ret_conf);
+	int r;
+
+	r = conf_load(&source, faults, ret_conf);
+	if (r < 0)
+		faults_add(
+			faults, &(struct fault_place){.file = options->file}, "%s", strerror(-r));
+	return r;
 }
 
 /* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */

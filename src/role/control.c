@@ -18,6 +18,7 @@
 #include "net/listen.h"
 
 #define CLIENTS_MAX 16
+#define AGAIN_MS    100
 #define ANSWER_MAX  (1 << 20)
 
 struct client {
@@ -168,14 +169,33 @@ static int client_new(struct control *control, int fd)
 	return 0;
 }
 
+static void control_on_again(struct timer *timer, uint64_t now_ms)
+{
+	struct control *control = container_of(timer, struct control, again);
+
+	if (loop_watch(control->loop, &control->source, control->fd, EPOLLIN) < 0)
+		loop_set_timer(control->loop, timer, now_ms + AGAIN_MS);
+}
+
+/* Whoever waits can wait a little longer; without a descriptor to let them in, we must not spin. */
+static void control_rest(struct control *control)
+{
+	control->again.on_time = control_on_again;
+	loop_unwatch(control->loop, &control->source);
+	loop_set_timer(control->loop, &control->again, control->loop->now_ms + AGAIN_MS);
+}
+
 static void control_on_event(struct source *source, uint32_t events)
 {
 	struct control *control = container_of(source, struct control, source);
 	_cleanup_close_ int fd = -1;
 
 	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			control_rest(control);
 		return;
+	}
 	if (!client_may_ask(fd)) {
 		log_event(EVENT_CONTROL_REFUSED, ABOUT_NOTHING,
 			"somebody who is neither root nor the daemon's own user");
@@ -219,6 +239,7 @@ void control_done(struct control *control)
 		loop_cancel(&client->reap);
 		free(client);
 	}
+	loop_clear_timer(&control->again);
 	loop_unwatch(control->loop, &control->source);
 	close(take_fd(&control->fd));
 	if (control->path && control->path[0] != '@')

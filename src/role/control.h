@@ -39,6 +39,7 @@ struct control {
 	const struct control_verb *verbs;
 	void *userdata;
 	struct source source;
+	struct timer again; /* it is not listened to until then */
 	struct list clients;
 	unsigned n_clients;
 	int fd; /* owned */

@@ -169,6 +169,46 @@ def test_different_ones_are_no_loop(daemon):
             assert s.recv(100) == b"%d" % i
 
 
+GROWING = [chr(c) for c in range(0x80, 0x110000) if not 0xD800 <= c < 0xE000
+           and len(chr(c).upper().encode()) > len(chr(c).encode())]
+STEADY = [chr(c) for c in range(0x20, 0x110000) if not 0xD800 <= c < 0xE000
+          and len(chr(c).upper().encode()) <= len(chr(c).encode())]
+
+
+def answer_or_none(s, text):
+    """What comes back for `text`, or None when what is asked after it comes first."""
+    s.send(text.encode())
+    s.send(b"after")
+    answer = s.recv(65536).decode()
+    if answer == "AFTER":
+        return None
+    assert s.recv(100) == b"AFTER"
+    return answer
+
+
+@pytest.mark.parametrize("most", [1.0, 1.5, 3.0])
+def test_every_character_that_grows_is_held_to_amplification(daemon, most):
+    d = daemon(udp(amplification=most), limits={"unchanged": 1000000})
+    refused = 0
+    with udp_socket(d.listeners[0]) as s:
+        for c in GROWING:
+            for text in (c, "aa" + c, 10 * c):
+                is_within = len(text.upper().encode()) <= int(most * len(text.encode()))
+                assert answer_or_none(s, text) == (text.upper() if is_within else None), repr(text)
+                refused += not is_within
+    print(f"{len(GROWING)} characters grow; {refused} of {3 * len(GROWING)} texts refused at {most}")
+    assert (refused == 0) == (most == 3.0)
+
+
+def test_no_other_character_grows(daemon):
+    d = daemon(udp(amplification=1.0))
+    text = "".join(STEADY)
+    with udp_socket(d.listeners[0]) as s:
+        for at in range(0, len(text), 10000):
+            s.send(text[at:at + 10000].encode())
+            assert s.recv(65536).decode() == text[at:at + 10000].upper()
+
+
 def test_refusals_are_one_record_each_way(daemon):
     d = daemon(udp())
     with udp_socket(d.listeners[0]) as s:
