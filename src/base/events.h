@@ -34,4 +34,7 @@ EVENT(CONTROL_REFUSED, "control-refused", WARNING, "a7b9c8405c40db00014d7ec7ce0a
 EVENT(SYSTEM_REFUSED,  "system-refused",  WARNING, "3a9a3b7e0cf4a4133ea67c3f0f1e964f")
 EVENT(SANDBOX_OFF,     "sandbox-off",     WARNING, "69f2a42a39db99c8514e22cf8242f95d")
 EVENT(SANDBOX_GAP,     "sandbox-gap",     WARNING, "7df511a0d8fbc7bb10aab4933ab4898d")
+EVENT(UPGRADING,       "upgrading",       NOTICE,  "99ee3ff5b97315113161e0d2ae8455c4")
+EVENT(UPGRADED,        "upgraded",        NOTICE,  "436c98100068ca2668f8462ec723d20e")
+EVENT(UPGRADE_FAILED,  "upgrade-failed",  ERROR,   "042fabb255981bad5535cba4607feec1")
 // clang-format on

@@ -27,6 +27,7 @@ static const struct {
 	{"clients", "who has connections open, or is turned away; \"clear\" forgives"},
 	{"drain", "finish what is open, and stop"},
 	{"sandbox", "try to break the sandbox of every role; fails when anything gives way"},
+	{"upgrade", "put the installed program in the place of the running one"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

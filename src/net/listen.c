@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
 #define RECEIVE_BUFFER (1 << 20)
 
@@ -51,8 +52,15 @@ static int listen_options_datagram(int fd, bool six)
 		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
 	if (r >= 0)
 		r = set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-	set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* as far as the system lets us */
 	return r;
+}
+
+/* What serving needs, whoever made the socket. */
+static int listen_options_serving(const struct listen_spec *spec, int fd)
+{
+	return spec->type == SOCK_STREAM
+		? set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+		: listen_options_datagram(fd, spec->address.sa.sa_family == AF_INET6);
 }
 
 static int listen_options_inet(const struct listen_spec *spec, int fd)
@@ -65,10 +73,11 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 		r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (r >= 0 && six)
 		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only);
-	if (r >= 0 && spec->type == SOCK_DGRAM)
-		r = listen_options_datagram(fd, six);
-	if (r >= 0 && spec->type == SOCK_STREAM)
-		r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (r >= 0)
+		r = listen_options_serving(spec, fd);
+	if (spec->type == SOCK_DGRAM)
+		set_option(fd, SOL_SOCKET, SO_RCVBUF,
+			RECEIVE_BUFFER); /* as far as the system lets us */
 	if (r >= 0 && spec->interface)
 		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec->interface,
 			    (socklen_t)strlen(spec->interface) + 1) < 0
@@ -194,6 +203,50 @@ int listen_adjust(const struct listen_spec *spec, int fd)
 	if (spec->type != SOCK_DGRAM && listen(fd, (int)spec->backlog) < 0)
 		return -errno;
 	return is_path(spec) ? listen_own_path(spec) : 0;
+}
+
+static int get_option(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &len) < 0 ? -errno : value;
+}
+
+/* What the socket is, as far as it can be asked. */
+static int listen_describe(
+	int fd, struct listen_spec *ret_spec, char interface[static LISTEN_INTERFACE])
+{
+	struct listen_spec spec = {
+		.type = get_option(fd, SOL_SOCKET, SO_TYPE),
+		.address.len = sizeof(spec.address) - offsetof(struct addr, sa),
+		.v6only = get_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 1,
+	};
+	socklen_t len = LISTEN_INTERFACE;
+
+	if (spec.type < 0 || getsockname(fd, &spec.address.sa, &spec.address.len) < 0)
+		return -EINVAL;
+	if (spec.type != SOCK_DGRAM && get_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
+		return -EINVAL;
+	memset(interface, 0, LISTEN_INTERFACE);
+	getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, &len);
+	if (interface[0] != '\0')
+		spec.interface = interface;
+
+	*ret_spec = spec;
+	return 0;
+}
+
+int listen_take(int fd, struct listen_spec *ret_spec, char interface[static LISTEN_INTERFACE])
+{
+	int r;
+
+	r = listen_describe(fd, ret_spec, interface);
+	if (r >= 0)
+		r = fd_nonblock(fd);
+	if (r >= 0 && ret_spec->address.sa.sa_family != AF_UNIX)
+		r = listen_options_serving(ret_spec, fd);
+	return r;
 }
 
 void listen_remove(const struct listen_spec *spec)

@@ -120,6 +120,11 @@ int sandbox_enter_some(
 	return 0;
 }
 
+void sandbox_inherit(void)
+{
+	is_confined = true;
+}
+
 int sandbox_enter(const struct sandbox *sandbox, enum layer *ret_layer)
 {
 	return sandbox_enter_some(sandbox, 0, N_LAYERS - 1, ret_layer);

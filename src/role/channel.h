@@ -12,28 +12,30 @@
 #define CHANNEL_FDS     3
 
 /* MESSAGE(name, who may send it, descriptors, least and longest payload) */
-#define MESSAGES(MESSAGE)                                                                          \
-	/* the configuration, the counters, what all workers share; struct msg_setup */            \
-	MESSAGE(SETUP, SUPERVISOR, 3, sizeof(struct msg_setup), sizeof(struct msg_setup))          \
-	/* a listening socket; struct msg_listener */                                              \
-	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener)) \
-	/* all is said: get ready, and say so */                                                   \
-	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                      \
-	/* the whole generation is ready: begin */                                                 \
-	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                        \
-	/* take nothing new, finish what is open, and end; struct msg_drain */                     \
-	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))          \
-	/* try to break the sandbox of every role; struct msg_probe */                             \
-	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))          \
-	MESSAGE(READY, CHILD, 0, 0, 0)                                                             \
-	/* told to drain, it takes nothing new from here on */                                     \
-	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                          \
-	/* it cannot serve: an exit code, and why, as text */                                      \
-	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))            \
-	/* what came of one attempt; struct msg_probed */                                          \
-	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))            \
-	/* a record, as base/logwire.h has it */                                                   \
-	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)
+#define MESSAGES(MESSAGE)                                                                             \
+	/* The first three keep their numbers for good: they are all that a supervisor and the      \
+	 * children of the one before an upgrade have to say to each other.                        \
+	 * DRAIN: take nothing new, finish what is open, and end; struct msg_drain */ \
+	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))             \
+	/* a record, as base/logwire.h has it */                                                      \
+	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)                                                 \
+	/* told to drain, it takes nothing new from here on */                                        \
+	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                             \
+	/* the configuration, the counters, what all workers share; struct msg_setup */               \
+	MESSAGE(SETUP, SUPERVISOR, 3, sizeof(struct msg_setup), sizeof(struct msg_setup))             \
+	/* a listening socket; struct msg_listener */                                                 \
+	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener))    \
+	/* all is said: get ready, and say so */                                                      \
+	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                         \
+	/* the whole generation is ready: begin */                                                    \
+	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                           \
+	/* try to break the sandbox of every role; struct msg_probe */                                \
+	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))             \
+	MESSAGE(READY, CHILD, 0, 0, 0)                                                                \
+	/* it cannot serve: an exit code, and why, as text */                                         \
+	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))               \
+	/* what came of one attempt; struct msg_probed */                                             \
+	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))
 
 enum message_type {
 #define MESSAGE(name, from, fds, least, longest) MSG_##name,

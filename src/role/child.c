@@ -181,7 +181,8 @@ static void child_on_record(struct child *child, const struct message *message)
 		return;
 	}
 	if (logwire_unpack(message->data, message->len, &record, &peer) != 0) {
-		child_end(child, "it sent what is not a record, and is ended");
+		if (!child->foreign)
+			child_end(child, "it sent what is not a record, and is ended");
 		return;
 	}
 	record.about.role = child_name(child, name);
@@ -339,7 +340,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	child->owner->on_ended(child, well && draining);
 }
 
-static int child_watch(struct child *child)
+int child_watch(struct child *child)
 {
 	int r;
 
@@ -347,9 +348,9 @@ static int child_watch(struct child *child)
 	child->channel.on_event = child_on_channel;
 	child->said.on_event = child_on_said;
 	r = loop_watch(child->loop, &child->ended, child->pidfd, EPOLLIN);
-	if (r >= 0)
+	if (r >= 0 && child->channel_fd >= 0)
 		r = loop_watch(child->loop, &child->channel, child->channel_fd, EPOLLIN);
-	if (r >= 0)
+	if (r >= 0 && child->said_fd >= 0)
 		r = loop_watch(child->loop, &child->said, child->said_fd, EPOLLIN);
 	return r;
 }
@@ -392,7 +393,7 @@ bool child_is_alive(struct child *child, uint64_t patience_ms)
 {
 	uint64_t heartbeat = child->counters->heartbeat;
 
-	if (child->state == CHILD_ENDED || heartbeat != child->heartbeat) {
+	if (child->state == CHILD_ENDED || child->foreign || heartbeat != child->heartbeat) {
 		child->heartbeat = heartbeat;
 		child->heartbeat_ms = child->loop->now_ms;
 	}

@@ -54,6 +54,7 @@ struct child {
 	struct counters *counters;
 	size_t counters_size;
 	uint64_t started_ms, heartbeat, heartbeat_ms;
+	bool foreign; /* from another build, so that its counters mean nothing here */
 };
 
 /* A child that is not running; its counters are made. */
@@ -62,6 +63,8 @@ int child_init(
 void child_done(struct child *child);
 
 int child_start(struct child *child);
+/* Hears what it says, and that it has ended; for one that did not come by child_start(). */
+int child_watch(struct child *child);
 /* A child that cannot be told is as good as dead, and is killed. */
 void child_tell(
 	struct child *child, enum message_type type, const void *data, size_t len, const int *fds);

@@ -219,13 +219,46 @@ int control_open(struct control *control, struct loop *loop, const char *path)
 	if (addr_parse_unix(path, &spec.address) != 0)
 		return -ENAMETOOLONG;
 	r = listen_open(&spec, &control->fd);
-	if (r < 0)
-		return r;
+	return r < 0 ? r : control_resume(control, loop, path, control->fd);
+}
+
+int control_resume(struct control *control, struct loop *loop, const char *path, int fd)
+{
+	control->fd = fd;
 	control->loop = loop;
 	control->path = strdup(path);
 	control->source.on_event = control_on_event;
 	list_init(&control->clients);
 	return loop_watch(loop, &control->source, control->fd, EPOLLIN);
+}
+
+void control_hand_over(const struct control *control, struct handover *h)
+{
+	if (control->fd < 0)
+		return;
+	fprintf(h->state, "control %d\n", handover_fd(h, control->fd));
+	for (struct list *node = control->clients.next; node != &control->clients;
+		node = node->next) {
+		const struct client *client = container_of(node, struct client, node);
+
+		fprintf(h->state, "client %d %d %s\n", handover_fd(h, client->fd), client->json,
+			client->verb);
+	}
+}
+
+/* The newest client is the last of the list. */
+int control_resume_client(struct control *control, char *line)
+{
+	struct client *client;
+	int r;
+
+	r = client_new(control, handover_own(&line));
+	if (r < 0)
+		return r;
+	client = container_of(control->clients.prev, struct client, node);
+	client->json = handover_number(&line) == 1;
+	snprintf(client->verb, sizeof(client->verb), "%s", handover_word(&line));
+	return 0;
 }
 
 void control_done(struct control *control)

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "net/loop.h"
+#include "role/handover.h"
 
 /* The first byte of each packet of an answer. */
 #define CONTROL_TEXT 'T' /* the rest is text, for stdout */
@@ -51,6 +52,11 @@ struct control {
 /* Makes the socket, for its owner alone. A path that somebody listens on is -EADDRINUSE. */
 int control_open(struct control *control, struct loop *loop, const char *path);
 void control_done(struct control *control);
+
+/* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
+void control_hand_over(const struct control *control, struct handover *handover);
+int control_resume(struct control *control, struct loop *loop, const char *path, int fd);
+int control_resume_client(struct control *control, char *line);
 
 /* Answers all who wait for `verb`. `text` and `json` say the same to either kind. */
 void control_answer(struct control *control, const char *verb, int exit_code, const char *text,

@@ -16,8 +16,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "role/child.h"
 #include "role/plan.h"
+#include "role/seat.h"
 
 #define BUILD_MS    20000 /* to come up, also on a machine that is busy */
 #define PATIENCE_MS 10000 /* for a loop that does not turn */
@@ -25,28 +25,6 @@
 #define STEADY_MS   10000 /* who lived longer is replaced at once */
 #define BACKOFF_MS  100
 #define BACKOFF_MAX 30000
-
-/* A child, and what it takes to replace it. */
-struct seat {
-	struct child child;
-	struct generation *generation;
-	struct timer again;
-	uint64_t backoff_ms;
-};
-
-struct generation {
-	struct list node;
-	struct generation_parts parts;
-	struct plan plan;
-	enum generation_state state;
-	struct seat *seats;
-	unsigned n;
-	struct timer limit; /* on coming up, and on draining */
-	struct task report;
-	bool released; /* and the owner knows */
-	int exit_code;
-	char why[512];
-};
 
 static void generation_fail(struct generation *g, int exit_code, const char *why)
 {
@@ -145,7 +123,7 @@ static void seat_on_failed(struct child *child, int exit_code, const char *why)
 }
 
 /* Who dies again and again is replaced more and more slowly. */
-static void seat_replace(struct seat *seat)
+void seat_replace(struct seat *seat)
 {
 	uint64_t now_ms = seat->child.loop->now_ms;
 
@@ -227,6 +205,23 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 		generation_fail(g, EX_TEMPFAIL, "the workers did not come up in time");
 	else if (g->state == GENERATION_DRAINING)
 		generation_kill(g);
+	if (g->state == GENERATION_DRAINING && generation_all(g, CHILD_ENDED))
+		loop_defer(g->parts.loop, &g->report); /* there was nobody left to kill */
+}
+
+int generation_add_seat(struct generation *g, enum role role, unsigned index)
+{
+	struct seat *seat = &g->seats[g->n];
+	int r;
+
+	r = child_init(&seat->child, g->parts.loop, role, index, g->plan.conf->n_listeners);
+	if (r < 0)
+		return r;
+	g->n++;
+	seat->generation = g;
+	seat->again.on_time = seat_on_again;
+	seat->child.owner = &seat_owner;
+	return 0;
 }
 
 static int generation_seat(struct generation *g)
@@ -237,24 +232,32 @@ static int generation_seat(struct generation *g)
 	if (!g->seats)
 		return -ENOMEM;
 	for (unsigned i = 0; i < g->plan.workers; i++) {
-		struct seat *seat = &g->seats[i];
-
-		r = child_init(
-			&seat->child, g->parts.loop, ROLE_WORKER, i, g->plan.conf->n_listeners);
-		if (r < 0)
-			return r;
-		g->n++;
-		seat->generation = g;
-		seat->again.on_time = seat_on_again;
-		seat->child.owner = &seat_owner;
-		r = seat_start(seat);
+		r = generation_add_seat(g, ROLE_WORKER, i);
+		if (r >= 0)
+			r = seat_start(&g->seats[i]);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static void generation_freep(struct generation **generation)
+struct generation *generation_alloc(const struct generation_parts *parts)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->parts = *parts;
+	g->plan = PLAN_EMPTY;
+	g->plan.shared = parts->shared;
+	g->plan.shared_fd = parts->shared_fd;
+	g->limit.on_time = generation_on_limit;
+	g->report.run = generation_on_report;
+	list_init(&g->node);
+	return g;
+}
+
+void generation_freep(struct generation **generation)
 {
 	generation_free(*generation);
 }
@@ -265,19 +268,12 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 	__attribute__((cleanup(generation_freep))) struct generation *g = NULL;
 	int r;
 
-	g = calloc(1, sizeof(*g));
+	g = generation_alloc(parts);
 	if (!g) {
 		conf_free(conf);
 		snprintf(why, 512, "no memory");
 		return EX_OSERR;
 	}
-	g->parts = *parts;
-	g->plan = PLAN_EMPTY;
-	g->plan.shared = parts->shared;
-	g->plan.shared_fd = parts->shared_fd;
-	g->limit.on_time = generation_on_limit;
-	g->report.run = generation_on_report;
-	list_init(&g->node);
 
 	r = plan_make(&g->plan, conf, parts->sockets, why);
 	if (r != 0)
@@ -321,6 +317,12 @@ void generation_serve(struct generation *g)
 		seat_serve(&g->seats[i]);
 }
 
+void generation_limit_drain(struct generation *g)
+{
+	loop_set_timer(g->parts.loop, &g->limit,
+		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
+}
+
 void generation_drain(struct generation *g)
 {
 	struct msg_drain drain = {.within_ms = g->plan.conf->drain_ms};
@@ -336,8 +338,7 @@ void generation_drain(struct generation *g)
 		child_tell(child, MSG_DRAIN, &drain, sizeof(drain), NULL);
 	}
 	loop_defer(g->parts.loop, &g->report);
-	loop_set_timer(g->parts.loop, &g->limit,
-		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
+	generation_limit_drain(g);
 }
 
 void generation_kill(struct generation *g)

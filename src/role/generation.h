@@ -16,6 +16,7 @@
 enum generation_state { GENERATION_BUILDING, GENERATION_SERVING, GENERATION_DRAINING };
 
 struct generation;
+struct handover;
 
 struct generation_owner {
 	void (*on_ready)(struct generation *generation);
@@ -48,6 +49,18 @@ void generation_serve(struct generation *generation);
 void generation_drain(struct generation *generation);
 /* No more patience. */
 void generation_kill(struct generation *generation);
+
+/* Describes it for the supervisor after an upgrade: a line, and one for each child. Its children only if
+ * they are to change hands. */
+void generation_hand_over(
+	const struct generation *generation, struct handover *handover, bool with_children);
+/* Takes over what those lines describe: the first makes a generation that serves, or drains already; the
+ * others add its children. `foreign`: they come from a build whose counters are not ours. */
+int generation_adopt(
+	const struct generation_parts *parts, char *line, struct generation **ret_generation);
+/* Whether its configuration can be read here. */
+int generation_could_adopt(char *line);
+int generation_adopt_child(struct generation *generation, char *line, bool foreign);
 
 const struct conf *generation_conf(const struct generation *generation);
 void *generation_userdata(const struct generation *generation);

@@ -125,7 +125,7 @@ static void options_donep(struct options *options)
 int options_parse(int argc, char *argv[], struct options *ret_options)
 {
 	__attribute__((cleanup(options_donep))) struct options options = {
-		.file = UPPERD_SYSCONFDIR "/upperd/upperd.conf"};
+		.file = UPPERD_SYSCONFDIR "/upperd/upperd.conf", .argv = argv};
 	struct option longs[N_ROWS + 1];
 	char letters[3 * N_ROWS + 1];
 	size_t n_sets = 0;

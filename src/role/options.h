@@ -13,6 +13,7 @@ struct options {
 	const char **sets; /* --set, NULL-terminated; owned, its strings are argv's */
 	bool strict, json;
 	const char *role;
+	char **argv; /* as it was given */
 };
 
 enum { OPTIONS_E_USAGE = 1 }; /* and stderr has been told why */

@@ -51,6 +51,20 @@ static int plan_seal(struct plan *plan)
 	return fd_sealed("upperd-configuration", text, strlen(text), &plan->conf_fd);
 }
 
+/* What a listener lacks when some sockets were passed, but not its own. */
+static int plan_lacks_socket(const struct conf_listener *l, const struct sockets *sockets,
+	const char *refused, char why[static 512])
+{
+	char passed[256];
+
+	snprintf(why, 512,
+		"listener %s: there is no socket for it among those that the service manager "
+		"passes (%s), and none can be made here: %s; make a .socket unit with "
+		"FileDescriptorName=%s",
+		l->name, sockets_inherited(sockets, passed), refused, l->name);
+	return EX_CONFIG;
+}
+
 static int plan_claim_one(
 	struct plan *plan, size_t listener, struct sockets *sockets, char why[static 512])
 {
@@ -61,14 +75,42 @@ static int plan_claim_one(
 	r = sockets_claim(sockets, l, plan->workers, &plan->groups[listener]);
 	if (r == 0)
 		return 0;
+	addr_format(&l->address, text);
+	if (r == SOCKETS_E_OTHER) {
+		snprintf(why, 512,
+			"listener %s: the socket that the service manager passes under this name "
+			"is "
+			"%s, and the listener asks for %s %s; change the .socket unit or the "
+			"listener",
+			l->name, socket_group_text(plan->groups[listener]),
+			conf_transport_name(l->transport), l->path ? l->path : text);
+		return EX_CONFIG;
+	}
+	if (r == -EAFNOSUPPORT || (r < 0 && sockets_any_inherited(sockets)))
+		return plan_lacks_socket(l, sockets, strerror(-r), why);
 	if (r > 0) {
 		snprintf(why, 512, "listener %s: there is no such %s", l->name,
 			r == IDENT_E_NO_USER ? "owner" : "group");
 		return EX_NOUSER;
 	}
 	snprintf(why, 512, "listener %s: cannot listen on %s: %s", l->name,
-		l->path ? l->path : addr_format(&l->address, text), strerror(-r));
+		l->path ? l->path : text, strerror(-r));
 	return r == -EACCES || r == -EPERM ? EX_NOPERM : EX_OSERR;
+}
+
+/* A port that is open and that nobody serves looks alive from outside, and is not. */
+static int plan_all_claimed(
+	const struct plan *plan, const struct sockets *sockets, char why[static 512])
+{
+	const char *name = sockets_unclaimed(sockets, plan->conf);
+
+	if (!name)
+		return 0;
+	snprintf(why, 512,
+		"the service manager passes a socket named \"%s\", and no listener has that name; "
+		"add the listener, or disable and stop the .socket unit",
+		name);
+	return EX_CONFIG;
 }
 
 int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
@@ -85,7 +127,7 @@ int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, cha
 	}
 	for (size_t i = 0; i < conf->n_listeners && r == 0; i++)
 		r = plan_claim_one(plan, i, sockets, why);
-	return r;
+	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
 }
 
 void plan_done(struct plan *plan)

@@ -27,6 +27,15 @@ const char *role_word(enum role role)
 	return roles[role].word;
 }
 
+enum role role_find(const char *word)
+{
+	int i = 0;
+
+	while (i < N_ROLES && strcmp(roles[i].word, word) != 0)
+		i++;
+	return i;
+}
+
 /* Whoever types --role at a shell has no supervisor to talk to. */
 static bool has_channel(void)
 {
@@ -37,6 +46,8 @@ static bool has_channel(void)
 
 int role_main(const char *word)
 {
+	enum role role = role_find(word);
+
 	if (!has_channel()) {
 		fprintf(stderr,
 			"upperd: --role is for upperd itself, which starts its children "
@@ -44,9 +55,8 @@ int role_main(const char *word)
 		return EX_USAGE;
 	}
 	prctl(PR_SET_NAME, "upperd"); /* after the exec of a link, ps would show that link's name */
-	for (int i = 0; i < N_ROLES; i++)
-		if (strcmp(roles[i].word, word) == 0)
-			return roles[i].main();
+	if (role < N_ROLES)
+		return roles[role].main();
 	fprintf(stderr, "upperd: there is no role \"%s\"\n", word);
 	return EX_USAGE;
 }

@@ -16,6 +16,8 @@ enum role {
 };
 
 const char *role_word(enum role role);
+/* N_ROLES when there is none of that word. */
+enum role role_find(const char *word);
 
 /* Becomes a child of that role, with its channel on descriptor 3; returns the exit code. */
 int role_main(const char *word);

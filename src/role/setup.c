@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "role/inherit.h"
 #include "role/supervisor.h"
 
 /* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
@@ -82,36 +84,83 @@ static void open_control(struct supervisor *s, const struct conf *conf)
 			conf->control_path);
 }
 
-int supervisor_init(struct supervisor *s, const struct options *options, const struct conf *conf,
-	const struct control_verb *verbs)
+static int take_sockets(struct supervisor *s)
 {
+	_cleanup_inheritance_ struct inheritance inheritance = INHERITANCE_EMPTY;
+	const char *name = "";
 	int r;
 
+	r = inheritance_take(&inheritance);
+	if (r >= 0)
+		r = resume_sockets(s, &inheritance);
+	if (r >= 0)
+		r = sockets_inherit(&s->sockets, &inheritance, &name);
+	if (r < 0)
+		log_event(EVENT_START_FAILED, ABOUT(.error = r),
+			"the socket \"%s\" that was passed in cannot be used%s", name,
+			r == -ENOTUNIQ ? ": another of that name is bound to something else" : "");
+	return r;
+}
+
+/* Where an upgrade will find its program, which need not be this one any more. */
+static int find_self(char **ret_self)
+{
+	static const char gone[] = " (deleted)";
+	_cleanup_free_ char *path = calloc(1, PATH_MAX);
+	char *end;
+
+	if (!path)
+		return -ENOMEM;
+	if (readlink("/proc/self/exe", path, PATH_MAX - 1) < 0)
+		return -errno;
+	end = path + strlen(path) - strlen(gone);
+	if (end > path && strcmp(end, gone) == 0)
+		*end = '\0';
+	*ret_self = take_ptr(&path);
+	return 0;
+}
+
+void supervisor_empty(struct supervisor *s, const struct options *options)
+{
 	s->options = options;
+	s->loop = LOOP_INIT(s->loop);
 	s->shared_fd = s->signal_fd = -1;
 	s->control = CONTROL_EMPTY;
-	s->control.verbs = verbs;
-	s->control.userdata = s;
+	s->upgrade.pidfd = s->upgrade.said_fd = -1;
 	list_init(&s->draining);
 	sockets_init(&s->sockets);
 	inspection_init(&s->inspection, &s->loop, &s->control);
+}
+
+int supervisor_init(struct supervisor *s, const struct conf *conf, const struct control_verb *verbs)
+{
+	int r;
+
+	s->control.verbs = verbs;
+	s->control.userdata = s;
 	raise_files();
 	tzset(); /* while /etc can still be read */
 
 	r = loop_init(&s->loop);
 	if (r >= 0)
+		r = take_sockets(s);
+	if (r >= 0)
 		r = take_signals(s);
 	if (r >= 0)
 		r = make_shared(s);
+	if (r >= 0)
+		r = find_self(&s->self);
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;
-	open_control(s, conf);
+	if (conf)
+		open_control(s, conf);
 	return 0;
 }
 
 void supervisor_done(struct supervisor *s)
 {
+	upgrade_abandon(s);
 	generation_free(s->building);
 	generation_free(s->serving);
 	list_foreach (node, &s->draining)
@@ -120,6 +169,8 @@ void supervisor_done(struct supervisor *s)
 	control_done(&s->control);
 	sockets_done(&s->sockets);
 	totals_done(&s->history);
+	free(s->self);
+	free(s->handed);
 	if (s->shared)
 		munmap(s->shared, sizeof(*s->shared));
 	if (s->shared_fd >= 0)

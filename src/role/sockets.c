@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A group never shrinks: when a reload asks for fewer workers, each of those serves several sockets,
- * since to close one would lose what is queued in it. */
+ * since to close one would lose what is queued in it.
+ *
+ * The service manager's go by name. It may have others than we would make, and narrower ones; but never
+ * one that is open to more than the listener says. */
 
 #include "role/sockets.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,12 +19,16 @@
 #include "base/log.h"
 #include "net/listen.h"
 #include "priv/ident.h"
+#include "role/handover.h"
+#include "role/inherit.h"
 
 struct socket_group {
 	struct list node;
 	char key[LISTEN_KEY];
 	struct listen_spec spec;
 	char *interface; /* owned, for the spec */
+	char *name;      /* owned; the manager's; NULL when the socket is our own */
+	bool lent;       /* for a trial, which leaves everything as it is */
 	int *fds;
 	unsigned n;
 };
@@ -31,9 +39,10 @@ static void group_free(struct socket_group *group)
 		return;
 	for (unsigned i = 0; i < group->n; i++)
 		close(group->fds[i]);
-	if (group->n > 0)
+	if (group->n > 0 && !group->name && !group->lent)
 		listen_remove(&group->spec);
 	free(group->fds);
+	free(group->name);
 	free(group->interface);
 	free(group);
 }
@@ -94,7 +103,27 @@ static struct socket_group *sockets_find(struct sockets *sockets, const char *ke
 	list_foreach (node, &sockets->all) {
 		struct socket_group *group = container_of(node, struct socket_group, node);
 
-		if (strcmp(group->key, key) == 0)
+		if (!group->name && strcmp(group->key, key) == 0)
+			return group;
+	}
+	return NULL;
+}
+
+/* LISTEN_FDNAMES has no room for a colon: "udp:53" is passed as "udp-53". */
+static bool is_name_of(const char *passed, const char *listener)
+{
+	for (; *passed && *listener; passed++, listener++)
+		if (*passed != (*listener == ':' ? '-' : *listener))
+			return false;
+	return *passed == *listener;
+}
+
+static struct socket_group *sockets_find_named(const struct sockets *sockets, const char *name)
+{
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
+		struct socket_group *group = container_of(node, struct socket_group, node);
+
+		if (group->name && is_name_of(group->name, name))
 			return group;
 	}
 	return NULL;
@@ -103,11 +132,7 @@ static struct socket_group *sockets_find(struct sockets *sockets, const char *ke
 static int group_new(const struct listen_spec *spec, struct socket_group **ret_group)
 {
 	__attribute__((cleanup(group_freep))) struct socket_group *group = NULL;
-	int r;
 
-	r = listen_probe(spec);
-	if (r < 0)
-		return r;
 	group = calloc(1, sizeof(*group));
 	if (!group)
 		return -ENOMEM;
@@ -123,17 +148,25 @@ static int group_new(const struct listen_spec *spec, struct socket_group **ret_g
 	return 0;
 }
 
+static int group_reserve(struct socket_group *group, unsigned wanted)
+{
+	int *fds = reallocarray(group->fds, wanted, sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	group->fds = fds;
+	return 0;
+}
+
 static int group_grow(struct socket_group *group, unsigned wanted)
 {
-	int *fds;
 	int r;
 
 	if (group->n >= wanted)
 		return 0;
-	fds = reallocarray(group->fds, wanted, sizeof(*fds));
-	if (!fds)
-		return -ENOMEM;
-	group->fds = fds;
+	r = group_reserve(group, wanted);
+	if (r < 0)
+		return r;
 	while (group->n < wanted) {
 		r = listen_open(&group->spec, &group->fds[group->n]);
 		if (r < 0)
@@ -141,6 +174,142 @@ static int group_grow(struct socket_group *group, unsigned wanted)
 		group->n++;
 	}
 	return 0;
+}
+
+static int group_take(struct socket_group *group, int *fd)
+{
+	int r;
+
+	r = group_reserve(group, group->n + 1);
+	if (r < 0)
+		return r;
+	group->fds[group->n++] = take_fd(fd);
+	return 0;
+}
+
+static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
+{
+	struct socket_group *group =
+		one->key ? sockets_find(sockets, one->key) : sockets_find_named(sockets, one->name);
+	char interface[LISTEN_INTERFACE], key[LISTEN_KEY];
+	struct listen_spec spec;
+	int r;
+
+	r = listen_take(one->fd, &spec, interface);
+	if (r < 0)
+		return r;
+	if (group)
+		return one->key || strcmp(group->key, listen_key(&spec, key)) == 0
+			? group_take(group, &one->fd)
+			: -ENOTUNIQ;
+	r = group_new(&spec, &group);
+	if (r < 0)
+		return r;
+	list_append(&sockets->all, &group->node);
+	group->lent = sockets->frozen;
+	if (one->key)
+		snprintf(group->key, sizeof(group->key), "%s", one->key);
+	else
+		group->name = take_ptr(&one->name);
+	return group_take(group, &one->fd);
+}
+
+int sockets_inherit(struct sockets *sockets, struct inheritance *inheritance, const char **ret_name)
+{
+	for (size_t i = 0; i < inheritance->n; i++) {
+		int r = sockets_inherit_one(sockets, &inheritance->list[i]);
+
+		if (r < 0) {
+			*ret_name = inheritance->list[i].name;
+			return r;
+		}
+	}
+	return 0;
+}
+
+size_t sockets_count(const struct sockets *sockets)
+{
+	size_t n = 0;
+
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next)
+		n += container_of(node, struct socket_group, node)->n;
+	return n;
+}
+
+void sockets_hand_over(const struct sockets *sockets, struct handover *handover)
+{
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
+		const struct socket_group *group = container_of(node, struct socket_group, node);
+
+		for (unsigned i = 0; i < group->n; i++)
+			handover_socket(handover, group->fds[i], group->name, group->key);
+	}
+}
+
+const char *sockets_inherited(const struct sockets *sockets, char text[static 256])
+{
+	size_t len = 0;
+
+	snprintf(text, 256, "none");
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
+		const struct socket_group *group = container_of(node, struct socket_group, node);
+
+		if (group->name && len < 256)
+			len += (size_t)snprintf(
+				text + len, 256 - len, "%s%s", len > 0 ? ", " : "", group->name);
+	}
+	return text;
+}
+
+bool sockets_any_inherited(const struct sockets *sockets)
+{
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next)
+		if (container_of(node, struct socket_group, node)->name)
+			return true;
+	return false;
+}
+
+static bool conf_names(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		if (is_name_of(name, conf->listeners[i].name))
+			return true;
+	return false;
+}
+
+const char *sockets_unclaimed(const struct sockets *sockets, const struct conf *conf)
+{
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
+		const struct socket_group *group = container_of(node, struct socket_group, node);
+
+		if (group->name && !conf_names(conf, group->name))
+			return group->name;
+	}
+	return NULL;
+}
+
+static bool is_wildcard(const struct addr *address)
+{
+	return address->sa.sa_family == AF_INET6
+		? IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr)
+		: address->sa.sa_family == AF_INET && address->in.sin_addr.s_addr == INADDR_ANY;
+}
+
+/* A socket that is bound to less than the listener asks for will do. */
+static bool spec_allows(const struct listen_spec *wanted, const struct listen_spec *found)
+{
+	const struct addr *w = &wanted->address, *f = &found->address;
+
+	if (wanted->type != found->type || addr_port(w) != addr_port(f) ||
+		(w->sa.sa_family == AF_UNIX) != (f->sa.sa_family == AF_UNIX))
+		return false;
+	if (wanted->interface &&
+		(!found->interface || strcmp(wanted->interface, found->interface) != 0))
+		return false;
+	if (wanted->v6only && !found->v6only && is_wildcard(f))
+		return false;
+	return addr_equal(w, f) ||
+		(is_wildcard(w) && (w->sa.sa_family == AF_INET6 || f->sa.sa_family == AF_INET));
 }
 
 int sockets_claim(struct sockets *sockets, const struct conf_listener *listener, unsigned workers,
@@ -155,12 +324,25 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 	r = spec_of(listener, &spec);
 	if (r != 0)
 		return r;
+	group = sockets_find_named(sockets, listener->name);
+	if (group) {
+		*ret_group = group;
+		return spec_allows(&spec, &group->spec) ? 0 : SOCKETS_E_OTHER;
+	}
 	group = sockets_find(sockets, listen_key(&spec, key));
 	fresh = !group;
 	if (fresh) {
-		r = group_new(&spec, &group);
+		r = listen_probe(&spec);
+		if (r >= 0)
+			r = group_new(&spec, &group);
 		if (r < 0)
 			return r;
+	} else if (sockets->frozen) {
+		*ret_group = group;
+		return 0;
+	} else {
+		spec.interface = group->interface;
+		group->spec = spec;
 	}
 	r = group_grow(group, spec.shared ? workers : 1);
 	if (r < 0) {
@@ -206,6 +388,8 @@ void sockets_settle(struct sockets *sockets, const struct conf *conf)
 		struct socket_group *group = container_of(node, struct socket_group, node);
 		struct listen_spec spec;
 
+		if (group->name)
+			continue;
 		if (conf_claims(conf, group, &spec)) {
 			group_adjust(group, &spec);
 			continue;
@@ -213,6 +397,11 @@ void sockets_settle(struct sockets *sockets, const struct conf *conf)
 		list_remove(node);
 		group_free(group);
 	}
+}
+
+const char *socket_group_text(const struct socket_group *group)
+{
+	return group->key;
 }
 
 int socket_group_share(const struct socket_group *group, unsigned worker, unsigned workers,

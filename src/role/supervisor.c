@@ -8,9 +8,7 @@
 
 #include "role/supervisor.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +20,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/fault.h"
-#include "config.h"
-#include "priv/ident.h"
 #include "role/commands.h"
-#include "role/confine.h"
 #include "role/manager.h"
 #include "role/records.h"
 
 #define TICK_MS      1000
 #define DRAINING_MAX 64
+#define STOP_MS      5000
 
 static void record_faults(const struct faults *faults)
 {
@@ -52,11 +48,15 @@ static void record_faults(const struct faults *faults)
 /* Tells the log, the manager and whoever asked. */
 static void start_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+	if (s->trial)
+		fprintf(stderr, "%s\n", why);
+	else
+		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
 	manager_notify("STATUS=Cannot start: %s", why);
 	loop_stop(&s->loop, exit_code);
 }
 
+/* An upgrade ends with a reload, and those who wait for either are told. */
 static void answer_reload(struct supervisor *s, int exit_code, const struct faults *faults)
 {
 	_cleanup_free_ char *text = NULL, *json = NULL;
@@ -69,12 +69,18 @@ static void answer_reload(struct supervisor *s, int exit_code, const struct faul
 	if (to_json)
 		faults_print_json(faults, to_json);
 	if (to_text && exit_code == EX_OK)
-		fprintf(to_text, "reloaded\n");
+		fprintf(to_text, s->upgrading ? "upgraded\n" : "reloaded\n");
 	if (to_text)
 		fclose(to_text);
 	if (to_json)
 		fclose(to_json);
 	control_answer(&s->control, "reload", exit_code, text ? text : "", json ? json : "");
+	if (s->upgrading)
+		control_answer(
+			&s->control, "upgrade", exit_code, text ? text : "", json ? json : "");
+	s->upgrading = false;
+	s->reload_failed = exit_code != EX_OK;
+	s->status[0] = '\0'; /* what is shown now is another line */
 }
 
 /* With the faults of the configuration, or for another reason, which is put among them. */
@@ -122,8 +128,7 @@ static void supervisor_retire(struct supervisor *s, struct generation *g)
 			"%u configurations are still draining; the oldest is ended", s->n_draining);
 		generation_kill(generation_of_node(s->draining.next));
 	}
-	list_append(&s->draining, generation_node(g));
-	s->n_draining++;
+	supervisor_keep_draining(s, g);
 	generation_drain(g);
 }
 
@@ -151,8 +156,10 @@ static void say_ready(struct supervisor *s, bool again)
 	const struct generation *g = s->serving;
 	const struct conf *conf = generation_conf(g);
 
-	log_each(again ? EVENT_RELOADED : EVENT_READY, ABOUT_NOTHING,
-		"serving: %u workers, %zu listeners, at most %llu connections",
+	log_each(s->upgrading   ? EVENT_UPGRADED
+			: again ? EVENT_RELOADED
+				: EVENT_READY,
+		ABOUT_NOTHING, "serving: %u workers, %zu listeners, at most %llu connections",
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
@@ -180,6 +187,10 @@ static void on_ready(struct generation *g)
 	struct supervisor *s = generation_userdata(g);
 	struct generation *old = s->serving;
 
+	if (s->trial) {
+		loop_stop(&s->loop, EX_OK);
+		return;
+	}
 	s->building = NULL;
 	s->serving = g;
 	s->replaced = old;
@@ -199,9 +210,9 @@ static const struct generation_owner owner = {
 	.on_gone = on_gone,
 };
 
-static void supervisor_build(struct supervisor *s, struct conf *conf)
+struct generation_parts supervisor_parts(struct supervisor *s)
 {
-	struct generation_parts parts = {
+	return (struct generation_parts){
 		.loop = &s->loop,
 		.sockets = &s->sockets,
 		.shared = s->shared,
@@ -209,6 +220,17 @@ static void supervisor_build(struct supervisor *s, struct conf *conf)
 		.owner = &owner,
 		.userdata = s,
 	};
+}
+
+void supervisor_keep_draining(struct supervisor *s, struct generation *g)
+{
+	list_append(&s->draining, generation_node(g));
+	s->n_draining++;
+}
+
+void supervisor_build(struct supervisor *s, struct conf *conf)
+{
+	struct generation_parts parts = supervisor_parts(s);
 	char why[512];
 	int exit_code;
 
@@ -238,6 +260,19 @@ void supervisor_reload(struct supervisor *s)
 	supervisor_build(s, conf);
 }
 
+/* How long the last of what is open may take to end, and a little for us. */
+static uint64_t supervisor_patience_ms(struct supervisor *s)
+{
+	uint64_t longest = s->serving ? generation_conf(s->serving)->drain_ms : 0;
+
+	list_foreach (node, &s->draining) {
+		uint64_t drain = generation_conf(generation_of_node(node))->drain_ms;
+
+		longest = drain > longest ? drain : longest;
+	}
+	return longest + STOP_MS;
+}
+
 void supervisor_stop(struct supervisor *s)
 {
 	if (s->stopping) {
@@ -246,8 +281,10 @@ void supervisor_stop(struct supervisor *s)
 		return;
 	}
 	s->stopping = true;
+	upgrade_abandon(s);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
-	manager_notify("STOPPING=1\nSTATUS=Finishing open connections");
+	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",
+		(unsigned long long)supervisor_patience_ms(s) * 1000);
 	generation_free(s->building);
 	s->building = NULL;
 	if (s->serving)
@@ -271,30 +308,13 @@ static void on_signal(struct source *source, uint32_t events)
 		case SIGHUP:
 			supervisor_reload(s);
 			break;
+		case SIGUSR2:
+			supervisor_upgrade(s);
+			break;
 		default:
 			break;
 		}
 	}
-}
-
-static void supervisor_say_status(struct supervisor *s)
-{
-	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
-	char status[sizeof(s->status)];
-	uint64_t messages = 0;
-
-	supervisor_totals(s, &totals);
-	for (size_t i = 0; i < totals.n; i++)
-		messages += totals.list[i].counters.counted[COUNT_messages];
-	s->rate = messages - s->messages;
-	s->messages = messages;
-
-	snprintf(status, sizeof(status), "%u workers, %llu connections, %llu messages/s",
-		generation_workers(s->serving), (unsigned long long)atomic_load(&s->shared->open),
-		(unsigned long long)s->rate);
-	if (strcmp(status, s->status) != 0)
-		manager_notify("STATUS=%s", status);
-	memcpy(s->status, status, sizeof(status));
 }
 
 static void on_tick(struct timer *timer, uint64_t now_ms)
@@ -302,7 +322,7 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 	struct supervisor *s = container_of(timer, struct supervisor, tick);
 	bool turning = !s->serving || generation_check(s->serving);
 
-	if (s->serving)
+	if (s->serving || s->stopping)
 		supervisor_say_status(s);
 	if (turning && manager_watchdog_ms() > 0)
 		manager_notify("WATCHDOG=1");
@@ -310,79 +330,9 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 	loop_set_timer(&s->loop, timer, now_ms + TICK_MS);
 }
 
-/* Workers of a root supervisor must be able to become somebody: better to hear that now. */
-static bool user_exists(const struct conf *conf)
+void supervisor_begin(struct supervisor *s)
 {
-	const char *what = "user", *name = conf->user;
-	uid_t uid;
-	gid_t gid;
-	int r;
-
-	if (!ident_is_root()) {
-		if (strcmp(conf->user, UPPERD_USER) != 0)
-			log_each(EVENT_NOTICE, ABOUT_NOTHING,
-				"not started as root, so \"user\" and \"group\" are passed over");
-		return true;
-	}
-	r = ident_find(conf->user, conf->group, &uid, &gid);
-	if (r == 0)
-		return true;
-	if (r == IDENT_E_NO_GROUP) {
-		what = "group";
-		name = conf->group;
-	}
-	log_each(EVENT_START_FAILED, ABOUT_NOTHING,
-		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
-		"--system --group %s', or name another with the key \"%s\"",
-		what, name, UPPERD_USER, what);
-	return false;
-}
-
-/* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
-static int supervisor_confine(const struct conf *conf)
-{
-	char why[CONFINE_WHY];
-	int exit_code;
-
-	exit_code = confine("supervisor", conf, why);
-	if (exit_code != 0) {
-		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
-		manager_notify("STATUS=Cannot start: %s", why);
-	}
-	return exit_code;
-}
-
-int supervisor_main(const struct options *options)
-{
-	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	_cleanup_conf_ struct conf *conf = NULL;
-	struct supervisor s = {.tick.on_time = on_tick, .signals.on_event = on_signal};
-	int exit_code, r;
-
-	r = command_load(options, &faults, &conf);
-	faults_print(&faults, stderr);
-	if (r != 0)
-		return EX_CONFIG;
-	records_to_log(conf);
-	if (!user_exists(conf))
-		return EX_CONFIG;
-
-	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
-		options->file);
-	r = supervisor_init(&s, options, conf, supervisor_verbs);
-	if (r >= 0)
-		exit_code = supervisor_confine(conf);
-	if (r >= 0 && exit_code != 0) {
-		r = exit_code;
-	} else if (r >= 0) {
-		loop_set_timer(&s.loop, &s.tick, s.loop.now_ms + TICK_MS);
-		supervisor_build(&s, take_ptr(&conf));
-		r = loop_run(&s.loop);
-	} else {
-		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
-	}
-	supervisor_done(&s);
-	if (r < 0)
-		return r == -EPERM || r == -EACCES ? EX_NOPERM : EX_OSERR;
-	return r;
+	s->tick.on_time = on_tick;
+	s->signals.on_event = on_signal;
+	loop_set_timer(&s->loop, &s->tick, s->loop.now_ms + TICK_MS);
 }

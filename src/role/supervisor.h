@@ -2,7 +2,7 @@
 #pragma once
 
 /* The first process: it holds the configuration, the sockets, the log and the children. Its state, for
- * the three files that share it: setup.c makes it, supervisor.c moves it on, verbs.c shows it. */
+ * the files that share it: setup.c makes it, supervisor.c moves it on, verbs.c and status.c show it. */
 
 #include "base/list.h"
 #include "net/counters.h"
@@ -13,6 +13,7 @@
 #include "role/options.h"
 #include "role/sockets.h"
 #include "role/totals.h"
+#include "role/upgrade.h"
 
 struct supervisor {
 	const struct options *options;
@@ -29,14 +30,22 @@ struct supervisor {
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
 	struct list draining;        /* generations, the oldest first */
 	unsigned n_draining;
-	bool reload_again, stopping;
+	bool reload_again, stopping, reload_failed;
 	struct totals history; /* of generations that are gone */
 	uint64_t started_ms;
 	uint64_t messages, rate; /* as of the last tick, and since the one before */
 	char status[256];
+
+	char *self;   /* the path of this program, for an upgrade */
+	char *handed; /* what the supervisor before an upgrade has left; NULL: there was none */
+	struct upgrade upgrade;
+	bool trial;     /* nothing is served: a generation is to come up, and that is all */
+	bool confined;  /* in its sandbox, which lasts until the process ends */
+	bool upgrading; /* until the first generation of the new program serves */
+	bool foreign;   /* what was handed over comes from a build that counts other things */
 };
 
-/* Starts, serves until told to stop, and returns the exit code. */
+/* start.c: starts, serves until told to stop, and returns the exit code. */
 int supervisor_main(const struct options *options);
 
 /* Begins to; the outcome goes to the log, to the service manager, and to whoever waits at the control
@@ -44,10 +53,32 @@ int supervisor_main(const struct options *options);
 void supervisor_reload(struct supervisor *supervisor);
 void supervisor_stop(struct supervisor *supervisor);
 
-/* setup.c: everything around the state machine. */
-int supervisor_init(struct supervisor *supervisor, const struct options *options,
-	const struct conf *conf, const struct control_verb *verbs);
+/* Its clock and its signals begin to move it. */
+void supervisor_begin(struct supervisor *supervisor);
+/* Makes a generation that will take over; takes `conf`. */
+void supervisor_build(struct supervisor *supervisor, struct conf *conf);
+/* How generations are made here. */
+struct generation_parts supervisor_parts(struct supervisor *supervisor);
+/* Takes over one that drains already. */
+void supervisor_keep_draining(struct supervisor *supervisor, struct generation *generation);
+
+/* resume.c: after an upgrade. What was handed over is found first, then the sockets, then the rest. */
+int supervisor_find_handover(struct supervisor *supervisor);
+int resume_sockets(const struct supervisor *supervisor, struct inheritance *inheritance);
+int supervisor_take_over(struct supervisor *supervisor);
+/* In a trial: whether that could be done. */
+int supervisor_could_take_over(const struct supervisor *supervisor);
+const char *supervisor_layout(void);
+
+/* setup.c: everything around the state machine. An empty one can be let go. Without `conf` there will be
+ * no control socket. */
+void supervisor_empty(struct supervisor *supervisor, const struct options *options);
+int supervisor_init(
+	struct supervisor *supervisor, const struct conf *conf, const struct control_verb *verbs);
 void supervisor_done(struct supervisor *supervisor);
+
+/* status.c: tells the service manager how we are. */
+void supervisor_say_status(struct supervisor *supervisor);
 
 /* verbs.c: what upperctl can ask. */
 extern const struct control_verb supervisor_verbs[];

@@ -4,6 +4,8 @@
 
 #include "role/totals.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +47,33 @@ void totals_add_all(struct totals *totals, const struct totals *more)
 		totals_add(totals, more->list[i].name, &more->list[i].counters);
 	totals->open += more->open;
 	totals->records_lost += more->records_lost;
+}
+
+void totals_hand_over(const struct totals *totals, struct handover *h)
+{
+	for (size_t i = 0; i < totals->n; i++) {
+		const struct listener_counters *counters = &totals->list[i].counters;
+
+		fprintf(h->state, "total");
+		for (int c = 0; c < N_COUNTERS; c++)
+			fprintf(h->state, " %" PRIu64, counters->counted[c]);
+		for (int c = 0; c < N_REASONS; c++)
+			fprintf(h->state, " %" PRIu64, counters->reasons[c]);
+		fprintf(h->state, " %s\n", totals->list[i].name);
+	}
+}
+
+void totals_resume(struct totals *totals, const char *line)
+{
+	struct listener_counters counters;
+	char *end = NULL;
+
+	for (int c = 0; c < N_COUNTERS; c++, line = end)
+		counters.counted[c] = strtoull(line, &end, 10);
+	for (int c = 0; c < N_REASONS; c++, line = end)
+		counters.reasons[c] = strtoull(line, &end, 10);
+	if (*line == ' ')
+		totals_add(totals, line + 1, &counters);
 }
 
 void totals_done(struct totals *totals)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "net/counters.h"
+#include "role/handover.h"
 
 struct total {
 	char *name;
@@ -26,5 +27,8 @@ struct totals {
 void totals_add(struct totals *totals, const char *name, const struct listener_counters *counters);
 /* Adds all of another. */
 void totals_add_all(struct totals *totals, const struct totals *more);
+/* A line for each listener, and back; what another build has counted differently is dropped. */
+void totals_hand_over(const struct totals *totals, struct handover *handover);
+void totals_resume(struct totals *totals, const char *line);
 void totals_done(struct totals *totals);
 #define _cleanup_totals_ __attribute__((cleanup(totals_done)))

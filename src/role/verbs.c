@@ -151,6 +151,12 @@ static int verb_sandbox(void *userdata, const struct control_question *question)
 	return inspection_begin(&s->inspection, generation_conf(s->serving), question->out);
 }
 
+static int verb_upgrade(void *userdata, const struct control_question *question)
+{
+	supervisor_upgrade(userdata);
+	return CONTROL_LATER;
+}
+
 const struct control_verb supervisor_verbs[] = {
 	{"status", verb_status},
 	{"metrics", verb_metrics},
@@ -158,5 +164,6 @@ const struct control_verb supervisor_verbs[] = {
 	{"reload", verb_reload},
 	{"drain", verb_drain},
 	{"sandbox", verb_sandbox},
+	{"upgrade", verb_upgrade},
 	{NULL, NULL},
 };

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How a supervisor comes to serve: afresh; on trial, before an upgrade; or after one, with what the
+ * program before has left. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "conf/fault.h"
+#include "config.h"
+#include "priv/ident.h"
+#include "role/commands.h"
+#include "role/confine.h"
+#include "role/manager.h"
+#include "role/records.h"
+#include "role/supervisor.h"
+
+/* Workers of a root supervisor must be able to become somebody: better to hear that now. */
+static bool user_exists(const struct conf *conf)
+{
+	const char *what = "user", *name = conf->user;
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if (!ident_is_root()) {
+		if (strcmp(conf->user, UPPERD_USER) != 0)
+			log_each(EVENT_NOTICE, ABOUT_NOTHING,
+				"not started as root, so \"user\" and \"group\" are passed over");
+		return true;
+	}
+	r = ident_find(conf->user, conf->group, &uid, &gid);
+	if (r == 0)
+		return true;
+	if (r == IDENT_E_NO_GROUP) {
+		what = "group";
+		name = conf->group;
+	}
+	log_each(EVENT_START_FAILED, ABOUT_NOTHING,
+		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
+		"--system --group %s', or name another with the key \"%s\"",
+		what, name, UPPERD_USER, what);
+	return false;
+}
+
+/* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
+static int supervisor_confine(struct supervisor *s, const struct conf *conf)
+{
+	char why[CONFINE_WHY];
+	int exit_code;
+
+	/* What was entered before an upgrade still holds; to enter again and again would add up to more
+	 * filters than the kernel takes. */
+	if (s->confined || s->trial)
+		return 0;
+	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
+	exit_code = confine("supervisor", conf, why);
+	if (exit_code != 0) {
+		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+		manager_notify("STATUS=Cannot start: %s", why);
+	}
+	return exit_code;
+}
+
+/* After an upgrade: what was handed over serves, whatever becomes of the reload that follows. */
+static int resume(struct supervisor *s)
+{
+	int r;
+
+	r = supervisor_init(s, NULL, supervisor_verbs);
+	if (r >= 0)
+		r = supervisor_take_over(s);
+	if (r < 0) {
+		log_event(EVENT_START_FAILED, ABOUT(.error = r),
+			"cannot take over what the program before the upgrade has left");
+		return r;
+	}
+	r = supervisor_confine(s, generation_conf(s->serving));
+	if (r != 0)
+		return r;
+	s->upgrading = true;
+	s->messages = UINT64_MAX; /* of which none was in the last second */
+	supervisor_begin(s);
+	supervisor_reload(s);
+	return loop_run(&s->loop);
+}
+
+static int run(struct supervisor *s)
+{
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	_cleanup_conf_ struct conf *conf = NULL;
+	int r;
+
+	r = command_load(s->options, &faults, &conf);
+	faults_print(&faults, stderr);
+	if (r != 0)
+		return EX_CONFIG;
+	if (s->trial)
+		log_set_level(LOG_LEVEL_ERROR);
+	else
+		records_to_log(conf);
+	if (!user_exists(conf) || (s->trial && supervisor_could_take_over(s) < 0))
+		return EX_CONFIG;
+
+	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
+		s->options->file);
+	r = supervisor_init(s, s->trial ? NULL : conf, supervisor_verbs);
+	if (r < 0) {
+		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
+		return r;
+	}
+	r = supervisor_confine(s, conf);
+	if (r != 0)
+		return r;
+	supervisor_begin(s);
+	supervisor_build(s, take_ptr(&conf));
+	return loop_run(&s->loop);
+}
+
+int supervisor_main(const struct options *options)
+{
+	struct supervisor s = {0};
+	int r;
+
+	supervisor_empty(&s, options);
+	r = supervisor_find_handover(&s);
+	if (r >= 0)
+		r = s.handed && !s.trial ? resume(&s) : run(&s);
+	supervisor_done(&s);
+	if (r < 0)
+		return r == -EPERM || r == -EACCES ? EX_NOPERM : EX_OSERR;
+	return r;
+}

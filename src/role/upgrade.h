@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A new binary in the place of this one: the same process, the same sockets, the same connections. */
+
+#include <sys/types.h>
+
+#include "net/loop.h"
+
+struct supervisor;
+
+/* The new binary on trial, while there is one. */
+struct upgrade {
+	struct source ended, said;
+	struct timer limit;
+	pid_t pid; /* 0: there is none */
+	int pidfd, said_fd;
+	char words[2048];
+	size_t len;
+};
+
+/* Begins; the outcome goes to the log and to whoever waits for "upgrade". */
+void supervisor_upgrade(struct supervisor *supervisor);
+/* Ends a trial, if one is going on. */
+void upgrade_abandon(struct supervisor *supervisor);

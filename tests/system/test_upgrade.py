@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upgrade in place: another binary, the same process, the same sockets, the same connections."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import process
+import rig
+from settings import tcp, udp
+from wire import Background, connect, read_exactly, tcp_ask, udp_ask
+
+UPPERCTL = Path(rig.UPPERD).parent / "ctl/upperctl"
+
+
+class Installed:
+    """A daemon run from a place where another binary can be put."""
+
+    def __init__(self, daemon, folder, monkeypatch, *listeners):
+        self.path = folder / "installed-upperd"
+        self.install(Path(rig.UPPERD).read_bytes())
+        monkeypatch.setattr(rig, "UPPERD", str(self.path))
+        self.d = daemon(*listeners)
+        monkeypatch.undo()
+
+    def ask(self, verb):
+        return subprocess.run([UPPERCTL, "-s", self.d.folder / "control", verb], text=True,
+                              capture_output=True, timeout=rig.PATIENCE)
+
+    def install(self, content):
+        """As a package manager does: the old file is gone, but the process that runs it goes on."""
+        fresh = self.path.with_suffix(".new")
+        fresh.write_bytes(content)
+        fresh.chmod(0o755)
+        fresh.rename(self.path)
+
+    def install_again(self):
+        self.install(Path(rig.UPPERD).read_bytes())
+
+    def upgrade(self):
+        return self.ask("upgrade")
+
+    def runs(self):
+        """The inode of the program that the process is now."""
+        return os.stat(f"/proc/{self.d.pid}/exe").st_ino
+
+
+@pytest.fixture
+def installed(daemon, tmp_path, monkeypatch):
+    return lambda *listeners: Installed(daemon, tmp_path, monkeypatch, *listeners)
+
+
+def test_new_binary_runs_in_the_same_process(installed):
+    one = installed(tcp())
+    one.install_again()
+    before = one.runs()
+    done = one.upgrade()
+    assert (done.returncode, done.stdout) == (0, "upgraded\n")
+    assert one.runs() == one.path.stat().st_ino != before
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+
+
+def test_usr2_upgrades(installed):
+    one = installed(tcp())
+    one.install_again()
+    one.d.signal(signal.SIGUSR2)
+    one.d.expect("upgraded")
+    assert one.runs() == one.path.stat().st_ino
+
+
+def test_open_connection_outlives_the_upgrade(installed):
+    one = installed(tcp())
+    with connect(one.d.listeners[0]) as s:
+        s.sendall(b"before")
+        assert read_exactly(s, 6) == b"BEFORE"
+        assert one.upgrade().returncode == 0
+        s.sendall(b"after")
+        assert read_exactly(s, 5) == b"AFTER"
+
+
+def test_old_workers_drain_and_are_buried(installed):
+    one = installed(tcp())
+    old = one.d.workers()
+    assert one.upgrade().returncode == 0
+    for pid in old:
+        one.d.expect("child-ended", pid=pid)
+    assert len(one.d.workers()) == 2
+
+
+def test_upgrade_during_a_drain_keeps_what_drains(installed):
+    one = installed(tcp())
+    with connect(one.d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        assert one.upgrade().returncode == 0
+        assert one.upgrade().returncode == 0
+        s.sendall(b"b")
+        assert read_exactly(s, 1) == b"B"
+
+
+def test_nothing_is_lost_under_load(installed):
+    one = installed(tcp(), udp())
+    stream, datagram = one.d.listeners
+    with Background(lambda: tcp_ask(stream, b"a")) as on_tcp, \
+            Background(lambda: udp_ask(datagram, b"a")) as on_udp:
+        for _ in range(5):
+            assert one.upgrade().returncode == 0
+    assert on_tcp.asked > 20 and on_udp.asked > 20
+    assert not on_tcp.failures and not on_udp.failures
+
+
+def test_counters_go_on(installed):
+    one = installed(tcp())
+    for _ in range(3):
+        tcp_ask(one.d.listeners[0], b"a")
+        assert one.upgrade().returncode == 0
+    assert 'upperd_messages_total{listener="tcp"} 3\n' in one.ask("metrics").stdout
+
+
+def test_no_descriptor_stays_behind(installed):
+    one = installed(tcp(), udp())
+    assert one.upgrade().returncode == 0
+    process.wait_until(lambda: len(one.d.workers()) == 2)
+    before = process.descriptors_of(one.d.pid)
+    for _ in range(3):
+        old = one.d.workers()
+        assert one.upgrade().returncode == 0
+        process.wait_until(lambda: not set(old) & set(one.d.workers()), what="old workers")
+    process.wait_until(lambda: process.descriptors_of(one.d.pid) <= before, what="fewer descriptors")
+
+
+def test_upgrades_do_not_add_up(installed):
+    """Filters of system calls stay over an exec, and the kernel takes only so many."""
+    one = installed(tcp())
+    for _ in range(20):
+        assert one.upgrade().returncode == 0
+    assert process.status_of(one.d.pid).get("Seccomp_filters", "1") == "1"
+
+
+@pytest.mark.parametrize("content, why", [
+    (b"\x7fELF and then nothing", "Exec format error"),
+    (b"#!/bin/sh\necho not today >&2\nexit 3\n", "not today"),
+    (b"#!/bin/sh\nkill -SEGV $$\n", "died when it was tried"),
+])
+def test_binary_that_does_not_come_up_leaves_the_old_one(content, why, installed):
+    one = installed(tcp())
+    workers, program = one.d.workers(), one.runs()
+    one.install(content)
+    done = one.upgrade()
+    assert done.returncode != 0 and why in done.stdout
+    assert one.d.workers() == workers and one.runs() == program
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+    assert one.d.expect("upgrade-failed")
+
+
+def test_configuration_with_faults_stops_the_upgrade(installed):
+    one = installed(tcp())
+    workers = one.d.workers()
+    one.d.reconfigure(text=one.d.config.read_text() + "nonsense = 1;\n")
+    done = one.upgrade()
+    assert done.returncode == 78 and "nonsense" in done.stdout
+    assert one.d.workers() == workers
+
+
+def test_new_listener_comes_with_the_upgrade(installed):
+    one = installed(tcp())
+    more = tcp(name="more")
+    one.d.reconfigure(*one.d.listeners, more)
+    assert one.upgrade().returncode == 0
+    assert tcp_ask(more, b"a") == b"A"
+
+
+def test_path_of_a_unix_socket_stays(installed, tmp_path):
+    one = installed(tcp(path=str(tmp_path / "socket")))
+    assert one.upgrade().returncode == 0
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+    one.d.stop()
+    assert not (tmp_path / "socket").exists()
