@@ -42,5 +42,12 @@ def test_events_have_ids_of_their_own(events):
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
 
 
+def test_catalogue_explains_every_event(events):
+    text = (ROOT / "systemd/upperd.catalog").read_text()
+    entries = re.findall(r"^-- (\w+)\nSubject: \S.*\nDefined-By: upperd\n(?:.+\n)*\n\S", text, re.M)
+    assert len(entries) == text.count("\n-- "), "an entry does not look like the others"
+    assert sorted(entries) == sorted(row[3] for row in events)
+
+
 def test_events_are_named_after_themselves(events):
     assert [row[1] for row in events] == [row[0].lower().replace("_", "-") for row in events]

@@ -7,6 +7,7 @@ import resource
 
 import pytest
 
+import machine as machines
 import rig
 
 
@@ -49,3 +50,14 @@ def as_root():
 def with_systemd():
     if not rig.has_feature("systemd"):
         pytest.skip("this build knows no service manager")
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory):
+    """A booted systemd with the built tree; see machine.py. One for all tests, since it takes a second."""
+    why = machines.why_not() or (None if rig.has_feature("systemd") else "built without systemd")
+    if why:
+        pytest.skip(why)
+    one = machines.Machine(tmp_path_factory.mktemp("machine"))
+    yield one
+    one.end()

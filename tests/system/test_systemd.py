@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units, under a real systemd: sockets by name, life and death of the service, what it may do."""
+
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+import process
+from machine import settings_of_build
+from settings import configuration
+from wire import Background, read_all, read_exactly
+
+pytestmark = pytest.mark.plain
+
+SOCKETS = ("upperd.socket", "upperd-tcp.socket")
+UDP = {"name": "udp", "transport": "udp", "port": 12000}
+TCP = {"name": "tcp", "transport": "tcp", "port": 12000}
+HOST = "127.0.0.1"
+AT_MOST = {"upperd.service": 0.5, "upperd-bind.service": 1.3}
+TIMEOUT = 10
+
+
+class Service:
+    """upperd.service in the machine, with the sockets that it is shipped with."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.config = settings_of_build()["sysconfdir"] / "upperd/upperd.conf"
+        self.drop_ins = []
+        self.shipped = machine.path(self.config).read_text()
+        self.start = machine.cursor()
+
+    def configure(self, *listeners, **settings):
+        text = configuration(*(listeners or (UDP, TCP)), **settings)
+        self.write(re.sub(r'^(user|group|log) =.*\n', "", text, flags=re.M))
+
+    def write(self, text):
+        self.machine.path(self.config).write_text(text)
+
+    def drop_in(self, unit, text):
+        folder = self.machine.path(f"/run/systemd/system/{unit}.d")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "test.conf").write_text(text)
+        self.drop_ins.append(folder / "test.conf")
+        self.machine.systemctl("daemon-reload")
+
+    def listen(self):
+        self.machine.systemctl("start", *SOCKETS)
+
+    def up(self):
+        self.machine.systemctl("start", "upperd.service")
+
+    def state(self):
+        return self.machine.show("upperd.service", "ActiveState")
+
+    def records(self, event):
+        return [record for record in self.machine.journal("--after-cursor", self.start)
+                if record.get("UPPERD_EVENT") == event]
+
+    def status(self):
+        return self.machine.show("upperd.service", "StatusText")
+
+    def clear(self):
+        """As it was; also after a test that left it broken."""
+        self.machine.systemctl("stop", "upperd.service", "upperd-bind.service", *SOCKETS,
+                               check=False)
+        self.machine.systemctl("reset-failed", check=False)
+        for path in self.drop_ins:
+            path.unlink()
+        self.write(self.shipped)
+        self.machine.systemctl("daemon-reload")
+
+
+@pytest.fixture
+def service(machine):
+    one = Service(machine)
+    yield one
+    print(machine.run("journalctl", "--no-pager", "--after-cursor", one.start, check=False).stdout)
+    one.clear()
+
+
+@pytest.fixture
+def ask_udp(machine):
+    def ask(data=b"straight", port=12000, seconds=TIMEOUT):
+        with machine.network():
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with s:
+            s.settimeout(seconds)
+            s.connect((HOST, port))
+            s.send(data)
+            answer = s.recv(65536)
+        assert answer == data.upper()
+
+    return ask
+
+
+@pytest.fixture
+def connect(machine):
+    def open_connection(port=12000):
+        with machine.network():
+            s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.settimeout(TIMEOUT)
+        s.connect((HOST, port))
+        return s
+
+    return open_connection
+
+
+@pytest.fixture
+def ask_tcp(connect):
+    def ask(data=b"straight"):
+        with connect() as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            assert read_all(s) == data.upper()
+
+    return ask
+
+
+# Sockets
+
+
+def test_first_datagram_starts_the_service(service, ask_udp):
+    service.listen()
+    assert service.state() == "inactive"
+    ask_udp()
+    assert service.state() == "active"
+
+
+def test_first_connection_starts_the_service(service, ask_tcp):
+    service.listen()
+    assert service.state() == "inactive"
+    ask_tcp()
+    assert service.state() == "active"
+
+
+def test_enabled_sockets_are_there_at_boot(machine):
+    machine.systemctl("enable", "upperd.socket")
+    wanted = machine.show("sockets.target", "Wants").split()
+    machine.systemctl("disable", "upperd.socket", "upperd-tcp.socket")
+    assert {"upperd.socket", "upperd-tcp.socket"} <= set(wanted)
+
+
+def test_socket_that_no_listener_has_the_name_of_is_a_fault(service):
+    service.configure(UDP)
+    service.listen()
+    assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
+    assert 'a socket named "tcp", and no listener' in service.records("start-failed")[0]["MESSAGE"]
+
+
+def test_socket_with_another_port_is_a_fault(service):
+    service.configure({**UDP, "port": 12001}, TCP)
+    service.listen()
+    assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
+    said = service.records("start-failed")[0]["MESSAGE"]
+    assert "udp [::]:12000" in said and "udp [::]:12001" in said
+
+
+def test_socket_of_another_type_is_a_fault(service):
+    service.configure({**UDP, "name": "tcp"}, {**TCP, "name": "udp"})
+    service.listen()
+    assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
+    assert "is tcp [::]:12000, and the listener asks for udp" in service.records("start-failed")[0]["MESSAGE"]
+
+
+def test_listener_without_a_socket_is_a_fault_where_none_can_be_made(service):
+    service.configure(UDP, TCP, {**TCP, "name": "third", "port": 12003})
+    service.listen()
+    assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
+    said = service.records("start-failed")[0]["MESSAGE"]
+    assert "listener third" in said and "FileDescriptorName=third" in said
+
+
+def test_fault_does_not_close_the_sockets_for_good(service, ask_udp):
+    """Neither by a limit on starts nor by one on triggers; and it heals without a further step."""
+    service.write("listeners = nonsense")
+    service.listen()
+    with pytest.raises(TimeoutError):
+        ask_udp(seconds=3)
+    tries = int(service.machine.show("upperd.service", "NRestarts"))
+    assert 1 <= tries <= 6
+    service.write(service.shipped)
+    ask_udp()
+
+
+# Start, stop, restart, reload
+
+
+def test_stop_leaves_the_sockets_to_the_next_start(service, ask_tcp):
+    service.listen()
+    service.up()
+    service.machine.systemctl("stop", "upperd.service")
+    assert service.state() == "inactive"
+    assert service.machine.show("upperd.service", "Result") == "success"
+    ask_tcp()
+
+
+def test_stop_takes_the_time_that_draining_needs(service, connect):
+    """EXTEND_TIMEOUT_USEC: the unit alone would have it killed after a second."""
+    service.drop_in("upperd.service", "[Service]\nTimeoutStopSec=1\n")
+    service.configure(drain="3s")
+    service.listen()
+    service.up()
+    with connect() as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        service.machine.systemctl("stop", "upperd.service")
+    assert service.machine.show("upperd.service", "Result") == "success"
+
+
+def test_reload_that_fails_says_so_and_changes_nothing(service, ask_tcp):
+    service.listen()
+    service.up()
+    pid = service.machine.show("upperd.service", "MainPID")
+    service.write(service.shipped + "\nlisteneres = 3;\n")
+    done = service.machine.systemctl("reload", "upperd.service", check=False)
+    assert done.returncode != 0
+    assert service.state() == "active"
+    assert service.machine.show("upperd.service", "MainPID") == pid
+    ask_tcp()
+    assert "listeneres" in service.records("config-fault")[0]["MESSAGE"]
+    assert service.records("reload-failed")
+    assert service.status().startswith("Reload failed")
+
+
+@pytest.mark.parametrize("verb", ["reload", "restart"])
+def test_nothing_is_lost_under_load_by(verb, service, ask_tcp, ask_udp):
+    """Each question is a connection or a datagram of its own, and each is answered."""
+    service.listen()
+    service.up()
+    with Background(ask_tcp) as tcp, Background(ask_udp) as udp:
+        for _ in range(5):
+            service.machine.systemctl(verb, "upperd.service")
+    assert tcp.asked > 20 and udp.asked > 20
+    assert not tcp.failures and not udp.failures
+
+
+def test_nothing_is_lost_under_load_by_an_upgrade(service, ask_tcp, ask_udp):
+    """Of the installed program, which a copy has replaced; it stays the same process."""
+    program = settings_of_build()["sbindir"] / "upperd"
+    service.listen()
+    service.up()
+    pid = service.machine.show("upperd.service", "MainPID")
+    service.machine.run("cp", program, "/run/upperd.new")
+    service.machine.run("mv", "/run/upperd.new", program)
+    with Background(ask_tcp) as tcp, Background(ask_udp) as udp:
+        for _ in range(5):
+            said = service.machine.run("upperctl", "upgrade").stdout
+            assert said == "upgraded\n"
+    assert tcp.asked > 20 and udp.asked > 20
+    assert not tcp.failures and not udp.failures
+    assert service.machine.show("upperd.service", "MainPID") == pid
+    assert service.machine.show("upperd.service", "NRestarts") == "0"
+    assert len(service.records("upgraded")) == 5
+
+
+def test_watchdog_is_fed_after_an_upgrade(service, ask_tcp):
+    service.drop_in("upperd.service", "[Service]\nWatchdogSec=2\n")
+    service.listen()
+    service.up()
+    service.machine.run("upperctl", "upgrade")
+    fed = service.machine.show("upperd.service", "WatchdogTimestampMonotonic")
+    process.wait_until(lambda: int(service.machine.show(
+        "upperd.service", "WatchdogTimestampMonotonic")) > int(fed) + 3_000_000, 8, "food")
+    assert service.machine.show("upperd.service", "NRestarts") == "0"
+    ask_tcp()
+
+
+# Death
+
+
+def test_killed_worker_costs_what_it_had_in_flight(service, ask_tcp, ask_udp):
+    service.listen()
+    service.up()
+    with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=1)) as udp:
+        os.kill(service.machine.workers()[0], signal.SIGKILL)
+        process.wait_until(lambda: len(service.records("child-started")) >= 3, 5, "another worker")
+        mark = tcp.asked, udp.asked
+        process.wait_until(lambda: tcp.asked > mark[0] + 20 and udp.asked > mark[1] + 20, 5)
+    assert len(tcp.failures) <= 1 and len(udp.failures) <= 1
+
+
+def test_killed_supervisor_is_started_again_and_the_sockets_wait(service, ask_tcp, ask_udp):
+    service.listen()
+    service.up()
+    with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=5)) as udp:
+        process.wait_until(lambda: tcp.asked > 20 and udp.asked > 20, 5)
+        old = service.machine.supervisor()
+        os.kill(old, signal.SIGKILL)
+        process.wait_until(lambda: service.machine.show("upperd.service", "NRestarts") == "1", 10)
+        mark = tcp.asked, udp.asked
+        process.wait_until(lambda: tcp.asked > mark[0] + 20 and udp.asked > mark[1] + 20, 15)
+    assert len(tcp.failures) <= 1 and len(udp.failures) <= 1
+
+
+def test_stopped_worker_is_replaced(service, ask_tcp):
+    service.listen()
+    service.up()
+    stuck = service.machine.workers()[0]
+    os.kill(stuck, signal.SIGSTOP)
+    process.wait_until(lambda: stuck not in service.machine.workers()
+                       and len(service.machine.workers()) == 2, 20, "another worker")
+    assert service.records("child-stuck")
+    assert service.machine.show("upperd.service", "NRestarts") == "0"
+    ask_tcp()
+
+
+def test_stopped_supervisor_is_restarted_by_the_watchdog(service, ask_tcp):
+    service.drop_in("upperd.service", "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    service.listen()
+    service.up()
+    os.kill(service.machine.supervisor(), signal.SIGSTOP)
+    process.wait_until(lambda: service.machine.show("upperd.service", "NRestarts") == "1", 20)
+    ask_tcp()
+
+
+# What is seen of it
+
+
+def test_status_tells_how_it_is(service, connect):
+    service.listen()
+    service.up()
+    with connect() as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        process.wait_until(lambda: "2 workers, 1 connection," in service.status(), 5, "a status")
+
+
+def test_journal_has_fields(service, ask_tcp):
+    service.listen()
+    service.up()
+    ready = service.records("ready")[0]
+    assert re.fullmatch("[0-9a-f]{32}", ready["MESSAGE_ID"])
+    assert ready["PRIORITY"] == "5" and ready["_SYSTEMD_UNIT"] == "upperd.service"
+    started = service.records("child-started")[0]
+    assert started["UPPERD_ROLE"] == "worker 0" and int(started["UPPERD_PID"]) > 0
+
+
+def test_journal_explains_a_record(service):
+    service.listen()
+    service.up()
+    os.kill(service.machine.workers()[0], signal.SIGKILL)
+    died = process.wait_until(lambda: service.records("child-died"), 5)[0]
+    said = service.machine.run("journalctl", "-x", "--no-pager",
+                               "--after-cursor", service.start).stdout
+    assert "Subject: A process of upperd has died" in said
+    assert f"{died['UPPERD_ROLE']}, process {died['UPPERD_PID']}, ended without" in said
+
+
+# What it may do
+
+
+def test_sandbox_holds_inside_of_the_unit(service):
+    service.listen()
+    service.up()
+    done = service.machine.run("upperctl", "sandbox", check=False)
+    assert done.returncode == 0 and "All of it held" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("unit", AT_MOST)
+def test_exposure(unit, machine):
+    said = machine.run("systemd-analyze", "security", "--no-pager", unit).stdout
+    level = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said)[1])
+    print(f"{unit}: {level}, at most {AT_MOST[unit]}")
+    assert level <= AT_MOST[unit], said
+
+
+def test_variant_that_binds_its_own_sockets_serves(service, ask_tcp, ask_udp):
+    service.machine.systemctl("start", "upperd-bind.service")
+    ask_tcp()
+    ask_udp()
+    service.machine.systemctl("reload", "upperd-bind.service")
+    ask_tcp()
+
+
+def test_service_cannot_connect_out(service):
+    """Its own program is not one that tries, so another takes its place in the same unit."""
+    service.drop_in("upperd.service",
+                    "[Service]\nType=oneshot\nRestart=no\nRemainAfterExit=no\nWatchdogSec=0\nExecStart=\n"
+                    "ExecStart=/usr/bin/python3 -c 'import socket; "
+                    "socket.create_connection((\"127.0.0.1\", 22))'\n")
+    service.machine.systemctl("start", "upperd.service", check=False)
+    said = service.machine.run("journalctl", "--no-pager", "--after-cursor", service.start).stdout
+    assert "Address family not supported by protocol" in said
