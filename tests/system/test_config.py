@@ -13,6 +13,7 @@ from settings import configuration, free_port, tcp, udp
 from wire import tcp_ask
 
 USAGE, CONFIGURATION, SYSTEM, PERMISSION = 64, 78, 71, 77
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "conf").glob("*.conf"))
 PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE = 24, 10
 
 
@@ -243,3 +244,16 @@ def test_start_on_an_address_of_someone_else(start):
     d = start(tcp(address="192.0.2.1"))
     assert d.wait() == SYSTEM
     assert "192.0.2.1" in d.log()
+
+
+# The configurations that are shipped
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_configuration_is_sound(path):
+    """As far as it can be told without the certificates that it names."""
+    faults = json.loads(run_upperd("-c", path, "--check", "--json").stdout)
+    messages = [fault["message"] for fault in faults]
+    if any("not supported by this build" in message for message in messages):
+        pytest.skip("it is for a feature that this build lacks")
+    assert all("No such file" in message for message in messages), messages
