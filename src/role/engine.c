@@ -6,7 +6,9 @@
 #include "role/engine.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -75,6 +77,15 @@ static int plain_open(void *userdata, int fd, struct transport *ret_transport)
 	return 0;
 }
 
+/* A socket outlives workers: what it lost before has been counted by others. */
+static uint32_t overflows_of(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ? 0 : info[SK_MEMINFO_DROPS];
+}
+
 static void port_make_udp(struct engine *engine, struct port *port)
 {
 	port->udp = (struct udp){
@@ -86,6 +97,7 @@ static void port_make_udp(struct engine *engine, struct port *port)
 		.access = engine->conf->log.access,
 		.counters = port->counters,
 		.guard = &engine->guard,
+		.overflows = overflows_of(port->fd),
 		.proxy = proxy_rule_of(port->conf),
 		.fd = take_fd(&port->fd),
 	};

@@ -2,13 +2,16 @@
 """No reflector and no loop: which datagrams are never answered, and where a conversation of two servers
 ends. Everything forged stays in a network namespace that the daemon has to itself."""
 
+import os
 import shutil
+import signal
 import socket
 import threading
 
 import pytest
 
 import forge
+from ctl import reasons_of
 from settings import udp
 from wire import udp_ask, udp_socket
 
@@ -207,6 +210,23 @@ def test_no_other_character_grows(daemon):
         for at in range(0, len(text), 10000):
             s.send(text[at:at + 10000].encode())
             assert s.recv(65536).decode() == text[at:at + 10000].upper()
+
+
+def test_what_the_system_loses_is_counted_once(daemon):
+    d = daemon(udp(), workers=1)
+    worker = d.workers()[0]
+    with udp_socket(d.listeners[0]) as s:
+        os.kill(worker, signal.SIGSTOP)
+        for _ in range(200):
+            s.send(b"x" * 60000)
+        os.kill(worker, signal.SIGCONT)
+    assert d.wait_for(lambda: udp_ask(d.listeners[0], b"next") == b"NEXT", "an answer")
+    d.expect("peer-refused", reason="overflow")
+    lost = reasons_of(d)["overflow"]
+    assert 0 < lost < 200
+    d.reload()
+    assert udp_ask(d.listeners[0], b"hello") == b"HELLO"
+    assert reasons_of(d)["overflow"] == lost
 
 
 def test_refusals_are_one_record_each_way(daemon):
