@@ -41,12 +41,15 @@ static void describe_string(const char *text, char *to, size_t size)
 
 void value_describe(const config_setting_t *setting, char *to, size_t size)
 {
+	const char *text;
 	int len = 0;
 
 	switch (config_setting_type(setting)) {
 	case CONFIG_TYPE_STRING:
+		/* Out of memory, libconfig leaves a string without its text. */
+		text = config_setting_get_string(setting);
 		len = snprintf(to, size, "the string ");
-		describe_string(config_setting_get_string(setting), to + len, size - (size_t)len);
+		describe_string(text ? text : "", to + len, size - (size_t)len);
 		break;
 	case CONFIG_TYPE_INT:
 	case CONFIG_TYPE_INT64:
