@@ -31,4 +31,7 @@ EVENT(PEER_REFUSED,    "peer-refused",    NOTICE,  "8f478150d69f6ae84a48bb248d70
 EVENT(PEER_ENDED,      "peer-ended",      INFO,    "76d7e5e68a9eefa354604dd103f669c0")
 EVENT(CONTROL_REFUSED, "control-refused", WARNING, "a7b9c8405c40db00014d7ec7ce0af7f7")
 EVENT(SYSTEM_REFUSED,  "system-refused",  WARNING, "3a9a3b7e0cf4a4133ea67c3f0f1e964f")
+EVENT(CERTIFICATE_EXPIRES, "certificate-expires", WARNING, "ae5a4029f9c9a453ef223d85b76980a6")
+EVENT(CERTIFICATE_RENEWED, "certificate-renewed", NOTICE,  "cfe255c9ca1da3c8a39916c85224a862")
+EVENT(KEEPER_CUT,      "keeper-cut",      ERROR,   "440d722875983148193d224b0d2b3e7b")
 // clang-format on

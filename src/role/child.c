@@ -220,6 +220,10 @@ static void child_on_message(struct child *child, const struct message *message)
 		break;
 	case MSG_SETUP:
 	case MSG_LISTENER:
+	case MSG_FILE:
+	case MSG_TICKETS:
+	case MSG_KEEPER:
+	case MSG_CLIENT:
 	case MSG_PREPARE:
 	case MSG_SERVE:
 	case MSG_DRAIN:

@@ -33,6 +33,8 @@ struct generation_parts {
 	struct sockets *sockets;
 	struct shared *shared;
 	int shared_fd;
+	int tickets_fd; /* -1: nobody wants it */
+	bool is_strict; /* what has expired is refused */
 	const struct generation_owner *owner;
 	void *userdata;
 };

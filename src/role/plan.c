@@ -71,6 +71,30 @@ static int plan_claim_one(
 	return r == -EACCES || r == -EPERM ? EX_NOPERM : EX_OSERR;
 }
 
+/* A key is sure to be there when it is asked for: all are opened before anything is started. */
+static int plan_open_files(struct plan *plan, char why[static 512])
+{
+	char fault[FILE_WHY], key[FILE_WHY];
+	int r = files_list(&plan->files, plan->conf);
+
+	for (size_t i = 0; i < plan->files.n && r == 0; i++) {
+		struct file *file = &plan->files.list[i];
+
+		r = file_open(file, fault);
+		if (r == FILE_E_FAULT)
+			snprintf(
+				why, 512, "%.200s: %.300s", file_key(file, plan->conf, key), fault);
+	}
+	if (r < 0)
+		snprintf(why, 512, "cannot open the files of the configuration: %s", strerror(-r));
+	return r == FILE_E_FAULT ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
+}
+
+bool plan_has_keys(const struct plan *plan)
+{
+	return plan->files.n_keys > 0;
+}
+
 int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
 {
 	int r = 0;
@@ -83,6 +107,7 @@ int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, cha
 		snprintf(why, 512, "no memory for the configuration");
 		return EX_OSERR;
 	}
+	r = plan_open_files(plan, why);
 	for (size_t i = 0; i < conf->n_listeners && r == 0; i++)
 		r = plan_claim_one(plan, i, sockets, why);
 	return r;
@@ -93,6 +118,7 @@ void plan_done(struct plan *plan)
 	if (plan->conf_fd >= 0)
 		close(plan->conf_fd);
 	free(plan->groups);
+	files_done(&plan->files);
 	conf_free(plan->conf);
 	*plan = PLAN_EMPTY;
 }
@@ -110,20 +136,43 @@ static int give_listener(void *userdata, int fd)
 	return 0;
 }
 
-void plan_supply(const struct plan *plan, struct child *child)
+static void supply_listeners(const struct plan *plan, struct child *child)
 {
-	const struct msg_setup setup = {
-		.index = child->index,
-		.connections = plan->connections,
-	};
-	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd, plan->shared_fd};
-
-	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
 	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
 		struct give give = {child, {(uint32_t)i}};
 
 		socket_group_share(
 			plan->groups[i], child->index, plan->workers, give_listener, &give);
 	}
+}
+
+/* Keys for the keeper alone, and all else for workers alone. */
+static void supply_files(const struct plan *plan, struct child *child)
+{
+	for (size_t i = 0; i < plan->files.n; i++) {
+		const struct file *file = &plan->files.list[i];
+
+		if ((file->place.kind == FILE_KEY) == (child->role == ROLE_KEEPER))
+			child_tell(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
+	}
+}
+
+void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
+{
+	const struct msg_setup setup = {
+		.index = child->index,
+		.is_strict = plan->is_strict,
+		.connections = plan->connections,
+	};
+	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd, plan->shared_fd};
+
+	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
+	supply_files(plan, child);
+	if (child->role == ROLE_WORKER)
+		supply_listeners(plan, child);
+	if (child->role == ROLE_WORKER && plan->tickets_fd >= 0)
+		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
+	if (keeper_fd >= 0)
+		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);
 	child_tell(child, MSG_PREPARE, NULL, 0, NULL);
 }

@@ -4,7 +4,9 @@
 /* The roles a process can have. A new one is a row here and a file. */
 
 /* ROLE(name, word, main) */
-#define ROLES(ROLE) ROLE(WORKER, "worker", worker_main)
+#define ROLES(ROLE)                         \
+	ROLE(WORKER, "worker", worker_main) \
+	ROLE(KEEPER, "keeper", keeper_main)
 
 enum role {
 #define ROLE(name, word, main) ROLE_##name,

@@ -88,6 +88,7 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 	s->options = options;
 	s->shared_fd = s->signal_fd = -1;
 	s->control = CONTROL_EMPTY;
+	s->tickets = TICKETS_EMPTY;
 	s->control.verbs = verbs;
 	s->control.userdata = s;
 	list_init(&s->draining);
@@ -117,6 +118,7 @@ void supervisor_done(struct supervisor *s)
 		generation_free(generation_of_node(node));
 	control_done(&s->control);
 	sockets_done(&s->sockets);
+	tickets_done(&s->tickets);
 	totals_done(&s->history);
 	if (s->shared)
 		munmap(s->shared, sizeof(*s->shared));

@@ -198,20 +198,38 @@ static const struct generation_owner owner = {
 	.on_gone = on_gone,
 };
 
+static int supervisor_claim_tickets(
+	struct supervisor *s, const struct conf *conf, char why[static 512])
+{
+	const struct conf *serving = s->serving ? generation_conf(s->serving) : NULL;
+	int r;
+
+	r = tickets_claim(&s->tickets, conf, serving, s->loop.now_ms);
+	if (r == TICKETS_E_FULL)
+		snprintf(
+			why, 512, "more than %d different values of ticket_lifetime", TICKET_RINGS);
+	else if (r < 0)
+		snprintf(why, 512, "cannot make keys of tickets: %s", strerror(-r));
+	return r == TICKETS_E_FULL ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
+}
+
 static void supervisor_build(struct supervisor *s, struct conf *conf)
 {
+	char why[512];
+	int exit_code = supervisor_claim_tickets(s, conf, why);
 	struct generation_parts parts = {
 		.loop = &s->loop,
 		.sockets = &s->sockets,
 		.shared = s->shared,
 		.shared_fd = s->shared_fd,
+		.tickets_fd = s->tickets.fd,
 		.owner = &owner,
 		.userdata = s,
 	};
-	char why[512];
-	int exit_code;
 
-	exit_code = generation_new(&parts, conf, &s->building, why);
+	if (exit_code == 0)
+		exit_code = generation_new(&parts, take_ptr(&conf), &s->building, why);
+	conf_free(conf);
 	if (exit_code != 0)
 		build_failed(s, exit_code, why);
 }
@@ -305,6 +323,8 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 		supervisor_say_status(s);
 	if (turning && manager_watchdog_ms() > 0)
 		manager_notify("WATCHDOG=1");
+	if (tickets_rotate(&s->tickets, now_ms) < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
 	log_flush(now_ms);
 	loop_set_timer(&s->loop, timer, now_ms + TICK_MS);
 }

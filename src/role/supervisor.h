@@ -11,12 +11,14 @@
 #include "role/generation.h"
 #include "role/options.h"
 #include "role/sockets.h"
+#include "role/tickets.h"
 #include "role/totals.h"
 
 struct supervisor {
 	const struct options *options;
 	struct loop loop;
 	struct sockets sockets;
+	struct tickets tickets;
 	struct shared *shared;
 	int shared_fd;
 	int signal_fd;

@@ -49,3 +49,9 @@ def as_root():
 def with_systemd():
     if not rig.has_feature("systemd"):
         pytest.skip("this build knows no service manager")
+
+
+@pytest.fixture
+def with_tls():
+    if not rig.has_feature("tls"):
+        pytest.skip("this build has no TLS")
