@@ -194,6 +194,7 @@ static void child_on_failed(struct child *child, const struct message *message)
 	char why[sizeof(failed->text) + 1];
 
 	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
+	child->failed = true;
 	child->owner->on_failed(child, failed->exit_code, why);
 }
 
@@ -319,7 +320,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 		child_on_said(&child->said, 0);
 
 	well = child_describe_end(child, &how, text);
-	if (well && draining)
+	if ((well && draining) || child->failed)
 		log_each(EVENT_CHILD_ENDED,
 			ABOUT(.role = child_name(child, name), .pid = child->pid), "%s", text);
 	else
@@ -377,6 +378,7 @@ int child_start(struct child *child)
 	child->said_fd = take_fd(&said);
 	child->state = CHILD_STARTING;
 	child->said_lines = 0;
+	child->failed = false;
 	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
 	child->heartbeat = child->counters->heartbeat;
 	return child_watch(child);

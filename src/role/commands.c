@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "conf/fault.h"
 #include "config.h"
+#include "role/inspect.h"
 
 #define LONGEST_FILE (16 << 20)
 
@@ -45,7 +46,10 @@ int command_check(const struct options *options)
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	bool sound;
 
-	sound = command_load(options, &faults, &conf) == 0 && !(options->strict && faults.n > 0);
+	sound = command_load(options, &faults, &conf) == 0;
+	if (sound)
+		inspect_files(conf, &faults);
+	sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);
 	print_faults(options, &faults);
 	if (sound && !options->json)
 		printf("%s: sound\n", options->file);

@@ -290,6 +290,16 @@ const struct conf *generation_conf(const struct generation *g)
 	return g->plan.conf;
 }
 
+int generation_conf_again(const struct generation *g, struct conf **ret_conf)
+{
+	return plan_conf_again(&g->plan, ret_conf);
+}
+
+const struct files *generation_files(const struct generation *g)
+{
+	return &g->plan.files;
+}
+
 void *generation_userdata(const struct generation *g)
 {
 	return g->parts.userdata;

@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "net/counters.h"
 #include "net/loop.h"
+#include "role/files.h"
 #include "role/sockets.h"
 #include "role/totals.h"
 
@@ -52,6 +53,10 @@ void generation_drain(struct generation *generation);
 void generation_kill(struct generation *generation);
 
 const struct conf *generation_conf(const struct generation *generation);
+/* The same once more, for another generation. */
+int generation_conf_again(const struct generation *generation, struct conf **ret_conf);
+/* The files that it names, as they were opened. */
+const struct files *generation_files(const struct generation *generation);
 void *generation_userdata(const struct generation *generation);
 enum generation_state generation_state(const struct generation *generation);
 /* How many may be open in all workers together. */

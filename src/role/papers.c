@@ -253,6 +253,17 @@ int papers_build_one(struct papers *papers, size_t listener, char why[static TLS
 	return tls_context_new(papers->tls, &spec, why, &papers->contexts[listener]);
 }
 
+int papers_check_certificate(struct papers *papers, size_t listener, size_t index,
+	char why[static TLS_WHY], struct tls_dates *ret_dates)
+{
+	const struct tls_certificate_spec spec = certificate_of(papers, listener, index);
+	int r = papers_prepare(papers);
+
+	if (!spec.chain.data || !spec.key.data)
+		return PAPERS_E_MISSING;
+	return r == 0 ? tls_check_certificate(papers->tls, &spec, why, ret_dates) : r;
+}
+
 int papers_build(struct papers *papers, char why[static TLS_WHY])
 {
 	int r = 0;

@@ -36,6 +36,13 @@ int papers_take_keeper(struct papers *papers, int *fd);
 
 /* Makes the context of one listener: 0, TLS_E_REFUSED with `why`, or a negative errno. */
 int papers_build_one(struct papers *papers, size_t listener, char why[static TLS_WHY]);
+enum {
+	PAPERS_E_MISSING = TLS_E_REFUSED + 1, /* one of the two was not taken */
+};
+
+/* One certificate and its key, which is among the files here. */
+int papers_check_certificate(struct papers *papers, size_t listener, size_t index,
+	char why[static TLS_WHY], struct tls_dates *ret_dates);
 /* Of all, up to the first that is refused; then the files are forgotten. */
 int papers_build(struct papers *papers, char why[static TLS_WHY]);
 

@@ -16,9 +16,11 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "conf/fault.h"
 #include "priv/ident.h"
 
-#define SPARE_FDS 64 /* for what is not a connection */
+#define SPARE_FDS    64 /* for what is not a connection */
+#define LONGEST_TEXT (64 << 20)
 
 static unsigned cpus(void)
 {
@@ -49,6 +51,27 @@ static int plan_seal(struct plan *plan)
 	if (r < 0)
 		return r;
 	return fd_sealed("upperd-configuration", text, strlen(text), &plan->conf_fd);
+}
+
+static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+{
+	const struct plan *plan = userdata;
+
+	return fd_read_all(plan->conf_fd, LONGEST_TEXT, ret_text, ret_len);
+}
+
+int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
+{
+	struct conf_source source = {
+		.file = "configuration",
+		.read = read_sealed,
+		.userdata = (void *)(uintptr_t)plan,
+	};
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	int r;
+
+	r = conf_load(&source, &faults, ret_conf);
+	return r > 0 ? -EINVAL : r;
 }
 
 static int plan_claim_one(

@@ -33,5 +33,7 @@ void plan_done(struct plan *plan);
 /* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
  * needs no keeper. */
 void plan_supply(const struct plan *plan, struct child *child, int keeper_fd);
+/* The configuration once more. */
+int plan_conf_again(const struct plan *plan, struct conf **ret_conf);
 /* Whether there are private keys, and so a keeper. */
 bool plan_has_keys(const struct plan *plan);

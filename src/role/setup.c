@@ -89,6 +89,7 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 	s->shared_fd = s->signal_fd = -1;
 	s->control = CONTROL_EMPTY;
 	s->tickets = TICKETS_EMPTY;
+	s->watch = WATCH_EMPTY;
 	s->control.verbs = verbs;
 	s->control.userdata = s;
 	list_init(&s->draining);
@@ -112,6 +113,7 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 
 void supervisor_done(struct supervisor *s)
 {
+	watch_done(&s->watch);
 	generation_free(s->building);
 	generation_free(s->serving);
 	list_foreach (node, &s->draining)

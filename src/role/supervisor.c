@@ -35,15 +35,17 @@ static void record_faults(const struct faults *faults)
 {
 	for (size_t i = 0; i < faults->n; i++) {
 		const struct fault *f = &faults->list[i];
-		char text[LOG_TEXT];
+		char text[LOG_TEXT], place[LOG_TEXT / 2];
 		struct log_record record = {
 			.event = EVENT_CONFIG_FAULT,
 			.level = f->level == FAULT_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
 			.text = text,
 		};
 
-		snprintf(text, sizeof(text), "%s:%u: %s%s%s", f->file ? f->file : "command line",
-			f->line, f->key ? f->key : "", f->key ? ": " : "", f->message);
+		if (f->file)
+			snprintf(place, sizeof(place), "%s:%u: ", f->file, f->line);
+		snprintf(text, sizeof(text), "%s%s%s%s", f->file ? place : "", f->key ? f->key : "",
+			f->key ? ": " : "", f->message);
 		log_pass(&record);
 	}
 }
@@ -103,6 +105,8 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 	reload_failed(s, exit_code, &faults, why);
 	if (s->reload_again)
 		supervisor_reload(s);
+	else if (s->renew_again)
+		supervisor_renew(s);
 }
 
 static void on_failed(struct generation *g, int exit_code, const char *why)
@@ -154,6 +158,7 @@ static void say_ready(struct supervisor *s, bool again)
 		"serving: %u workers, %zu listeners, at most %llu connections",
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
+	supervisor_watch(s);
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), conf->n_listeners);
 	if (again)
@@ -213,7 +218,7 @@ static int supervisor_claim_tickets(
 	return r == TICKETS_E_FULL ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
 }
 
-static void supervisor_build(struct supervisor *s, struct conf *conf)
+void supervisor_build(struct supervisor *s, struct conf *conf)
 {
 	char why[512];
 	int exit_code = supervisor_claim_tickets(s, conf, why);
@@ -223,6 +228,7 @@ static void supervisor_build(struct supervisor *s, struct conf *conf)
 		.shared = s->shared,
 		.shared_fd = s->shared_fd,
 		.tickets_fd = s->tickets.fd,
+		.is_strict = s->renewing,
 		.owner = &owner,
 		.userdata = s,
 	};
@@ -245,6 +251,7 @@ void supervisor_reload(struct supervisor *s)
 	s->reload_again = s->building || s->replaced;
 	if (s->reload_again)
 		return;
+	s->renewing = false;
 	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	if (command_load(s->options, &faults, &conf) != 0) {
@@ -263,6 +270,7 @@ void supervisor_stop(struct supervisor *s)
 		return;
 	}
 	s->stopping = true;
+	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections");
 	generation_free(s->building);

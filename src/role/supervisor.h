@@ -2,7 +2,7 @@
 #pragma once
 
 /* The first process: it holds the configuration, the sockets, the log and the children. Its state, for
- * the three files that share it: setup.c makes it, supervisor.c moves it on, verbs.c shows it. */
+ * the files that share it: setup.c makes it, supervisor.c and renew.c move it on, verbs.c shows it. */
 
 #include "base/list.h"
 #include "net/counters.h"
@@ -13,6 +13,7 @@
 #include "role/sockets.h"
 #include "role/tickets.h"
 #include "role/totals.h"
+#include "role/watch.h"
 
 struct supervisor {
 	const struct options *options;
@@ -25,6 +26,9 @@ struct supervisor {
 	struct source signals;
 	struct timer tick;
 	struct control control;
+	struct watch watch; /* the files of what serves */
+	bool renewing;      /* what is being built is for the sake of a new file */
+	bool renew_again;   /* and there is a newer one */
 	struct generation *serving, *building;
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
 	struct list draining;        /* generations, the oldest first */
@@ -43,6 +47,13 @@ int supervisor_main(const struct options *options);
  * socket for "reload" or "drain". */
 void supervisor_reload(struct supervisor *supervisor);
 void supervisor_stop(struct supervisor *supervisor);
+
+/* Starts what is to take over from what serves; takes `conf` over. */
+void supervisor_build(struct supervisor *supervisor, struct conf *conf);
+
+/* renew.c: files that are replaced. */
+void supervisor_watch(struct supervisor *supervisor);
+void supervisor_renew(struct supervisor *supervisor);
 
 /* setup.c: everything around the state machine. */
 int supervisor_init(struct supervisor *supervisor, const struct options *options,

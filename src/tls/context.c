@@ -157,13 +157,25 @@ void tls_context_free(struct tls_context *context)
 	free(context);
 }
 
-static time_t expiry_of(const X509 *x509)
+static time_t time_of(const ASN1_TIME *asn1)
 {
 	struct tm tm;
 
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(x509), &tm) != 1)
-		return 0;
-	return timegm(&tm);
+	return ASN1_TIME_to_tm(asn1, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
+	char why[static TLS_WHY], struct tls_dates *ret_dates)
+{
+	struct certificate c = {0};
+	int r;
+
+	r = certificate_load(tls, spec, false, why, &c);
+	if (r == 0)
+		*ret_dates = (struct tls_dates){
+			time_of(X509_get0_notBefore(c.leaf)), time_of(X509_get0_notAfter(c.leaf))};
+	certificate_done(&c);
+	return r;
 }
 
 time_t tls_context_expiry(const struct tls_context *context, const char **ret_name)
@@ -171,7 +183,7 @@ time_t tls_context_expiry(const struct tls_context *context, const char **ret_na
 	time_t first = 0;
 
 	for (size_t i = 0; i < context->n; i++) {
-		time_t at = expiry_of(context->certificates[i].leaf);
+		time_t at = time_of(X509_get0_notAfter(context->certificates[i].leaf));
 
 		if (i > 0 && at >= first)
 			continue;

@@ -29,6 +29,12 @@ int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[stati
 	return -ENOTSUP;
 }
 
+int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
+	char why[static TLS_WHY], struct tls_dates *ret_dates)
+{
+	return -ENOTSUP;
+}
+
 void tls_context_free(struct tls_context *context)
 {
 }

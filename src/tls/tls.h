@@ -58,6 +58,14 @@ void tls_free(struct tls *tls);
 /* Private keys are used through this channel from now on; takes the descriptor over. */
 void tls_set_keeper(struct tls *tls, int *fd);
 
+struct tls_dates {
+	time_t begins, ends;
+};
+
+/* Whether a certificate and its key are fine and belong together; it may have expired. */
+int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
+	char why[static TLS_WHY], struct tls_dates *ret_dates);
+
 int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
 	struct tls_context **ret_context);
 void tls_context_free(struct tls_context *context);
