@@ -264,13 +264,26 @@ int papers_check_certificate(struct papers *papers, size_t listener, size_t inde
 	return r == 0 ? tls_check_certificate(papers->tls, &spec, why, ret_dates) : r;
 }
 
+/* A word of the configuration that is refused has no file to be known by. */
+static int papers_build_named(struct papers *papers, size_t listener, char why[static TLS_WHY])
+{
+	char text[TLS_WHY];
+	int r;
+
+	r = papers_build_one(papers, listener, text);
+	if (r == TLS_E_REFUSED)
+		snprintf(why, TLS_WHY, "listeners.%.64s.tls: %.400s",
+			papers->conf->listeners[listener].name, text);
+	return r;
+}
+
 int papers_build(struct papers *papers, char why[static TLS_WHY])
 {
 	int r = 0;
 
 	for (size_t i = 0; i < papers->conf->n_listeners && r == 0; i++)
 		if (papers->conf->listeners[i].transport == CONF_TLS)
-			r = papers_build_one(papers, i, why);
+			r = papers_build_named(papers, i, why);
 	papers_forget(papers);
 	return r;
 }

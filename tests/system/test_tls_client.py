@@ -5,7 +5,7 @@ import pytest
 
 import peers
 from client import FINE, USAGE, peer, upper  # noqa: F401
-from pki import Authority
+from pki import Authority, Pair, openssl
 from secure import tls
 
 pytestmark = pytest.mark.usefixtures("with_tls")
@@ -58,7 +58,6 @@ def test_an_authority_it_does_not_know(url_of):
 
 
 def test_a_certificate_that_nobody_signed(url_of, authority, tmp_path):
-    from pki import Pair, openssl
     own = Pair(tmp_path / "own.pem", authority.key_of("ec", tmp_path / "own.key"))
     openssl("req", "-x509", "-key", own.key, "-subj", "/CN=own", "-out", own.certificate)
     code, words = refusal(url_of(own))
@@ -99,7 +98,7 @@ def test_insecure_trusts_anybody(url_of):
 
 
 def test_a_server_without_tls(peer):  # noqa: F811
-    plain = peer(peers.textbook_tcp)
+    plain = peer(peers.tcp, lambda connection, _: connection.sendall(b"not a word of TLS\n"))
     code, words = refusal("--insecure", f"tls://localhost:{plain.port}")
     assert code == TLS_FAILED
     assert "TLS" in words or "handshake" in words
