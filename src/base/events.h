@@ -28,10 +28,13 @@ EVENT(ACCEPT_RESUMED,  "accept-resumed",  NOTICE,  "15a114666588ba7c01fa4e43c98e
 EVENT(ACCESS,          "access",          INFO,    "4d965812d7c12b64b5e274fcd986147c")
 EVENT(MESSAGE,         "message",         INFO,    "b5ab8190bb0b92db2e9d8ed623fc4a64")
 EVENT(PEER_REFUSED,    "peer-refused",    NOTICE,  "8f478150d69f6ae84a48bb248d70e331")
+EVENT(PEERS_SERVED,    "peers-served",    NOTICE,  "05a08cc3c140b8fa7622f8a8287a59b7")
 EVENT(PEER_ENDED,      "peer-ended",      INFO,    "76d7e5e68a9eefa354604dd103f669c0")
 EVENT(CONTROL_REFUSED, "control-refused", WARNING, "a7b9c8405c40db00014d7ec7ce0af7f7")
 EVENT(SYSTEM_REFUSED,  "system-refused",  WARNING, "3a9a3b7e0cf4a4133ea67c3f0f1e964f")
 EVENT(CERTIFICATE_EXPIRES, "certificate-expires", WARNING, "ae5a4029f9c9a453ef223d85b76980a6")
 EVENT(CERTIFICATE_RENEWED, "certificate-renewed", NOTICE,  "cfe255c9ca1da3c8a39916c85224a862")
 EVENT(KEEPER_CUT,      "keeper-cut",      ERROR,   "440d722875983148193d224b0d2b3e7b")
+EVENT(SANDBOX_OFF,     "sandbox-off",     WARNING, "69f2a42a39db99c8514e22cf8242f95d")
+EVENT(SANDBOX_GAP,     "sandbox-gap",     WARNING, "7df511a0d8fbc7bb10aab4933ab4898d")
 // clang-format on

@@ -53,9 +53,9 @@ static const struct conf_word invalids[] = {
 	{}
 };
 static const struct conf_word sandboxes[] = {
-	[CONF_SANDBOX_REQUIRED]    = {"required", NEEDS_LATER},
-	[CONF_SANDBOX_STRICT]      = {"strict", NEEDS_LATER},
-	[CONF_SANDBOX_BEST_EFFORT] = {"best-effort", NEEDS_LATER},
+	[CONF_SANDBOX_REQUIRED]    = {"required"},
+	[CONF_SANDBOX_STRICT]      = {"strict"},
+	[CONF_SANDBOX_BEST_EFFORT] = {"best-effort"},
 	[CONF_SANDBOX_OFF]         = {"off"},
 	{}
 };
@@ -81,8 +81,8 @@ static const struct conf_word log_levels[] = {
 };
 static const struct conf_word proxies[] = {
 	[CONF_PROXY_OFF]      = {"off"},
-	[CONF_PROXY_OPTIONAL] = {"optional", NEEDS_LATER},
-	[CONF_PROXY_REQUIRED] = {"required", NEEDS_LATER},
+	[CONF_PROXY_OPTIONAL] = {"optional"},
+	[CONF_PROXY_REQUIRED] = {"required"},
 	{}
 };
 static const struct conf_word client_auths[] = {
@@ -107,7 +107,7 @@ static const struct conf_row top_rows[] = {
 		"How many worker processes serve."},
 	{"drain", TYPE_TIME, "\"30s\"", 0, 24 * HOURS, 0, AT(drain_ms), NULL,
 		"How long open connections may take to finish after a reload or a stop."},
-	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, NEEDS_LATER, AT(sandbox), sandboxes,
+	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, 0, AT(sandbox), sandboxes,
 		"What to do about a layer of the sandbox that cannot be had."},
 
 	{"log.target", TYPE_WORD, "\"auto\"", 0, 0, 0, AT(log.target), log_targets,
@@ -132,21 +132,21 @@ static const struct conf_row top_rows[] = {
 
 	{"limits.connections", TYPE_COUNT, "0", 0, 10000000, 0, AT(limits.connections), NULL,
 		"How many connections may be open at once."},
-	{"limits.per_client", TYPE_COUNT, "64", 1, 10000000, NEEDS_LATER,
+	{"limits.per_client", TYPE_COUNT, "64", 1, 10000000, 0,
 		AT(limits.per_client), NULL,
 		"How many of them one client may have, a client being a /32 or a /64."},
 	{"limits.handshakes", TYPE_COUNT, "256", 1, 1000000, 0,
 		AT(limits.handshakes), NULL,
 		"How many TLS handshakes a worker has in flight."},
-	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, NEEDS_LATER,
+	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, 0,
 		AT(limits.datagrams), NULL,
 		"How many datagrams a client is answered per second."},
-	{"limits.unchanged", TYPE_COUNT, "5", 1, 10000000, NEEDS_LATER, AT(limits.unchanged), NULL,
+	{"limits.unchanged", TYPE_COUNT, "5", 1, 10000000, 0, AT(limits.unchanged), NULL,
 		"How many of those may have a reply that equals the request."},
-	{"limits.exempt", TYPE_PREFIXES, "[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, NEEDS_LATER,
+	{"limits.exempt", TYPE_PREFIXES, "[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, 0,
 		AT(limits.exempt), NULL,
 		"Prefixes that the limits per client pass over."},
-	{"limits.dry_run", TYPE_BOOL, "false", 0, 0, NEEDS_LATER, AT(limits.dry_run), NULL,
+	{"limits.dry_run", TYPE_BOOL, "false", 0, 0, 0, AT(limits.dry_run), NULL,
 		"Count and log what the limits would do, and do nothing."},
 
 	{"tls", TYPE_TLS, NULL, 0, 0, NEEDS_TLS, AT(tls), NULL,
@@ -203,10 +203,10 @@ static const struct conf_row listener_rows[] = {
 	{"write_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS, AT(write_ms), NULL,
 		"How long a client may take nothing of what is waiting for it."},
 
-	{"proxy_protocol", TYPE_WORD, "\"off\"", 0, 0, ON_STREAMS | NEEDS_LATER,
+	{"proxy_protocol", TYPE_WORD, "\"off\"", 0, 0, ON_STREAMS | ON_UDP,
 		AT(proxy_protocol), proxies,
 		"Whether connections begin with a PROXY header, version 1 or 2."},
-	{"proxy_from", TYPE_PREFIXES, "[]", 0, 256, ON_STREAMS | NEEDS_LATER, AT(proxy_from), NULL,
+	{"proxy_from", TYPE_PREFIXES, "[]", 0, 256, ON_STREAMS | ON_UDP, AT(proxy_from), NULL,
 		"Prefixes of the proxies that are believed."},
 
 	{"tls", TYPE_TLS, NULL, 0, 0, ON_RECORDS | NEEDS_TLS, AT(tls), NULL,

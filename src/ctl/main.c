@@ -24,7 +24,9 @@ static const struct {
 	{"status", "how it is: workers, connections, listeners"},
 	{"reload", "read the configuration again; prints what is wrong with it"},
 	{"metrics", "all counters, as OpenMetrics"},
+	{"clients", "who has connections open, or is turned away; \"clear\" forgives"},
 	{"drain", "finish what is open, and stop"},
+	{"sandbox", "try to break the sandbox of every role; fails when anything gives way"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

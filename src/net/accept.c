@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "net/admit.h"
 
 #define ACCEPTS_A_ROUND 64
 #define RETRY_MS        100
@@ -77,14 +78,27 @@ static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
 }
 
-static void door_on_closed(struct stream_class *class)
+static void acceptor_gained(struct acceptor *acceptor)
+{
+	acceptor->counters->open++;
+	atomic_fetch_add(&acceptor->shared->open, 1);
+}
+
+static void acceptor_lost(struct acceptor *acceptor)
+{
+	atomic_fetch_sub(&acceptor->shared->open, 1);
+	if (--acceptor->counters->open == 0)
+		acceptor->on_idle(acceptor);
+}
+
+static void door_on_closed(struct stream_class *class, const struct addr *peer, enum reason reason)
 {
 	struct door *door = container_of(class, struct door, class);
 	struct acceptor *acceptor = door->acceptor;
 
-	atomic_fetch_sub(&acceptor->shared->open, 1);
-	if (--acceptor->counters->open == 0)
-		acceptor->on_idle(acceptor);
+	admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
+	admit_leave(acceptor->guard, acceptor->counters, peer);
+	acceptor_lost(acceptor);
 }
 
 /* The first in the queue learns at once that we are full, rather than never. */
@@ -104,22 +118,73 @@ static void door_turn_away(struct door *door)
 	acceptor->reserve_fd = fcntl(acceptor->loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
 }
 
-static int door_admit(struct door *door, int fd, const struct addr *peer)
+/* Whether its client may have one more. */
+static bool door_lets_in(struct door *door, const struct addr *peer)
+{
+	struct acceptor *acceptor = door->acceptor;
+	int reason, would;
+
+	reason = admit_enter(
+		acceptor->guard, acceptor->counters, peer, acceptor->loop->now_ms, &would);
+	if (reason != GUARD_ANSWER)
+		refuse(&door->refusals, (enum reason)reason, peer);
+	else if (would != GUARD_ANSWER)
+		refuse(&door->refusals, (enum reason)would, peer);
+	return reason == GUARD_ANSWER;
+}
+
+/* The peer is known by now. */
+static void door_admit(struct door *door, int fd, const struct addr *peer)
 {
 	struct acceptor *acceptor = door->acceptor;
 	struct transport transport;
 	int r;
 
+	if (!door_lets_in(door, peer)) {
+		close(fd);
+		acceptor_lost(acceptor);
+		return;
+	}
 	r = door->transport_open(door->userdata, fd, &transport);
 	if (r == 0)
 		r = stream_open(&door->class, &transport, peer);
 	if (r < 0) {
 		door->class.counters->reasons[REASON_memory]++;
-		return r;
+		admit_leave(acceptor->guard, acceptor->counters, peer);
+		acceptor_lost(acceptor);
 	}
-	acceptor->counters->open++;
-	atomic_fetch_add(&acceptor->shared->open, 1);
-	return 0;
+}
+
+static void door_on_ready(struct lobby *lobby, int fd, const struct addr *peer)
+{
+	door_admit(container_of(lobby, struct door, lobby), fd, peer);
+}
+
+static void door_on_refused(struct lobby *lobby, const struct addr *peer, enum reason reason)
+{
+	struct door *door = container_of(lobby, struct door, lobby);
+	struct acceptor *acceptor = door->acceptor;
+
+	refuse(&door->refusals, reason, peer);
+	if (!proxy_rule_trusts(&lobby->rule, peer))
+		admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
+	acceptor_lost(acceptor);
+}
+
+/* Who it is, and whether it may come in, is known at once, or when its PROXY header has come. */
+static void door_receive(struct door *door, int fd, const struct addr *peer)
+{
+	const struct proxy_rule *rule = &door->lobby.rule;
+
+	acceptor_gained(door->acceptor);
+	if (rule->mode == PROXY_OFF) {
+		door_admit(door, fd, peer);
+	} else if (rule->mode == PROXY_REQUIRED && !proxy_rule_trusts(rule, peer)) {
+		close(fd);
+		door_on_refused(&door->lobby, peer, REASON_proxy);
+	} else if (lobby_enter(&door->lobby, fd, peer) < 0) {
+		door_on_refused(&door->lobby, peer, REASON_memory);
+	}
 }
 
 /* Leaves this door alone for a moment, and the others open. */
@@ -147,7 +212,7 @@ static int door_accept(struct door *door)
 	}
 	fd = accept4(door->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
-		door_admit(door, fd, &peer);
+		door_receive(door, fd, &peer);
 		return 0;
 	}
 	switch (errno) {
@@ -205,6 +270,14 @@ int acceptor_add(struct acceptor *acceptor, struct door *door)
 	door->acceptor = acceptor;
 	door->class.on_closed = door_on_closed;
 	door->source.on_event = door_on_event;
+	door->lobby.on_ready = door_on_ready;
+	door->lobby.on_refused = door_on_refused;
+	door->refusals = (struct refusals){
+		.loop = acceptor->loop,
+		.listener = door->class.name,
+		.counters = door->class.counters,
+		.dry_run = acceptor->guard->limits.dry_run,
+	};
 	list_append(&acceptor->doors, &door->node);
 	return loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
 }
@@ -223,8 +296,16 @@ void acceptor_stop(struct acceptor *acceptor)
 	loop_clear_timer(&acceptor->retry);
 }
 
+void door_cut(struct door *door, enum reason reason)
+{
+	lobby_close_all(&door->lobby, reason);
+	stream_close_all(&door->class, reason);
+}
+
 void door_done(struct door *door)
 {
+	refusals_done(&door->refusals);
+	lobby_done(&door->lobby);
 	stream_class_done(&door->class);
 	if (door->fd >= 0)
 		close(door->fd);

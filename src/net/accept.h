@@ -4,7 +4,10 @@
 /* The doors of a process: its listening stream sockets, and how many may come in through them. */
 
 #include "net/counters.h"
+#include "net/guard.h"
+#include "net/lobby.h"
 #include "net/loop.h"
+#include "net/refusals.h"
 #include "net/stream.h"
 #include "net/transport.h"
 
@@ -13,6 +16,7 @@ struct acceptor {
 	struct loop *loop;
 	struct counters *counters;
 	struct shared *shared;
+	struct guard *guard;
 	uint64_t limit; /* connections open in all processes together */
 	int reserve_fd; /* given up for a moment when there is no other left */
 	struct list doors;
@@ -25,6 +29,8 @@ struct acceptor {
 struct door {
 	struct source source;
 	struct stream_class class;
+	struct lobby lobby; /* its rule is filled in, and it is initialised */
+	struct refusals refusals;
 	struct acceptor *acceptor;
 	struct list node;
 	int fd; /* owned */
@@ -43,3 +49,5 @@ int acceptor_add(struct acceptor *acceptor, struct door *door);
 void acceptor_stop(struct acceptor *acceptor);
 
 void door_done(struct door *door);
+/* Ends all connections that came in by it. */
+void door_cut(struct door *door, enum reason reason);

@@ -38,3 +38,15 @@ const char *reason_sentence(enum reason reason)
 	assert(reason < N_REASONS);
 	return reasons[reason].sentence;
 }
+
+bool reason_is_limit(enum reason reason)
+{
+	return reason == REASON_rate || reason == REASON_unchanged || reason == REASON_per_client ||
+		reason == REASON_penalty;
+}
+
+bool reason_is_offence(enum reason reason)
+{
+	return reason == REASON_handshake || reason == REASON_line || reason == REASON_invalid ||
+		reason == REASON_proxy || reason == REASON_trickle;
+}

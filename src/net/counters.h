@@ -4,8 +4,15 @@
 /* What is counted. One page per worker, written by it alone with plain stores; the supervisor and the
  * exporter only read. The names are those of the metrics. */
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/clients.h"
+#include "core/loopguard.h"
+#include "core/quota.h"
+#include "core/siphash.h"
 
 /* Per listener: COUNTER(name, help). They only grow. */
 #define COUNTERS(COUNTER)                                          \
@@ -46,7 +53,18 @@
 	REASON(empty, "a datagram without bytes is never answered")                     \
 	REASON(size, "the reply would not fit into a datagram")                         \
 	REASON(amplification, "the reply would be longer than amplification allows")    \
-	REASON(send, "the system did not take the reply")
+	REASON(send, "the system did not take the reply")                               \
+	REASON(port, "it came from a port below 1024, or one of our own")               \
+	REASON(multicast, "it came from or went to more than one host")                 \
+	REASON(loop, "the same datagram came back again and again")                     \
+	REASON(silenced, "its sender was found in a loop in the last minute")           \
+	REASON(rate, "its sender asks more often than limits.datagrams allows")         \
+	REASON(unchanged, "more unchanged replies than limits.unchanged allows")        \
+	REASON(overflow, "the system had no room for it in the receive buffer")         \
+	REASON(per_client, "its client has limits.per_client connections open")         \
+	REASON(penalty, "its client has broken the rules too often")                    \
+	REASON(proxy, "a PROXY header that is wrong, missing, or not to be believed")   \
+	REASON(trickle, "it sent too little for too long")
 
 enum counter {
 #define COUNTER(name, help) COUNT_##name,
@@ -71,13 +89,21 @@ struct counters {
 	uint64_t heartbeat; /* grows at least once a second while the loop turns */
 	uint64_t open;      /* connections open now */
 	uint64_t records_lost;
+	uint32_t clients[CLIENTS_SLOTS]; /* connections open now, by client */
 	struct listener_counters listeners[];
 };
 
-/* What the workers of all generations share and all may write: no more than one number. The supervisor
- * takes back what a worker that died had added. */
+/* What the workers of all generations share and all may write: numbers, and no pointer or index. What a
+ * limit counts must be counted together, or a client that reaches every worker had as many times the
+ * limit; a worker that was taken over can spoil the limits with it, and nothing else. The supervisor
+ * takes back what a worker that died had added to `open` and to the clients. */
 struct shared {
+	struct siphash_key key; /* random; written before anybody else sees it */
 	_Atomic(uint64_t) open;
+	struct loopguard loopguard;
+	struct quota quota;
+	struct clients clients;
+	struct penalties penalties;
 };
 
 static inline size_t counters_size(size_t n_listeners)
@@ -89,3 +115,7 @@ const char *counter_name(enum counter counter);
 const char *counter_help(enum counter counter);
 const char *reason_name(enum reason reason);
 const char *reason_sentence(enum reason reason);
+/* One that limits.dry_run makes harmless. */
+bool reason_is_limit(enum reason reason);
+/* One that a client who ends connections for it again and again is turned away for. */
+bool reason_is_offence(enum reason reason);

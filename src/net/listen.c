@@ -39,6 +39,22 @@ const char *listen_key(const struct listen_spec *spec, char key[static LISTEN_KE
 	return key;
 }
 
+/* Each datagram tells where it was sent to, and how many before it were lost. An IPv6 socket that serves
+ * IPv4 too tells of IPv4 twice, since only IP_PKTINFO shows a broadcast for what it is. */
+static int listen_options_datagram(int fd, bool six)
+{
+	int r = 0;
+
+	if (six)
+		r = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	if (r >= 0)
+		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+	if (r >= 0)
+		r = set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+	set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* as far as the system lets us */
+	return r;
+}
+
 static int listen_options_inet(const struct listen_spec *spec, int fd)
 {
 	bool six = spec->address.sa.sa_family == AF_INET6;
@@ -50,8 +66,7 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 	if (r >= 0 && six)
 		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only);
 	if (r >= 0 && spec->type == SOCK_DGRAM)
-		r = six ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-			: set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+		r = listen_options_datagram(fd, six);
 	if (r >= 0 && spec->type == SOCK_STREAM)
 		r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (r >= 0 && spec->interface)
@@ -59,9 +74,6 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 			    (socklen_t)strlen(spec->interface) + 1) < 0
 			? -errno
 			: 0;
-	if (spec->type == SOCK_DGRAM)
-		set_option(fd, SOL_SOCKET, SO_RCVBUF,
-			RECEIVE_BUFFER); /* as far as the system lets us */
 	return r;
 }
 

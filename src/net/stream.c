@@ -12,10 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "net/stream_inside.h"
+#include "net/trickle.h"
 
 #define TURNS_A_ROUND 4
 
@@ -30,6 +29,8 @@ static void stream_free_task(struct task *task)
 
 void stream_close(struct stream *s, enum reason reason)
 {
+	const struct addr peer = stream_peer(s);
+
 	if (s->stage == STAGE_CLOSED)
 		return;
 	if (s->reason == REASON_done)
@@ -47,7 +48,7 @@ void stream_close(struct stream *s, enum reason reason)
 	loop_cancel(&s->task);
 	s->task.run = stream_free_task;
 	loop_defer(s->class->loop, &s->task);
-	s->class->on_closed(s->class);
+	s->class->on_closed(s->class, &peer, s->reason);
 }
 
 /* Why a transport gave up: its own word for it comes first. */
@@ -200,7 +201,8 @@ static int stream_turn(struct stream *s)
 	struct scratch *scratch = s->class->scratch;
 	size_t had = stream_fetch_rest(s), n = 0;
 	bool was_blocked = s->blocked;
-	int r = 0;
+	struct upper_in in;
+	int r;
 
 	if (!was_blocked && !s->ended) {
 		r = s->transport.ops->read(
@@ -216,11 +218,14 @@ static int stream_turn(struct stream *s)
 	s->bytes_in += n;
 	s->class->counters->counted[COUNT_bytes_in] += n;
 	s->blocked = false;
-
-	r = stream_answer(
-		s, &(struct upper_in){scratch->in, scratch->in + had + n}, was_blocked ? 0 : had);
+	in = (struct upper_in){scratch->in, scratch->in + had + n};
+	r = stream_answer(s, &in, was_blocked ? 0 : had);
 	if (r != 0)
 		return r;
+	if (!s->blocked &&
+		trickle_is_too_slow(&s->trickle, buf_len(&s->rest), in.at > scratch->in,
+			s->class->idle.after_ms, s->class->loop->now_ms))
+		stream_finish(s, REASON_trickle);
 	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
 		stream_finish(s, REASON_done);
 	else if (s->transport.drained && !s->hangup && !s->blocked)

@@ -30,7 +30,7 @@ struct stream_class {
 	struct deadlines idle, write, handshake, linger;
 	struct list streams;
 	struct crowd *crowd; /* NULL: there is nothing to agree on */
-	void (*on_closed)(struct stream_class *class);
+	void (*on_closed)(struct stream_class *class, const struct addr *peer, enum reason reason);
 };
 
 struct stream_timeouts {

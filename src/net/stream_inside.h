@@ -5,16 +5,17 @@
  * stream_class.c is where connections come from, are waited for, and are told of when they end. */
 
 #include "net/stream.h"
+#include "net/trickle.h"
 
 enum stage {
 	STAGE_HANDSHAKE,
 	STAGE_TALK,   /* reading and answering */
 	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
-	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it turn our answer into a reset */
+	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it reset our answer */
 	STAGE_CLOSED, /* waits for the loop to reap it */
 };
 
-/* As small as can be: there may be many, and nearly all of them idle. */
+/* Small: there may be many, and nearly all of them idle. */
 struct stream {
 	struct source source;
 	struct transport transport;
@@ -25,6 +26,7 @@ struct stream {
 	struct buf rest; /* of the input: it waits for its end, or for room */
 	struct buf out;  /* answers that the peer has not taken */
 	uint64_t bytes_in, bytes_out, opened_ms;
+	struct trickle trickle;
 	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 	enum stage stage : 8;
 	enum reason reason : 8;

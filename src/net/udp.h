@@ -7,7 +7,10 @@
 
 #include "core/talk.h"
 #include "net/counters.h"
+#include "net/guard.h"
+#include "net/lobby.h"
 #include "net/loop.h"
+#include "net/refusals.h"
 
 /* The longest payload that fits into a datagram. */
 #define UDP_LONGEST 65507
@@ -28,6 +31,10 @@ struct udp {
 	double amplification; /* longest reply, as a multiple of the request */
 	bool access;          /* a record a minute */
 	struct listener_counters *counters;
+	const struct guard *guard;
+	struct proxy_rule proxy; /* datagrams begin with a header of version 2 */
+	struct refusals refusals;
+	uint32_t overflows; /* as the system last told */
 	struct timer report;
 	struct listener_counters reported; /* as of the last record */
 	int fd;                            /* owned */

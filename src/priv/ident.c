@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* libcap-ng does the work; here is what is kept, and why.
+/* libcap-ng does the work; what is kept, and why, is in priv/policy.c.
  *
  * Every step of giving up is checked by its result, and that there is no way back is tried out. */
 
@@ -10,23 +10,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
-/* What a reload and a respawn need of a supervisor that is started as root. */
 static const capng_type_t kept_sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
-static const unsigned kept[] = {
-	CAP_SETUID,           /* children become `user` ... */
-	CAP_SETGID,           /* ... and `group` */
-	CAP_SETPCAP,          /* children empty their bounding set */
-	CAP_KILL,             /* children of another user are told to stop */
-	CAP_NET_BIND_SERVICE, /* a reload may add a listener below port 1024 */
-	CAP_NET_RAW,          /* ... or one with `interface` */
-	CAP_CHOWN,            /* ... or a unix socket with `owner` and `group` */
-	CAP_FOWNER,           /* ... and `mode` */
-	CAP_DAC_OVERRIDE,     /* ... in a folder that belongs to somebody else */
-};
 
 /* A number is taken as it is, since containers have users without names. */
 static bool ident_number(const char *text, unsigned *ret_id)
@@ -95,17 +83,18 @@ bool ident_is_root(void)
 
 /* An inherited set may already be smaller than what we would keep: nothing is asked for that is not
  * there. */
-int ident_narrow(void)
+int ident_narrow(const unsigned *kept, size_t n)
 {
-	bool had[sizeof(kept) / sizeof(kept[0])];
+	uint64_t had = 0;
 
 	if (capng_get_caps_process() < 0)
 		return -EPERM;
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		had[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]);
+	for (size_t i = 0; i < n; i++)
+		if (capng_have_capability(CAPNG_PERMITTED, kept[i]))
+			had |= 1ULL << kept[i];
 	capng_clear(CAPNG_SELECT_ALL);
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		if (had[i])
+	for (size_t i = 0; i < n; i++)
+		if (had & 1ULL << kept[i])
 			capng_update(CAPNG_ADD, kept_sets, kept[i]);
 	return capng_apply(CAPNG_SELECT_ALL) < 0 ? -EPERM : 0;
 }
@@ -114,9 +103,7 @@ int ident_renounce(void)
 {
 	capng_get_caps_process();
 	capng_clear(CAPNG_SELECT_ALL);
-	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) < 0)
-		return -EPERM;
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+	return capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) < 0 ? -EPERM : 0;
 }
 
 int ident_become(uid_t uid, gid_t gid)

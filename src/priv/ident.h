@@ -4,6 +4,7 @@
 /* Who a process is, and what it gives up of that. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 enum { IDENT_E_NO_USER = 1, IDENT_E_NO_GROUP };
@@ -15,8 +16,8 @@ int ident_find_group(const char *group, gid_t *ret_gid);
 
 bool ident_is_root(void);
 
-/* The supervisor keeps what reload and respawn need, and nothing else; its children inherit no more. */
-int ident_narrow(void);
+/* Keeps these capabilities, as far as it has them, and no other; children inherit no more. */
+int ident_narrow(const unsigned *kept, size_t n);
 /* Becomes another user for good: no supplementary groups, no capability in any set. */
 int ident_become(uid_t uid, gid_t gid);
 /* The part of it that is also for those who are not root. */

@@ -33,11 +33,15 @@
 	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                        \
 	/* take nothing new, finish what is open, and end; struct msg_drain */                     \
 	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))          \
+	/* try to break the sandbox of every role; struct msg_probe */                             \
+	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))          \
 	MESSAGE(READY, CHILD, 0, 0, 0)                                                             \
 	/* told to drain, it takes nothing new from here on */                                     \
 	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                          \
 	/* it cannot serve: an exit code, and why, as text */                                      \
 	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))            \
+	/* what came of one attempt; struct msg_probed */                                          \
+	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))            \
 	/* a record, as base/logwire.h has it */                                                   \
 	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)
 
@@ -66,6 +70,17 @@ struct msg_client {
 
 struct msg_drain {
 	uint64_t within_ms;
+};
+
+struct msg_probe {
+	uint32_t mode; /* enum sandbox_mode */
+	uint32_t uid, gid;
+};
+
+/* By their places in the tables of priv/policy.h and priv/attempts.h. */
+struct msg_probed {
+	uint32_t policy, attempt, kind;
+	int32_t error, signal;
 };
 
 struct msg_failed {

@@ -16,7 +16,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "conf/fault.h"
-#include "priv/ident.h"
 #include "role/records.h"
 
 #define HEARTBEAT_MS 500
@@ -63,18 +62,6 @@ int child_side_setup(struct child_side *side, struct message *message)
 	side->counters->open = 0;
 	records_to_channel(CHANNEL_FD, side->conf->log.level, &side->counters->records_lost);
 	return 0;
-}
-
-int child_side_give_up(struct child_side *side)
-{
-	uid_t uid;
-	gid_t gid;
-
-	if (!ident_is_root())
-		return ident_renounce();
-	if (ident_find(side->conf->user, side->conf->group, &uid, &gid) != 0)
-		return -ENOENT;
-	return ident_become(uid, gid);
 }
 
 static void child_side_on_channel(struct source *source, uint32_t events)

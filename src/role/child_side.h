@@ -36,7 +36,5 @@ void child_side_done(struct child_side *side);
 
 /* For SETUP: the configuration, the counters, and what all workers share. */
 int child_side_setup(struct child_side *side, struct message *message);
-/* Gives up what it will not need. */
-int child_side_give_up(struct child_side *side);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */
 int child_side_fail(int exit_code, const char *what, int error);

@@ -11,7 +11,8 @@
 #include "base/fd.h"
 #include "conf/fault.h"
 #include "config.h"
-#include "role/inspect.h"
+#include "role/confine.h"
+#include "role/rehearsal.h"
 
 #define LONGEST_FILE (16 << 20)
 
@@ -40,16 +41,30 @@ static void print_faults(const struct options *options, const struct faults *fau
 		faults_print(faults, stderr);
 }
 
+/* What a start would refuse for want of a layer of the sandbox. */
+static void check_sandbox(const struct conf *conf, struct faults *faults)
+{
+	char why[CONFINE_WHY];
+
+	if (confine_probe(conf, why) != 0)
+		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR, .key = "sandbox"},
+			"%s", why);
+}
+
 int command_check(const struct options *options)
 {
 	_cleanup_conf_ struct conf *conf = NULL;
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	bool sound;
+	bool sound = command_load(options, &faults, &conf) == 0;
 
-	sound = command_load(options, &faults, &conf) == 0;
-	if (sound)
-		inspect_files(conf, &faults);
-	sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);
+	if (sound) {
+		size_t before = faults.n;
+
+		check_sandbox(conf, &faults);
+		sound = faults.n == before;
+		rehearse_files(conf, &faults);
+		sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);
+	}
 	print_faults(options, &faults);
 	if (sound && !options->json)
 		printf("%s: sound\n", options->file);

@@ -55,6 +55,21 @@ static struct talk talk_of(const struct conf_listener *conf)
 	};
 }
 
+static struct proxy_rule proxy_rule_of(const struct conf_listener *conf)
+{
+	static const enum proxy_mode modes[] = {
+		[CONF_PROXY_OFF] = PROXY_OFF,
+		[CONF_PROXY_OPTIONAL] = PROXY_OPTIONAL,
+		[CONF_PROXY_REQUIRED] = PROXY_REQUIRED,
+	};
+
+	return (struct proxy_rule){
+		.mode = modes[conf->proxy_protocol],
+		.from = conf->proxy_from.list,
+		.n_from = conf->proxy_from.n,
+	};
+}
+
 static int plain_open(void *userdata, int fd, struct transport *ret_transport)
 {
 	*ret_transport = (struct transport){.ops = &transport_plain, .fd = fd};
@@ -71,6 +86,8 @@ static void port_make_udp(struct engine *engine, struct port *port)
 		.amplification = port->conf->amplification,
 		.access = engine->conf->log.access,
 		.counters = port->counters,
+		.guard = &engine->guard,
+		.proxy = proxy_rule_of(port->conf),
 		.fd = take_fd(&port->fd),
 	};
 	port->udp.talk.frame.framing = UPPER_DATAGRAM;
@@ -106,6 +123,8 @@ static void port_make_door(struct engine *engine, struct port *port)
 		port->door.class.crowd = &engine->crowd;
 	}
 	stream_class_init(&port->door.class, &timeouts);
+	port->door.lobby.rule = proxy_rule_of(port->conf);
+	lobby_init(&port->door.lobby, engine->loop, port->conf->handshake_ms);
 	port->kind = PORT_DOOR;
 }
 
@@ -117,6 +136,27 @@ static size_t longest_line(const struct conf *conf)
 		if (conf->listeners[i].frame.max_line > longest)
 			longest = conf->listeners[i].frame.max_line;
 	return longest;
+}
+
+static void engine_make_guard(struct engine *engine, struct shared *shared)
+{
+	const struct conf_limits *conf = &engine->conf->limits;
+	const struct guard_limits limits = {
+		.datagrams = conf->datagrams,
+		.unchanged = conf->unchanged,
+		.per_client = conf->per_client,
+		.exempt = conf->exempt.list,
+		.n_exempt = conf->exempt.n,
+		.dry_run = conf->dry_run,
+	};
+
+	guard_init(&engine->guard, shared, &limits);
+	for (size_t i = 0; i < engine->conf->n_listeners; i++) {
+		const struct conf_listener *l = &engine->conf->listeners[i];
+
+		if (l->transport == CONF_UDP || l->transport == CONF_DTLS)
+			own_ports_add(&engine->guard.ports, l->port);
+	}
 }
 
 int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
@@ -133,8 +173,10 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 		return r;
 
 	engine->crowd.limit = engine->conf->limits.handshakes;
+	engine_make_guard(engine, shared);
 	engine->acceptor.counters = engine->counters;
 	engine->acceptor.shared = shared;
+	engine->acceptor.guard = &engine->guard;
 	engine->acceptor.limit = connections;
 	engine->acceptor.on_idle = on_idle;
 	for (struct port *port = engine->ports; port; port = port->next) {
@@ -168,7 +210,7 @@ void engine_cut(struct engine *engine)
 {
 	for (struct port *port = engine->ports; port; port = port->next)
 		if (port->kind == PORT_DOOR)
-			stream_close_all(&port->door.class, REASON_drain);
+			door_cut(&port->door, REASON_drain);
 }
 
 static void port_free(struct port *port)

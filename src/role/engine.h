@@ -6,6 +6,7 @@
 #include "conf/conf.h"
 #include "net/accept.h"
 #include "net/counters.h"
+#include "net/guard.h"
 #include "net/loop.h"
 #include "net/scratch.h"
 #include "net/udp.h"
@@ -22,6 +23,7 @@ struct engine {
 	struct crowd crowd; /* shaking hands */
 	struct scratch scratch;
 	struct udp_batch *batch;
+	struct guard guard;
 	struct port *ports;
 };
 

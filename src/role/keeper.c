@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "base/log.h"
 #include "role/channel.h"
 #include "role/child_side.h"
+#include "role/confine.h"
 #include "role/files.h"
 #include "role/role.h"
 #include "tls/keys.h"
@@ -123,15 +122,14 @@ static int keeper_on_file(struct keeper *k, const struct message *message)
 
 static int keeper_prepare(struct keeper *k)
 {
+	char why[CONFINE_WHY];
 	int r;
 
 	if (!k->side.conf || !k->keys)
 		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
-	r = child_side_give_up(&k->side);
-	if (r < 0)
-		return child_side_fail(EX_NOPERM, "cannot give up privileges", r);
-	/* After that, lest becoming another user undo it. */
-	prctl(PR_SET_DUMPABLE, 0);
+	r = confine(role_word(ROLE_KEEPER), k->side.conf, why);
+	if (r != 0)
+		return child_side_fail(r, why, 0);
 	k->ready = true;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
@@ -162,6 +160,8 @@ static int keeper_on_message(struct child_side *side, struct message *message)
 	case MSG_LISTENER:
 	case MSG_TICKETS:
 	case MSG_KEEPER:
+	case MSG_PROBE:
+	case MSG_PROBED:
 	case MSG_READY:
 	case MSG_RELEASED:
 	case MSG_FAILED:

@@ -11,25 +11,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#define PATIENCE_MS 10000 /* for a loop that does not turn */
-#define STEADY_MS   10000 /* who lived longer is replaced at once */
-#define BACKOFF_MS  100
-#define BACKOFF_MAX 30000
+#define KEEPER_SECONDS 1     /* for a signature */
+#define PATIENCE_MS    10000 /* for a loop that does not turn */
+#define STEADY_MS      10000 /* who lived longer is replaced at once */
+#define BACKOFF_MS     100
+#define BACKOFF_MAX    30000
 
 /* A channel from a worker to the keeper; the worker's end is returned. */
 static int keeper_introduce(struct generation *g, unsigned worker)
 {
 	const struct msg_client client = {.worker = worker};
+	const struct timeval patience = {.tv_sec = KEEPER_SECONDS};
 	int pair[2];
 
 	if (!g->keeper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
+	setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	child_tell(&g->keeper->child, MSG_CLIENT, &client, sizeof(client), &pair[0]);
 	close(pair[0]);
 	return pair[1];
@@ -131,12 +135,25 @@ static void seat_on_again(struct timer *timer, uint64_t now_ms)
 	seat_replace(seat);
 }
 
+static void seat_take_back_clients(struct seat *seat)
+{
+	struct clients *clients = &seat->generation->parts.shared->clients;
+	uint32_t *counted = seat->child.counters->clients;
+
+	for (size_t slot = 0; slot < CLIENTS_SLOTS; slot++) {
+		if (counted[slot] > 0)
+			clients_leave(clients, slot, counted[slot]);
+		counted[slot] = 0;
+	}
+}
+
 /* What it had open is closed. Its numbers are its own, and may be anything. */
 void seat_take_back(struct seat *seat)
 {
 	struct shared *shared = seat->generation->parts.shared;
 	uint64_t open = seat->child.counters->open, all = atomic_load(&shared->open);
 
+	seat_take_back_clients(seat);
 	seat->child.counters->open = 0;
 	atomic_fetch_sub(&shared->open, open < all ? open : all);
 }

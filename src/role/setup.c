@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -17,7 +18,6 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "priv/ident.h"
 #include "role/supervisor.h"
 
 /* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
@@ -51,6 +51,8 @@ static int make_shared(struct supervisor *s)
 	if (page == MAP_FAILED)
 		return -errno;
 	s->shared = page;
+	if (getrandom(&s->shared->key, sizeof(s->shared->key), 0) < 0)
+		return -errno;
 	return 0;
 }
 
@@ -94,6 +96,7 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 	s->control.userdata = s;
 	list_init(&s->draining);
 	sockets_init(&s->sockets);
+	inspection_init(&s->inspection, &s->loop, &s->control);
 	raise_files();
 	tzset(); /* while /etc can still be read */
 
@@ -102,8 +105,6 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 		r = take_signals(s);
 	if (r >= 0)
 		r = make_shared(s);
-	if (r >= 0 && ident_is_root())
-		r = ident_narrow();
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;
@@ -118,6 +119,7 @@ void supervisor_done(struct supervisor *s)
 	generation_free(s->serving);
 	list_foreach (node, &s->draining)
 		generation_free(generation_of_node(node));
+	inspection_done(&s->inspection);
 	control_done(&s->control);
 	sockets_done(&s->sockets);
 	tickets_done(&s->tickets);

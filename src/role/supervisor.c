@@ -25,6 +25,7 @@
 #include "config.h"
 #include "priv/ident.h"
 #include "role/commands.h"
+#include "role/confine.h"
 #include "role/manager.h"
 #include "role/records.h"
 
@@ -365,12 +366,29 @@ static bool user_exists(const struct conf *conf)
 	return false;
 }
 
+/* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
+static int supervisor_confine(const struct conf *conf)
+{
+	char why[CONFINE_WHY];
+	int exit_code;
+
+	if (conf->sandbox == CONF_SANDBOX_OFF)
+		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
+			"the sandbox is off: whoever takes a worker over can do what its user can");
+	exit_code = confine("supervisor", conf, why);
+	if (exit_code != 0) {
+		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+		manager_notify("STATUS=Cannot start: %s", why);
+	}
+	return exit_code;
+}
+
 int supervisor_main(const struct options *options)
 {
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	_cleanup_conf_ struct conf *conf = NULL;
 	struct supervisor s = {.tick.on_time = on_tick, .signals.on_event = on_signal};
-	int r;
+	int exit_code, r;
 
 	r = command_load(options, &faults, &conf);
 	faults_print(&faults, stderr);
@@ -383,7 +401,11 @@ int supervisor_main(const struct options *options)
 	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
 		options->file);
 	r = supervisor_init(&s, options, conf, supervisor_verbs);
-	if (r >= 0) {
+	if (r >= 0)
+		exit_code = supervisor_confine(conf);
+	if (r >= 0 && exit_code != 0) {
+		r = exit_code;
+	} else if (r >= 0) {
 		loop_set_timer(&s.loop, &s.tick, s.loop.now_ms + TICK_MS);
 		supervisor_build(&s, take_ptr(&conf));
 		r = loop_run(&s.loop);

@@ -9,6 +9,7 @@
 #include "net/loop.h"
 #include "role/control.h"
 #include "role/generation.h"
+#include "role/inspection.h"
 #include "role/options.h"
 #include "role/sockets.h"
 #include "role/tickets.h"
@@ -29,6 +30,7 @@ struct supervisor {
 	struct watch watch; /* the files of what serves */
 	bool renewing;      /* what is being built is for the sake of a new file */
 	bool renew_again;   /* and there is a newer one */
+	struct inspection inspection;
 	struct generation *serving, *building;
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
 	struct list draining;        /* generations, the oldest first */
@@ -62,5 +64,7 @@ void supervisor_done(struct supervisor *supervisor);
 
 /* verbs.c: what upperctl can ask. */
 extern const struct control_verb supervisor_verbs[];
+/* verb_clients.c */
+int verb_clients(void *userdata, const struct control_question *question);
 /* All counters as they are now, those of the past included. */
 void supervisor_totals(const struct supervisor *supervisor, struct totals *totals);

@@ -140,10 +140,23 @@ static int verb_drain(void *userdata, const struct control_question *question)
 	return CONTROL_LATER;
 }
 
+static int verb_sandbox(void *userdata, const struct control_question *question)
+{
+	struct supervisor *s = userdata;
+
+	if (!s->serving) {
+		fprintf(question->out, "upperd is stopping\n");
+		return EX_TEMPFAIL;
+	}
+	return inspection_begin(&s->inspection, generation_conf(s->serving), question->out);
+}
+
 const struct control_verb supervisor_verbs[] = {
 	{"status", verb_status},
 	{"metrics", verb_metrics},
+	{"clients", verb_clients},
 	{"reload", verb_reload},
 	{"drain", verb_drain},
+	{"sandbox", verb_sandbox},
 	{NULL, NULL},
 };

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "role/channel.h"
 #include "role/child_side.h"
+#include "role/confine.h"
 #include "role/engine.h"
 #include "role/papers.h"
 #include "role/role.h"
@@ -98,6 +99,7 @@ static int worker_build(struct worker *w)
 
 static int worker_prepare(struct worker *w)
 {
+	char why[CONFINE_WHY];
 	int r;
 
 	if (!w->side.conf)
@@ -106,9 +108,9 @@ static int worker_prepare(struct worker *w)
 	r = worker_build(w);
 	if (r != 0)
 		return r;
-	r = child_side_give_up(&w->side);
-	if (r < 0)
-		return child_side_fail(EX_NOPERM, "cannot give up privileges", r);
+	r = confine(role_word(ROLE_WORKER), w->side.conf, why);
+	if (r != 0)
+		return child_side_fail(r, why, 0);
 	w->stage = STAGE_READY;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
@@ -188,6 +190,8 @@ static int worker_on_message(struct child_side *side, struct message *message)
 		worker_drain(w, (const void *)message->data);
 		return 0;
 	case MSG_CLIENT:
+	case MSG_PROBE:
+	case MSG_PROBED:
 	case MSG_READY:
 	case MSG_RELEASED:
 	case MSG_FAILED:

@@ -194,7 +194,8 @@ int keys_answer(struct keys *keys, int fd)
 	else
 		len = answer_sign(keys->list[question.head.key], &question, &answer);
 	answer.head = (struct answer_head){question.head.number, (uint32_t)len};
-	if (send(fd, &answer, sizeof(answer.head) + len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	part = (struct iovec){&answer, sizeof(answer.head) + len};
+	if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return keys_outcome(errno);
 	return 0;
 }

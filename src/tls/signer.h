@@ -9,7 +9,7 @@
 #include "tls/question.h"
 
 struct signer {
-	int fd; /* owned; -1: there is no keeper for the moment */
+	int fd; /* owned, with a time-out; -1: there is no keeper for the moment */
 	uint32_t number;
 	uint64_t failed; /* counts */
 };

@@ -55,7 +55,8 @@ enum {
 
 int tls_new(struct tls **ret_tls);
 void tls_free(struct tls *tls);
-/* Private keys are used through this channel from now on; takes the descriptor over. */
+/* Private keys are used through this channel from now on, whose time-out for receiving is how long the
+ * keeper is waited for; takes the descriptor over. */
 void tls_set_keeper(struct tls *tls, int *fd);
 
 struct tls_dates {

@@ -27,7 +27,7 @@ ROOMS = {
 KNOWS_UPPER = {"core", "conf", "net", "role", "client", "main.c"}
 
 # Arithmetic needs no more of the C library than this: no descriptor, clock, lock or memory.
-CORE_LIBC = {"assert.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h", "string.h",
+CORE_LIBC = {"assert.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "string.h",
              "immintrin.h", "arm_neon.h"}
 
 # Libraries that belong to one room, by the beginning of their headers' names. TLS is also what the

@@ -18,6 +18,7 @@ from settings import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 UPPERD = os.environ.get("UPPERD", str(ROOT / "build-test/src/upperd"))
+UPPERCTL = os.environ.get("UPPERCTL", str(Path(UPPERD).parent / "ctl/upperctl"))
 UPPER = os.environ.get("UPPER", str(ROOT / "build-test/src/client/upper"))
 
 # A sanitizer makes everything slower, and start most of all.
@@ -210,6 +211,11 @@ class Daemon:
                 self.process.wait()
             self.ears.close()
             print(f"--- {self.config}\n{self.config.read_text()}--- log\n{self.log()}")
+
+
+def run_upperctl(daemon, *args):
+    return subprocess.run([UPPERCTL, "-s", str(daemon.folder / "control"), *args], text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
 
 
 def run_upperd(*args):

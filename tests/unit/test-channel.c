@@ -67,19 +67,21 @@ static void test_a_child_cannot_speak_as_the_supervisor(void **state)
 static void test_raw_garbage_is_malformed(void **state)
 {
 	static const struct {
-		const char *bytes;
+		uint32_t head[2];
 		size_t len;
 	} rows[] = {
-		{"", 1},
-		{"\0\0\0", 3},
-		{"\xff\xff\xff\xff", 4},
-		{"\x07\0\0\0", 4}, /* a record without a byte in it */
-		{"\x05\0\0\0extra", 9},
+		{{MSG_READY}, 1},
+		{{MSG_READY}, 3},
+		{{N_MESSAGES}, 4},
+		{{UINT32_MAX}, 4},
+		{{MSG_RECORD}, 4},   /* without a byte in it */
+		{{MSG_READY, 0}, 8}, /* with more than the table has */
+		{{MSG_FAILED, 0}, 8},
 	};
 	struct message message;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(send(child, rows[i].bytes, rows[i].len, 0), rows[i].len);
+		assert_int_equal(send(child, rows[i].head, rows[i].len, 0), rows[i].len);
 		assert_int_equal(
 			channel_receive(supervisor, FROM_CHILD, &message, 0), CHANNEL_E_MALFORMED);
 	}

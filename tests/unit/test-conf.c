@@ -139,9 +139,9 @@ static void test_faults(void **state)
 		{UDP "user = \"a\\x00b\";", "NUL"},
 		{UDP "user = \"a\\xffb\";", "not UTF-8"},
 		{UDP "log = { access = 1; };", "true or false is needed"},
-		{UDP "limits = { per_client = 3; };", "not supported by this build"},
+		{UDP "limits = { handshakes = 3; };", "not supported by this build"},
 		{UDP "metrics = { port = 3; };", "not supported by this build"},
-		{UDP "sandbox = \"strict\";", "\"strict\" is not supported by this build"},
+		{UDP "sandbox = \"stict\";", "\"stict\" is not known"},
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++)
@@ -167,7 +167,7 @@ static void test_faults_of_listeners(void **state)
 		{LISTENER(TCP "max_line = \"64q\";"), "such as \"64k\""},
 		{LISTENER(TCP "max_line = \"2G\";"), "out of range; 1 to 1048576"},
 		{LISTENER(TCP "name = \"a b\";"), "\"a b\" is no name"},
-		{LISTENER(TCP "proxy_protocol = \"required\";"), "not supported by this build"},
+		{LISTENER(TCP "proxy_protocol = \"required\";"), "needs proxy_from too"},
 		{LISTENER("transport = \"tcp\"; port = 0;"), "0 is out of range; 1 to 65535"},
 		{LISTENER("transport = \"udp\"; path = \"/x\";"), "path: only for tcp and tls"},
 		{LISTENER("transport = \"udp\"; port = 1; amplification = 1e999;"), "out of range"},

@@ -106,7 +106,7 @@ static const struct transport_ops fake = {
 	.close = fake_close,
 };
 
-static void stop_when_closed(struct stream_class *all)
+static void stop_when_closed(struct stream_class *all, const struct addr *from, enum reason reason)
 {
 	loop_stop(all->loop, 0);
 }

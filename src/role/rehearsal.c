@@ -3,7 +3,7 @@
 /* Does in one process what a generation does in several: reads every file, keys included, matches keys
  * to certificates, and builds the contexts. Runs for whoever asks for --check, and never serves. */
 
-#include "role/inspect.h"
+#include "role/rehearsal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include "conf/schema.h"
 #include "role/papers.h"
 
-struct inspection {
+struct rehearsal {
 	const struct conf *conf;
 	struct faults *faults;
 	struct files files;
@@ -23,7 +23,7 @@ struct inspection {
 };
 
 /* Where the list of certificates, or another key, stands: its origin is "FILE:LINE", or a --set. */
-static void add_fault(const struct inspection *in, enum fault_level level,
+static void add_fault(const struct rehearsal *in, enum fault_level level,
 	const struct file_place *place, const char *key, const char *message)
 {
 	static const char *const words[] = {
@@ -49,7 +49,7 @@ static void add_fault(const struct inspection *in, enum fault_level level,
 	faults_add(in->faults, &at, "%s", message);
 }
 
-static bool inspect_one(struct inspection *in, struct file *file)
+static bool rehearse_one(struct rehearsal *in, struct file *file)
 {
 	char why[FILE_WHY] = "no memory", key[FILE_WHY];
 	int r;
@@ -66,17 +66,17 @@ static bool inspect_one(struct inspection *in, struct file *file)
 }
 
 /* True when all files of a listener could be read. */
-static bool inspect_listener_files(struct inspection *in, size_t listener)
+static bool rehearse_listener_files(struct rehearsal *in, size_t listener)
 {
 	bool fine = true;
 
 	for (size_t i = 0; i < in->files.n; i++)
 		if (in->files.list[i].place.listener == listener)
-			fine = inspect_one(in, &in->files.list[i]) && fine;
+			fine = rehearse_one(in, &in->files.list[i]) && fine;
 	return fine;
 }
 
-static void warn_of_dates(const struct inspection *in, const struct file_place *place,
+static void warn_of_dates(const struct rehearsal *in, const struct file_place *place,
 	const char *key, const struct tls_dates *dates)
 {
 	time_t now = time(NULL);
@@ -90,7 +90,7 @@ static void warn_of_dates(const struct inspection *in, const struct file_place *
 }
 
 /* Each certificate by itself, so that all that are wrong are named. */
-static bool inspect_certificates(struct inspection *in, size_t listener)
+static bool rehearse_certificates(struct rehearsal *in, size_t listener)
 {
 	const struct conf_listener *l = &in->conf->listeners[listener];
 	bool fine = true;
@@ -112,14 +112,14 @@ static bool inspect_certificates(struct inspection *in, size_t listener)
 	return fine;
 }
 
-static void inspect_listener(struct inspection *in, size_t listener)
+static void rehearse_listener(struct rehearsal *in, size_t listener)
 {
 	const struct file_place place = {.listener = (uint32_t)listener};
 	char why[TLS_WHY] = "no memory", key[FILE_WHY];
 
-	bool fine = inspect_listener_files(in, listener);
+	bool fine = rehearse_listener_files(in, listener);
 
-	if (!inspect_certificates(in, listener) || !fine)
+	if (!rehearse_certificates(in, listener) || !fine)
 		return;
 	if (papers_build_one(&in->papers, listener, why) == 0)
 		return;
@@ -127,9 +127,9 @@ static void inspect_listener(struct inspection *in, size_t listener)
 	add_fault(in, FAULT_ERROR, &place, key, why);
 }
 
-void inspect_files(const struct conf *conf, struct faults *faults)
+void rehearse_files(const struct conf *conf, struct faults *faults)
 {
-	struct inspection in = {
+	struct rehearsal in = {
 		.conf = conf, .faults = faults, .files = FILES_EMPTY, .papers = PAPERS_EMPTY};
 
 	in.papers.conf = conf;
@@ -137,7 +137,7 @@ void inspect_files(const struct conf *conf, struct faults *faults)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "no memory");
 	for (size_t i = 0; i < conf->n_listeners; i++)
 		if (conf->listeners[i].transport == CONF_TLS)
-			inspect_listener(&in, i);
+			rehearse_listener(&in, i);
 	papers_done(&in.papers);
 	files_done(&in.files);
 }

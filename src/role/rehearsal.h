@@ -7,4 +7,4 @@
 #include "conf/fault.h"
 
 /* Adds a fault for each file that will not do, and a warning for what has expired. */
-void inspect_files(const struct conf *conf, struct faults *faults);
+void rehearse_files(const struct conf *conf, struct faults *faults);

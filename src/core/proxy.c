@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Version 2 is binary, and says at once how long it is; version 1 is a line. Addresses of a kind that we
+ * do not serve, such as unix sockets, are what the protocol calls unknown: the connection's own count. */
+
+#include "core/proxy.h"
+
+#include <string.h>
+
+#define TEXT_LONGEST 107 /* "PROXY UNKNOWN", two addresses, two ports, CRLF */
+
+#define HEAD_LENGTH 16
+#define TLV_HEAD    3
+#define TLV_CRC32C  3
+#define CRC_LENGTH  4
+#define CRC32C      0x82f63b78u
+
+static const uint8_t signature[PROXY_SIGNATURE] = "\r\n\r\n\0\r\nQUIT\n";
+static const uint8_t word[6] = {'P', 'R', 'O', 'X', 'Y', ' '};
+
+static unsigned load16(const uint8_t *at)
+{
+	return (unsigned)at[0] << 8 | at[1];
+}
+
+static uint32_t load32(const uint8_t *at)
+{
+	return (uint32_t)load16(at) << 16 | load16(at + 2);
+}
+
+/* The checksum is over the whole header, with zeros in its own place. */
+static uint32_t checksum(const uint8_t *data, size_t len, size_t own)
+{
+	uint32_t crc = ~0u;
+
+	for (size_t i = 0; i < len; i++) {
+		crc ^= i >= own && i < own + CRC_LENGTH ? 0 : data[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? CRC32C : 0);
+	}
+	return ~crc;
+}
+
+/* What follows the addresses must at least be well made, and add up. */
+static bool are_extras_sound(const uint8_t *data, size_t at, size_t len)
+{
+	while (at < len) {
+		size_t left = len - at, size;
+
+		if (left < TLV_HEAD)
+			return false;
+		size = load16(data + at + 1);
+		if (size > left - TLV_HEAD)
+			return false;
+		at += TLV_HEAD;
+		if (data[at - TLV_HEAD] == TLV_CRC32C &&
+			(size != CRC_LENGTH || load32(data + at) != checksum(data, len, at)))
+			return false;
+		at += size;
+	}
+	return true;
+}
+
+static void read_host(const uint8_t *from, size_t size, uint8_t to[16])
+{
+	memset(to, 0, 16);
+	if (size == 4)
+		to[10] = to[11] = 0xff;
+	memcpy(to + 16 - size, from, size);
+}
+
+static void read_ends(const uint8_t *at, size_t size, struct proxy_header *header)
+{
+	read_host(at, size, header->ends.source);
+	read_host(at + size, size, header->ends.destination);
+	header->ends.source_port = (uint16_t)load16(at + 2 * size);
+	header->ends.destination_port = (uint16_t)load16(at + 2 * size + 2);
+	header->has_ends = true;
+}
+
+/* How much room the addresses of a family take; 0 for none that there is. */
+static size_t addresses_length(unsigned family)
+{
+	static const size_t lengths[] = {0, 12, 36, 216};
+
+	return family < sizeof(lengths) / sizeof(lengths[0]) ? lengths[family] : 0;
+}
+
+static bool parse_addresses(enum proxy_kind kind, const uint8_t *data, struct proxy_header *header)
+{
+	unsigned family = data[13] >> 4, transport = data[13] & 15;
+	size_t room = addresses_length(family);
+
+	if (data[13] == 0) /* it does not say */
+		return true;
+	if (room == 0 || header->length < HEAD_LENGTH + room)
+		return false;
+	if (transport != (kind == PROXY_STREAM ? 1 : 2))
+		return false;
+	if (family == 1)
+		read_ends(data + HEAD_LENGTH, 4, header);
+	else if (family == 2)
+		read_ends(data + HEAD_LENGTH, 16, header);
+	return are_extras_sound(data, HEAD_LENGTH + room, header->length);
+}
+
+static int parse_binary(
+	enum proxy_kind kind, const uint8_t *data, size_t len, struct proxy_header *ret)
+{
+	struct proxy_header header = {0};
+	bool local;
+
+	if (len > 12 && data[12] != 0x20 && data[12] != 0x21)
+		return PROXY_E_MALFORMED;
+	if (len < HEAD_LENGTH)
+		return PROXY_E_MORE;
+	header.length = HEAD_LENGTH + load16(data + 14);
+	if (header.length > PROXY_LONGEST)
+		return PROXY_E_MALFORMED;
+	if (len < header.length)
+		return PROXY_E_MORE;
+
+	local = data[12] == 0x20;
+	if (!local && !parse_addresses(kind, data, &header))
+		return PROXY_E_MALFORMED;
+	*ret = header;
+	return 0;
+}
+
+static int parse_line(const uint8_t *data, size_t len, struct proxy_header *ret)
+{
+	size_t most = len < TEXT_LONGEST ? len : TEXT_LONGEST;
+	const uint8_t *end = memchr(data, '\n', most);
+	struct proxy_header header = {0};
+
+	if (!end)
+		return most < TEXT_LONGEST ? PROXY_E_MORE : PROXY_E_MALFORMED;
+	if (end[-1] != '\r' || !proxy_parse_text(data + sizeof(word), end - 1, &header))
+		return PROXY_E_MALFORMED;
+	header.length = (size_t)(end + 1 - data);
+	*ret = header;
+	return 0;
+}
+
+/* Whether the data begins like `text`, as far as there is any of either. */
+static bool begins(const uint8_t *data, size_t len, const uint8_t *text, size_t text_len)
+{
+	return memcmp(data, text, len < text_len ? len : text_len) == 0;
+}
+
+int proxy_parse(enum proxy_kind kind, const uint8_t *data, size_t len, struct proxy_header *ret)
+{
+	if (len == 0)
+		return PROXY_E_MORE;
+	if (begins(data, len, signature, sizeof(signature)))
+		return len < sizeof(signature) ? PROXY_E_MORE : parse_binary(kind, data, len, ret);
+	if (kind == PROXY_STREAM && begins(data, len, word, sizeof(word)))
+		return len < sizeof(word) ? PROXY_E_MORE : parse_line(data, len, ret);
+	return PROXY_E_NONE;
+}

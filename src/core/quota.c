@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* An allowance is one moment: when all that was spent of it will have come back. Each that is taken
+ * moves it on by one part of a second; it may be no more than the burst ahead of now. What lies in the
+ * past is an entry that nobody needs any more, so time empties the table by itself.
+ *
+ * When a set is full, the entry with the least spent gives way: a flood of addresses that each come
+ * once does not wash out the networks they come from. Two processes that replace the same entry at the
+ * same moment may lose a count, and no more. */
+
+#include "core/quota.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define NS_A_MS     1000000ull
+#define NS_A_SECOND 1000000000ull
+
+static const unsigned bits_of_four[QUOTA_LEVELS] = {128, 120, 116};
+static const unsigned bits_of_six[QUOTA_LEVELS] = {64, 56, 48};
+static const unsigned multiples[QUOTA_LEVELS] = {1, 4, 16};
+
+static bool is_four(const uint8_t host[16])
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+	return memcmp(host, mapped, sizeof(mapped)) == 0;
+}
+
+/* All prefixes end at half a byte. */
+static uint64_t hash_prefix(
+	const struct siphash_key *key, const uint8_t host[16], unsigned level, enum quota_kind kind)
+{
+	unsigned bits = is_four(host) ? bits_of_four[level] : bits_of_six[level];
+	uint8_t text[18] = {0};
+
+	memcpy(text, host, bits / 8);
+	if (bits % 8 != 0)
+		text[bits / 8] = host[bits / 8] & 0xf0;
+	text[16] = (uint8_t)bits;
+	text[17] = (uint8_t)kind;
+	return siphash(key, text, sizeof(text));
+}
+
+static uint64_t load(const _Atomic(uint64_t) *at)
+{
+	return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static void store(_Atomic(uint64_t) *at, uint64_t value)
+{
+	atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+/* The entry with that hash, made from the one that matters least if need be. */
+static struct quota_entry *find(struct quota *quota, uint64_t hash)
+{
+	struct quota_entry *set = quota->entries[hash % QUOTA_SETS], *least = set;
+
+	for (unsigned i = 0; i < QUOTA_WAYS; i++) {
+		if (load(&set[i].hash) == hash)
+			return &set[i];
+		if (load(&set[i].spent_ns) < load(&least->spent_ns))
+			least = &set[i];
+	}
+	store(&least->spent_ns, 0);
+	store(&least->hash, hash);
+	return least;
+}
+
+static bool has_room(const struct quota_entry *entry, uint64_t now_ns, uint64_t cost_ns)
+{
+	uint64_t spent_ns = load(&entry->spent_ns);
+
+	return spent_ns <= now_ns ||
+		spent_ns - now_ns + cost_ns <= (uint64_t)QUOTA_BURST_MS * NS_A_MS;
+}
+
+static void spend(struct quota_entry *entry, uint64_t now_ns, uint64_t cost_ns)
+{
+	uint64_t was = load(&entry->spent_ns), is;
+
+	do
+		is = (was > now_ns ? was : now_ns) + cost_ns;
+	while (!atomic_compare_exchange_weak_explicit(
+		&entry->spent_ns, &was, is, memory_order_relaxed, memory_order_relaxed));
+}
+
+int quota_take(struct quota *quota, const struct siphash_key *key, const uint8_t host[static 16],
+	const struct quota_request *request)
+{
+	uint64_t now_ns = request->now_ms * NS_A_MS, cost_ns[QUOTA_LEVELS];
+	struct quota_entry *entries[QUOTA_LEVELS];
+
+	for (unsigned i = 0; i < request->levels; i++) {
+		cost_ns[i] = NS_A_SECOND / (request->per_second * multiples[i]);
+		entries[i] = find(quota, hash_prefix(key, host, i, request->kind));
+		if (!has_room(entries[i], now_ns, cost_ns[i]))
+			return QUOTA_E_SPENT;
+	}
+	for (unsigned i = 0; i < request->levels; i++)
+		spend(entries[i], now_ns, cost_ns[i]);
+	return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A hash that nobody can aim who does not know its key: SipHash-1-3, for tables that peers fill. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct siphash_key {
+	uint64_t half[2];
+};
+
+uint64_t siphash(const struct siphash_key *key, const void *data, size_t len);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Whether a datagram is answered: asked once when it has arrived, and once more when its answer is
+ * known. One guard serves all datagram sockets of a process. */
+
+#include "base/addr.h"
+#include "core/loopguard.h"
+#include "net/counters.h"
+
+/* What limits a client; the prefixes are its owner's. */
+struct guard_limits {
+	uint64_t datagrams, unchanged; /* a second */
+	uint64_t per_client;           /* connections */
+	const struct addr_prefix *exempt;
+	size_t n_exempt;
+	bool dry_run; /* only count */
+};
+
+struct guard {
+	struct shared *shared;
+	struct guard_limits limits;
+	struct siphash_key key;
+	struct own_ports ports; /* on which this daemon receives datagrams */
+};
+
+enum { GUARD_ANSWER = -1 }; /* instead of a reason not to */
+
+void guard_init(struct guard *guard, struct shared *shared, const struct guard_limits *limits);
+
+/* Whether the limits pass over this host. */
+bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16]);
+
+/* The ends of a datagram from `peer`; one whose destination is not known counts as sent to us. */
+struct datagram_ends guard_ends(
+	const struct addr *peer, const struct in6_addr *destination, bool broadcast);
+
+/* The same by its ends alone: ports, and pairs in a loop. */
+int guard_judge_ends(const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms);
+/* GUARD_ANSWER, or the reason not to; one that reason_is_limit() is for the caller to pass over when
+ * limits only count. */
+int guard_judge(
+	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms);
+/* `unchanged`: the answer is the same as the question. */
+int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
+	const void *question, size_t len, uint64_t now_ms);

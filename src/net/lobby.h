@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Connections whose PROXY header is still to come. They are peeked at, so that the first byte behind the
+ * header is the first that the transport reads, TLS or not; and whom the header names is the peer. */
+
+#include "base/addr.h"
+#include "net/counters.h"
+#include "net/deadline.h"
+#include "net/loop.h"
+
+enum proxy_mode { PROXY_OFF, PROXY_OPTIONAL, PROXY_REQUIRED };
+
+/* Who may speak for whom; the prefixes are the owner's. */
+struct proxy_rule {
+	enum proxy_mode mode;
+	const struct addr_prefix *from;
+	size_t n_from;
+};
+
+bool proxy_rule_trusts(const struct proxy_rule *rule, const struct addr *peer);
+/* The address that a header gives, as a socket address. */
+struct addr proxy_peer(const uint8_t host[static 16], uint16_t port);
+
+struct lobby {
+	struct loop *loop;
+	struct proxy_rule rule;
+	struct deadlines deadlines;
+	struct list guests;
+	/* Takes the descriptor over. */
+	void (*on_ready)(struct lobby *lobby, int fd, const struct addr *peer);
+	/* It has been closed. */
+	void (*on_refused)(struct lobby *lobby, const struct addr *peer, enum reason reason);
+};
+
+void lobby_init(struct lobby *lobby, struct loop *loop, uint64_t within_ms);
+void lobby_done(struct lobby *lobby);
+
+/* Takes the descriptor over, also when it fails, and calls back later. */
+int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer);
+void lobby_close_all(struct lobby *lobby, enum reason reason);

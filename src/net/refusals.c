@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A reason is active from the first refusal until QUIET_MS without one. One timer looks after all. */
+
+#include "net/refusals.h"
+
+#include "base/log.h"
+
+#define QUIET_MS 10000
+#define LOOK_MS  1000
+
+static void refusals_on_time(struct timer *timer, uint64_t now_ms)
+{
+	struct refusals *all = container_of(timer, struct refusals, timer);
+	bool active = false;
+
+	for (int reason = 0; reason < N_REASONS; reason++) {
+		if (all->of[reason].n == 0)
+			continue;
+		if (now_ms - all->of[reason].last_ms < QUIET_MS) {
+			active = true;
+			continue;
+		}
+		log_event(EVENT_PEERS_SERVED,
+			ABOUT(.listener = all->listener, .reason = reason_name(reason)),
+			"%llu refused, and none any more: %s",
+			(unsigned long long)all->of[reason].n, reason_sentence(reason));
+		all->of[reason].n = 0;
+	}
+	if (active)
+		loop_set_timer(all->loop, timer, now_ms + LOOK_MS);
+}
+
+static void refusals_begin(struct refusals *all, enum reason reason, const struct addr *peer)
+{
+	log_event(EVENT_PEER_REFUSED,
+		ABOUT(.listener = all->listener, .peer = peer, .reason = reason_name(reason)),
+		"%s: %s; more of them are only counted",
+		all->dry_run && reason_is_limit(reason) ? "would be refused" : "refused",
+		reason_sentence(reason));
+	all->timer.on_time = refusals_on_time;
+	if (!all->timer.node.next || list_is_empty(&all->timer.node))
+		loop_set_timer(all->loop, &all->timer, all->loop->now_ms + LOOK_MS);
+}
+
+static void refusals_add(
+	struct refusals *all, enum reason reason, const struct addr *peer, uint64_t n)
+{
+	all->counters->reasons[reason] += n;
+	if (all->of[reason].n == 0)
+		refusals_begin(all, reason, peer);
+	all->of[reason].n += n;
+	all->of[reason].last_ms = all->loop->now_ms;
+}
+
+void refuse(struct refusals *refusals, enum reason reason, const struct addr *peer)
+{
+	refusals_add(refusals, reason, peer, 1);
+}
+
+void refuse_many(struct refusals *refusals, enum reason reason, uint64_t n)
+{
+	refusals_add(refusals, reason, NULL, n);
+}
+
+void refusals_done(struct refusals *refusals)
+{
+	loop_clear_timer(&refusals->timer);
+}

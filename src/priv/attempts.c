@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The table of attempts. What an attempt needs that is not what it is about, such as a socket to connect,
+ * is made before the sandbox is entered. */
+
+#include "priv/attempts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FILE_OF_ALL "etc/passwd"
+
+static int outcome(long result)
+{
+	return result < 0 ? errno : 0;
+}
+
+static int before_folder(void)
+{
+	return open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int before_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int before_file(void)
+{
+	return memfd_create("upperd-attempt", MFD_CLOEXEC);
+}
+
+static int again_privileges(int fd)
+{
+	return outcome(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
+}
+
+static int open_path(int fd)
+{
+	return outcome(open("/" FILE_OF_ALL, O_RDONLY | O_CLOEXEC));
+}
+
+static int make_path(int fd)
+{
+	return outcome(open("/upperd-attempt", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+}
+
+static int open_below(int fd)
+{
+	return outcome(openat(fd, FILE_OF_ALL, O_RDONLY | O_CLOEXEC));
+}
+
+static int write_file(int fd)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	return outcome(write(fd, "", 1));
+}
+
+static int become_root(int fd)
+{
+	return outcome(setresuid(0, 0, 0));
+}
+
+static int gain_capability(int fd)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[2] = {0};
+
+	sets[0].permitted = sets[0].effective = 1U << CAP_SYS_ADMIN;
+	return outcome(syscall(SYS_capset, &header, sets));
+}
+
+static int be_readable(int fd)
+{
+	return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 ? EACCES : 0;
+}
+
+static int make_process(int fd)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return outcome(pid);
+}
+
+static struct sockaddr_in nobody_listens(void)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = htons(1),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+}
+
+/* To hear that nobody listens is to have asked the network. */
+static int connect_peer(int fd)
+{
+	struct sockaddr_in to = nobody_listens();
+
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 && errno != ECONNREFUSED)
+		return errno;
+	return 0;
+}
+
+static int bind_port(int fd)
+{
+	struct sockaddr_in to = nobody_listens();
+
+	to.sin_port = 0;
+	return outcome(bind(fd, (const struct sockaddr *)&to, sizeof(to)));
+}
+
+static int make_socket(int fd)
+{
+	return outcome(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static int make_netlink(int fd)
+{
+	return outcome(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
+}
+
+static int signal_parent(int fd)
+{
+	return outcome(kill(getppid(), 0));
+}
+
+static int run_program(int fd)
+{
+	char *const nothing[] = {NULL};
+
+	return outcome(execve("/bin/true", nothing, nothing));
+}
+
+static int trace_parent(int fd)
+{
+	return outcome(ptrace(PTRACE_SEIZE, getppid(), NULL, NULL));
+}
+
+static int read_memory(int fd)
+{
+	return outcome(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
+}
+
+static int map_code(int fd)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? errno : 0;
+}
+
+static int make_code(int fd)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return outcome(page == MAP_FAILED ? -1 : mprotect(page, 4096, PROT_READ | PROT_EXEC));
+}
+
+static int make_namespace(int fd)
+{
+	return outcome(unshare(CLONE_NEWUSER));
+}
+
+static int mount_files(int fd)
+{
+	return outcome(syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL));
+}
+
+static int load_bpf(int fd)
+{
+	return outcome(syscall(SYS_bpf, 0, NULL, 0));
+}
+
+static int make_uring(int fd)
+{
+	return outcome(syscall(SYS_io_uring_setup, 1, NULL));
+}
+
+static int use_keys(int fd)
+{
+	return outcome(syscall(SYS_keyctl, 0, 0, 0));
+}
+
+static int fault_memory(int fd)
+{
+	return outcome(syscall(SYS_userfaultfd, 0));
+}
+
+static int unlisted_call(int fd)
+{
+	return outcome(syscall(SYS_sched_get_priority_max, SCHED_OTHER));
+}
+
+#if defined(__x86_64__)
+/* The calls of 32 bits are another architecture, with other numbers. */
+static int foreign_call(int fd)
+{
+	long result = 20; /* getpid */
+
+	__asm__ volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
+	return result < 0 ? (int)-result : 0;
+}
+#endif
+
+// clang-format off
+#define EVERYWHERE true
+const struct attempt attempts[] = {
+	{LAYER_NO_NEW_PRIVS, "get new privileges again", EVERYWHERE, 0, NULL, again_privileges},
+	{LAYER_ROOT,     "open a file",              false, 0, NULL, open_path},
+	{LAYER_ROOT,     "make a file",              false, 0, NULL, make_path},
+	{LAYER_IDENTITY, "become root",              false, 0, NULL, become_root},
+	{LAYER_IDENTITY, "gain a capability",   EVERYWHERE, 0, NULL, gain_capability},
+	{LAYER_DUMPABLE, "be read by its user",      false, 0, NULL, be_readable},
+	{LAYER_RLIMITS,  "make a process",           false, 0, NULL, make_process},
+	{LAYER_RLIMITS,  "write to a file it holds", false, 0, before_file, write_file},
+	{LAYER_LANDLOCK, "open a file below a folder it holds", false, 1, before_folder, open_below},
+	{LAYER_LANDLOCK, "connect a socket it holds", false, 4, before_socket, connect_peer},
+	{LAYER_LANDLOCK, "bind a socket it holds",   false, 4, before_socket, bind_port},
+	{LAYER_LANDLOCK, "signal another process",   false, 6, NULL, signal_parent},
+	{LAYER_SECCOMP,  "open a file",              false, 0, NULL, open_path},
+	{LAYER_SECCOMP,  "open a file below a folder it holds", false, 0, before_folder, open_below},
+	{LAYER_SECCOMP,  "make a socket",            false, 0, NULL, make_socket},
+	{LAYER_SECCOMP,  "connect a socket it holds", false, 0, before_socket, connect_peer},
+	{LAYER_SECCOMP,  "bind a socket it holds",   false, 0, before_socket, bind_port},
+	{LAYER_SECCOMP,  "signal another process",   false, 0, NULL, signal_parent},
+	{LAYER_SECCOMP,  "make a process",           false, 0, NULL, make_process},
+	{LAYER_SECCOMP,  "map executable memory",    false, 0, NULL, map_code},
+	{LAYER_SECCOMP,  "make memory executable",   false, 0, NULL, make_code},
+	{LAYER_SECCOMP,  "run a program",            false, 0, NULL, run_program},
+	{LAYER_SECCOMP,  "make a netlink socket",EVERYWHERE, 0, NULL, make_netlink},
+	{LAYER_SECCOMP,  "trace another process", EVERYWHERE, 0, NULL, trace_parent},
+	{LAYER_SECCOMP,  "read another's memory", EVERYWHERE, 0, NULL, read_memory},
+	{LAYER_SECCOMP,  "make a namespace",     EVERYWHERE, 0, NULL, make_namespace},
+	{LAYER_SECCOMP,  "mount files",          EVERYWHERE, 0, NULL, mount_files},
+	{LAYER_SECCOMP,  "load a BPF program",   EVERYWHERE, 0, NULL, load_bpf},
+	{LAYER_SECCOMP,  "make an io_uring",     EVERYWHERE, 0, NULL, make_uring},
+	{LAYER_SECCOMP,  "use the keys of the kernel", EVERYWHERE, 0, NULL, use_keys},
+	{LAYER_SECCOMP,  "handle page faults",   EVERYWHERE, 0, NULL, fault_memory},
+	{LAYER_SECCOMP,  "make a call that is on no list", EVERYWHERE, 0, NULL, unlisted_call},
+#if defined(__x86_64__)
+	{LAYER_SECCOMP,  "make a call of another architecture", EVERYWHERE, 0, NULL, foreign_call},
+#endif
+};
+// clang-format on
+
+const unsigned n_attempts = sizeof(attempts) / sizeof(attempts[0]);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* From the configuration to the sandbox of a role. */
+
+#include "conf/conf.h"
+#include "priv/sandbox.h"
+
+#define CONFINE_WHY 256
+
+/* What `role` is to enter; -ENOENT when `user` or `group` is not known. */
+int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox);
+/* Enters it. Returns 0, or the exit code that fits, and `why` says what could not be had. */
+int confine(const char *role, const struct conf *conf, char why[static CONFINE_WHY]);
+/* Whether a start would get what `conf` asks for, as far as can be told without entering anything.
+ * Returns and says the same. */
+int confine_probe(const struct conf *conf, char why[static CONFINE_WHY]);

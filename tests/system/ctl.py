@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running daemon tells upperctl."""
+
+import json
+import os
+import subprocess
+
+from rig import UPPERD
+
+UPPERCTL = os.environ.get("UPPERCTL", os.path.join(os.path.dirname(UPPERD), "ctl", "upperctl"))
+
+
+def upperctl(d, *words):
+    return subprocess.run([UPPERCTL, "-s", str(d.folder / "control"), "--json", *words],
+                          stdout=subprocess.PIPE, text=True, check=True, timeout=10).stdout
+
+
+def status_of(d):
+    return json.loads(upperctl(d, "status"))
+
+
+def reasons_of(d):
+    """How often each reason was counted, over all listeners."""
+    sums = {}
+    for listener in status_of(d)["listeners"]:
+        for reason, n in listener["reasons"].items():
+            sums[reason] = sums.get(reason, 0) + n
+    return sums

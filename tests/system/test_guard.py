@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No reflector and no loop: which datagrams are never answered, and where a conversation of two servers
+ends. Everything forged stays in a network namespace that the daemon has to itself."""
+
+import shutil
+import socket
+import threading
+
+import pytest
+
+import forge
+from settings import udp
+from wire import udp_ask, udp_socket
+
+HERE = "127.0.0.1"
+
+
+@pytest.fixture
+def forged(start, as_root):
+    """Starts a daemon in a network of its own; returns it, a raw socket there, and what goes over lo."""
+    if not shutil.which("ip"):
+        pytest.skip("iproute2 is not installed")
+
+    def start_there(*listeners, **settings):
+        d = start(*listeners, before=forge.new_network, **settings)
+        d.expect("ready")  # the abstract address of the manager is not in that network
+        with forge.network_of(d.pid):
+            return d, forge.raw_socket(), forge.Wire()
+
+    return start_there
+
+
+def answers(wire, port):
+    return [packet for packet in wire.settle() if packet[0] == port]
+
+
+def reasons(d, record="peer-refused"):
+    return {found.get("reason") for found in d.records(record)}
+
+
+@pytest.mark.parametrize("port", [0, 7, 19, 53, 1023])
+def test_ports_of_services_are_not_answered(forged, port):
+    d, raw, wire = forged(udp())
+    here = (HERE, d.listeners[0]["port"])
+    forge.forge(raw, (HERE, port), here, b"hello")
+    assert not answers(wire, here[1])
+    assert reasons(d) == {"port"}
+
+
+def test_next_port_is_answered(forged):
+    d, raw, wire = forged(udp())
+    here = (HERE, d.listeners[0]["port"])
+    forge.forge(raw, (HERE, 1024), here, b"hello")
+    assert answers(wire, here[1]) == [(here[1], 1024, b"HELLO")]
+
+
+def test_own_ports_are_not_answered(forged):
+    d, raw, wire = forged(udp(name="a"), udp(name="b"))
+    one, two = (listener["port"] for listener in d.listeners)
+    forge.forge(raw, (HERE, one), (HERE, one), b"to itself")
+    forge.forge(raw, (HERE, one), (HERE, two), b"to its brother")
+    assert len(wire.settle()) == 2
+    assert reasons(d) == {"port"}
+
+
+@pytest.mark.parametrize("source", ["224.0.0.1", "239.1.2.3", "255.255.255.255", "10.9.255.255"])
+def test_sources_that_are_many_are_not_answered(forged, source):
+    d, raw, wire = forged(udp(address="0.0.0.0"))
+    here = ("10.9.0.1", d.listeners[0]["port"])
+    forge.forge(raw, (source, 5000), here, b"hello")
+    assert not answers(wire, here[1])
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("target", ["10.9.255.255", "255.255.255.255", "224.0.0.1"])
+def test_what_is_sent_to_many_is_not_answered(forged, address, target):
+    d, _, wire = forged(udp(address=address))
+    port = d.listeners[0]["port"]
+    with forge.network_of(d.pid), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.9.0.1"))
+        s.bind(("10.9.0.1", 0))
+        s.sendto(b"hello", (target, port))
+        s.sendto(b"after", ("10.9.0.1", port))
+        s.settimeout(5)
+        assert s.recv(100) == b"AFTER"
+        s.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            s.recv(100)
+    if target != "224.0.0.1":  # which the kernel gives to members alone
+        assert reasons(d) == {"multicast"}
+    assert not answers(wire, port)[1:]
+
+
+@pytest.mark.parametrize("words", [b"ECHO", b"echo", "stra\u00dfe".encode()])
+def test_two_daemons_fall_silent(forged, start, words):
+    one, raw, wire = forged(udp())
+    two = start(udp(), before=lambda: forge.join_network(one.pid))
+    two.expect("ready")
+    a, b = ((HERE, d.listeners[0]["port"]) for d in (one, two))
+    forge.forge(raw, a, b, words)
+    seen = wire.settle(seconds=3)
+    assert 3 < len(seen) <= 32
+    assert "loop" in reasons(one) | reasons(two)
+
+
+def test_an_echo_server_is_left_alone(forged):
+    d, raw, wire = forged(udp())
+    here = (HERE, d.listeners[0]["port"])
+    with forge.network_of(d.pid):
+        echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    echo.bind((HERE, 5007))
+    echo.settimeout(2)
+
+    def serve():
+        while True:
+            try:
+                data, peer = echo.recvfrom(100)
+            except OSError:
+                return
+            echo.sendto(data, peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    forge.forge(raw, (HERE, 5007), here, b"ECHO")
+    assert 3 < len(wire.settle(seconds=3)) <= 32
+    assert reasons(d) == {"loop"}
+
+
+def test_many_loops_at_once_are_all_ended(forged, start):
+    one, raw, wire = forged(udp())
+    two = start(udp(), before=lambda: forge.join_network(one.pid))
+    two.expect("ready")
+    a, b = ((HERE, d.listeners[0]["port"]) for d in (one, two))
+    for i in range(50):
+        forge.forge(raw, a, b, b"LOOP %d" % i)
+    assert len(wire.settle(seconds=5)) <= 50 * 32
+
+
+def test_an_acknowledging_and_an_upper_casing_server_fall_silent(forged, start):
+    one, raw, wire = forged(udp(service="acknowledge", amplification=10.0))
+    two = start(udp(), before=lambda: forge.join_network(one.pid))
+    two.expect("ready")
+    a, b = ((HERE, d.listeners[0]["port"]) for d in (one, two))
+    forge.forge(raw, b, a, b"hello there")
+    assert 3 < len(wire.settle(seconds=3)) <= 40
+
+
+def test_a_silenced_pair_hears_nothing_and_others_do(daemon):
+    d = daemon(udp())
+    with udp_socket(d.listeners[0]) as s:
+        for i in range(15):
+            s.send(b"SAME")
+            assert s.recv(100) == b"SAME"
+        s.send(b"SAME")
+        s.send(b"different")
+        assert udp_ask(d.listeners[0], b"another") == b"ANOTHER"
+        s.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            s.recv(100)
+    assert reasons(d) == {"loop", "silenced"}
+
+
+def test_different_ones_are_no_loop(daemon):
+    d = daemon(udp())
+    with udp_socket(d.listeners[0]) as s:
+        for i in range(100):
+            s.send(b"%d" % i)
+            assert s.recv(100) == b"%d" % i
+
+
+def test_refusals_are_one_record_each_way(daemon):
+    d = daemon(udp())
+    with udp_socket(d.listeners[0]) as s:
+        for i in range(100):
+            s.send(b"")
+        s.send(b"after")
+        assert s.recv(100) == b"AFTER"
+    assert "100 refused" in d.expect("peers-served", reason="empty")["message"]
+    assert len(d.records("peer-refused")) == 1

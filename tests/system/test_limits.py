@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one client may have, and that others get theirs beside it."""
+
+import collections
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import threading
+
+import pytest
+
+import forge
+import process
+from ctl import upperctl
+from settings import tcp, udp
+from wire import Background, connect, read_exactly, udp_socket
+
+
+def limits(**keys):
+    return {"limits": {"exempt": [], **keys}}
+
+
+def ask_many(listener, n, text="hello %d"):
+    """How many of `n` datagrams, sent at once from one socket, are answered."""
+    with udp_socket(listener) as s:
+        for i in range(n):
+            s.send((text % i).encode())
+        s.settimeout(0.5)
+        answers = 0
+        try:
+            while s.recv(100):
+                answers += 1
+        except TimeoutError:
+            return answers
+
+
+def test_burst_is_twice_the_rate(daemon):
+    d = daemon(udp(), **limits(datagrams=20))
+    assert 40 <= ask_many(d.listeners[0], 200) <= 55
+    assert d.records("peer-refused", reason="rate")
+
+
+def test_unchanged_ones_have_a_rate_of_their_own(daemon):
+    d = daemon(udp(), **limits(datagrams=1000))
+    assert 10 <= ask_many(d.listeners[0], 200, "%d") <= 15
+    assert d.records("peer-refused", reason="unchanged")
+
+
+def test_rate_holds_for_all_sockets_of_a_client(daemon):
+    d = daemon(udp(), workers=4, **limits(datagrams=20))
+    assert sum(ask_many(d.listeners[0], 20) for _ in range(10)) <= 2 * 20 + 20 * 0.5 * 10 + 20
+
+
+def test_exempt_clients_have_no_rate(daemon):
+    d = daemon(udp(), limits={"datagrams": 1})
+    assert ask_many(d.listeners[0], 100) == 100
+
+
+def test_dry_run_only_tells(daemon):
+    d = daemon(udp(), **limits(datagrams=1, unchanged=1, dry_run=True))
+    assert ask_many(d.listeners[0], 100) == 100
+    assert "would be" in d.expect("peer-refused", reason="rate")["message"]
+
+
+def clients_of(d):
+    return {row["client"]: row for row in json.loads(upperctl(d, "clients"))["clients"]}
+
+
+def answers(s, word=b"a"):
+    s.sendall(word)
+    return read_exactly(s, len(word)) == word.upper()
+
+
+def is_turned_away(listener):
+    with connect(listener) as s:
+        try:
+            s.sendall(b"a")
+            return s.recv(10) == b""
+        except ConnectionError:
+            return True
+
+
+def test_client_has_so_many_connections_over_all_workers(daemon):
+    d = daemon(tcp(), workers=4, **limits(per_client=8))
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(8):
+            assert answers(open_ones.enter_context(connect(d.listeners[0])))
+        for _ in range(20):
+            assert is_turned_away(d.listeners[0])
+        assert clients_of(d)["127.0.0.1/32"]["open"] == 8
+    process.wait_until(lambda: not clients_of(d), what="the end of its connections")
+    assert not is_turned_away(d.listeners[0])
+    d.expect("peer-refused", reason="per_client")
+
+
+def test_exempt_clients_have_as_many_as_they_like(daemon):
+    d = daemon(tcp(), limits={"per_client": 1})
+    with connect(d.listeners[0]) as one, connect(d.listeners[0]) as two:
+        assert answers(one) and answers(two)
+
+
+def test_dry_run_lets_everybody_in(daemon):
+    d = daemon(tcp(), **limits(per_client=1, dry_run=True))
+    with connect(d.listeners[0]) as one, connect(d.listeners[0]) as two:
+        assert answers(one) and answers(two)
+    assert "would be" in d.expect("peer-refused", reason="per_client")["message"]
+
+
+def test_worker_that_dies_takes_its_count_with_it(daemon):
+    d = daemon(tcp(), workers=1, **limits(per_client=4))
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(4):
+            assert answers(open_ones.enter_context(connect(d.listeners[0])))
+        since = d.mark()
+        os.kill(d.workers()[0], signal.SIGKILL)
+        d.killed += 1
+        d.expect("child-started", since)
+        assert not clients_of(d)
+        process.wait_until(lambda: not is_turned_away(d.listeners[0]), what="a new worker")
+
+
+def test_who_breaks_the_rules_again_and_again_is_turned_away(daemon):
+    d = daemon(tcp(framing="line", max_line=10), **limits())
+
+    def offend():
+        with connect(d.listeners[0]) as s, contextlib.suppress(ConnectionError):
+            s.sendall(b"a" * 100)
+            s.recv(10)
+
+    for _ in range(6):
+        offend()
+    process.wait_until(lambda: is_turned_away(d.listeners[0]), what="a penalty")
+    d.expect("peer-refused", reason="penalty")
+    assert clients_of(d)["127.0.0.1/32"]["offences"] >= 4
+    assert json.loads(upperctl(d, "clients", "clear")) == {"forgiven": 1}
+    with connect(d.listeners[0]) as s:
+        assert answers(s, b"a\n")
+
+
+@pytest.mark.plain
+def test_flood_from_a_network_is_answered_within_its_bounds(start, as_root):
+    if not shutil.which("ip"):
+        pytest.skip("iproute2 is not installed")
+    d = start(udp(address="0.0.0.0"), before=forge.new_network, **limits(datagrams=10))
+    d.expect("ready")
+    port, seconds = d.listeners[0]["port"], 3
+    choose = random.Random(1)
+    sources = [(f"10.9.{choose.randrange(1, 255)}.{choose.randrange(1, 255)}",
+                choose.randrange(1024, 65536)) for _ in range(20000)]
+    with forge.network_of(d.pid):
+        raw, wire = forge.raw_socket(), forge.Wire("d0")
+        honest = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    honest.bind(("10.10.0.1", 0))
+    honest.settimeout(5)
+
+    def ask():
+        honest.sendto(b"hello", ("10.10.0.1", port))
+        assert honest.recv(100) == b"HELLO"
+        honest_waits.wait(0.125)
+
+    honest_waits = threading.Event()
+    with Background(ask) as background:
+        sent = forge.flood(raw, sources, ("10.9.0.1", port), b"hello", 100000, seconds)
+    answered = collections.Counter(
+        tuple(map(int, host.split(".")))[2] for _, _, host in wire.settle())
+    by_20 = collections.Counter()
+    for third, n in answered.items():
+        by_20[third // 16] += n
+    print(f"{sent} sent, {sum(answered.values())} answered, at most {max(answered.values())} of a "
+          f"/24 and {max(by_20.values())} of a /20; honest: {background.asked} asked, "
+          f"failed: {background.failures}")
+    assert sent > 50000 * seconds
+    assert 0 < max(answered.values()) <= 4 * 10 * (seconds + 0.5 + 2)
+    assert max(by_20.values()) <= 16 * 10 * (seconds + 0.5 + 2)
+    assert background.asked > 5 * seconds and not background.failures
