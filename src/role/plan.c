@@ -193,7 +193,7 @@ void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
 	supply_files(plan, child);
 	if (child->role == ROLE_WORKER)
 		supply_listeners(plan, child);
-	if (child->role == ROLE_WORKER && plan->tickets_fd >= 0)
+	if (child->role == ROLE_WORKER && plan_has_keys(plan) && plan->tickets_fd >= 0)
 		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
 	if (keeper_fd >= 0)
 		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "config.h"
 #include "role/supervisor.h"
 
 /* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
@@ -105,6 +106,8 @@ int supervisor_init(struct supervisor *s, const struct options *options, const s
 		r = take_signals(s);
 	if (r >= 0)
 		r = make_shared(s);
+	if (r >= 0 && HAVE_TLS)
+		r = tickets_init(&s->tickets);
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;

@@ -12,6 +12,18 @@
 #include "base/cleanup.h"
 #include "base/secret.h"
 
+int tickets_init(struct tickets *tickets)
+{
+	void *memory;
+	int r;
+
+	r = secret_share("upperd-tickets", sizeof(*tickets->page), &tickets->fd, &memory);
+	if (r < 0)
+		return r;
+	tickets->page = memory;
+	return 0;
+}
+
 void tickets_done(struct tickets *tickets)
 {
 	secret_unmap(tickets->page, sizeof(*tickets->page));
@@ -90,23 +102,13 @@ int tickets_claim(struct tickets *tickets, const struct conf *conf, const struct
 {
 	int r = 0;
 
-	if (tickets->page)
-		forget_unwanted(tickets->page, conf, serving);
-	for (size_t i = 0; i < conf->n_listeners && r == 0; i++) {
-		const struct conf_listener *l = &conf->listeners[i];
-		void *memory;
-
-		if (!wants(l))
-			continue;
-		if (!tickets->page) {
-			r = secret_share(
-				"upperd-tickets", sizeof(*tickets->page), &tickets->fd, &memory);
-			if (r < 0)
-				return r;
-			tickets->page = memory;
-		}
-		r = ring_claim(tickets->page, l->tls.ticket_lifetime_ms, now_ms);
-	}
+	if (!tickets->page)
+		return 0;
+	forget_unwanted(tickets->page, conf, serving);
+	for (size_t i = 0; i < conf->n_listeners && r == 0; i++)
+		if (wants(&conf->listeners[i]))
+			r = ring_claim(
+				tickets->page, conf->listeners[i].tls.ticket_lifetime_ms, now_ms);
 	return r;
 }
 

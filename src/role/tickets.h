@@ -15,12 +15,14 @@ struct ticket_page {
 };
 
 struct tickets {
-	int fd; /* owned; -1 until it is needed */
+	int fd; /* owned */
 	struct ticket_page *page;
 };
 
 #define TICKETS_EMPTY ((struct tickets){.fd = -1})
 
+/* While the system still gives us such memory: the sandbox does not. */
+int tickets_init(struct tickets *tickets);
 void tickets_done(struct tickets *tickets);
 
 enum {
