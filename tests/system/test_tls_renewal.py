@@ -99,7 +99,7 @@ def test_a_bad_replacement_changes_nothing(daemon, authority, folder, how, words
     running.expect("reload-failed")
     assert words in running.log()
     assert str(folder / "certificate.pem") in running.log()
-    assert running.workers() == workers
+    process.wait_until(lambda: running.workers() == workers, what="the old workers alone")
     assert serial(running.listeners[0], authority) == serial_of(first)
 
 
