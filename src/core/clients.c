@@ -10,6 +10,9 @@
 #define COUNT_BITS 24
 #define COUNT_MASK ((1ull << COUNT_BITS) - 1)
 
+/* Another process that changes a slot all the time must not keep us here. */
+#define TRIES 64
+
 static uint64_t hash_client(const struct siphash_key *key, const uint8_t host[16])
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -61,7 +64,7 @@ int clients_enter(struct clients *clients, const struct siphash_key *key,
 	uint64_t hash = hash_client(key, host), was;
 	size_t slot;
 
-	for (;;) {
+	for (int i = 0; i < TRIES; i++) {
 		slot = slot_for(clients, hash);
 		if (slot == CLIENTS_SLOTS)
 			return CLIENTS_E_NO_SLOT;
@@ -70,13 +73,14 @@ int clients_enter(struct clients *clients, const struct siphash_key *key,
 			continue;
 		if ((limit > 0 && (was & COUNT_MASK) >= limit) || (was & COUNT_MASK) == COUNT_MASK)
 			return CLIENTS_E_FULL;
-		if (slot_add(&clients->open[slot], was, hash))
-			break;
+		if (!slot_add(&clients->open[slot], was, hash))
+			continue;
+		if ((was & COUNT_MASK) == 0)
+			memcpy(clients->hosts[slot], host, 16);
+		*ret_slot = slot;
+		return 0;
 	}
-	if ((was & COUNT_MASK) == 0)
-		memcpy(clients->hosts[slot], host, 16);
-	*ret_slot = slot;
-	return 0;
+	return CLIENTS_E_NO_SLOT;
 }
 
 int clients_find(const struct clients *clients, const struct siphash_key *key,

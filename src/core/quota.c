@@ -91,14 +91,15 @@ int quota_take(struct quota *quota, const struct siphash_key *key, const uint8_t
 {
 	uint64_t now_ns = request->now_ms * NS_A_MS, cost_ns[QUOTA_LEVELS];
 	struct quota_entry *entries[QUOTA_LEVELS];
+	unsigned n = request->levels < QUOTA_LEVELS ? request->levels : QUOTA_LEVELS;
 
-	for (unsigned i = 0; i < request->levels; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		cost_ns[i] = NS_A_SECOND / (request->per_second * multiples[i]);
 		entries[i] = find(quota, hash_prefix(key, host, i, request->kind));
 		if (!has_room(entries[i], now_ns, cost_ns[i]))
 			return QUOTA_E_SPENT;
 	}
-	for (unsigned i = 0; i < request->levels; i++)
+	for (unsigned i = 0; i < n; i++)
 		spend(entries[i], now_ns, cost_ns[i]);
 	return 0;
 }

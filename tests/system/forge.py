@@ -105,11 +105,11 @@ class Wire:
 
 
 def flood(raw, sources, target, data, rate, seconds):
-    """Sends at this rate for so long; returns how many it was."""
-    begin, sent = time.monotonic(), 0
+    """Sends at this rate for so long, as far as it can; returns how many it was, and how long it took."""
     packets = [datagram(source, target, data) for source in sources]
+    begin, sent = time.monotonic(), 0
     while (passed := time.monotonic() - begin) < seconds:
-        while sent < passed * rate:
+        for _ in range(min(int(passed * rate) - sent, 1000)):
             raw.sendto(packets[sent % len(packets)], (target[0], 0))
             sent += 1
-    return sent
+    return sent, time.monotonic() - begin

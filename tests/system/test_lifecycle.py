@@ -295,7 +295,7 @@ def test_killing_workers_under_load_loses_only_their_own(daemon):
             victim = d.workers()[0]
             kill_worker(d, victim)
             wait_workers(d, 2, without=[victim])
-    assert load.asked > 20
+    assert load.asked >= 10
     assert len(load.failures) < load.asked / 4
     assert all(tcp_ask(d.listeners[0], b"a") == b"A" for _ in range(20))
 
