@@ -117,7 +117,7 @@ static void measure(const char *what, EVP_PKEY *key, SSL_CTX *client_ctx)
 	_cleanup_free_ struct made *made = calloc(1, sizeof(*made));
 	struct tls_spec spec = {.certificates = &made->spec, .n_certificates = 1};
 	struct tls_context *own, *asked;
-	struct tls *tls;
+	struct tls *tls = NULL;
 	uint64_t spent[2] = {0};
 	char why[TLS_WHY] = "";
 	int fd;

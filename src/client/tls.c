@@ -83,7 +83,8 @@ static int set_name(SSL *ssl, const struct link *link)
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
 		return 0;
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (SSL_set_tlsext_host_name(ssl, name) != 1 || SSL_set1_host(ssl, name) != 1)
+	if (SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) != 1 ||
+		SSL_set1_host(ssl, name) != 1)
 		return -ENOMEM;
 	return 0;
 }

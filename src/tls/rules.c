@@ -67,9 +67,9 @@ static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, char why[stati
 		return refuse_word(why, "ciphers", ciphers);
 	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
 		return refuse_word(why, "ciphersuites", suites);
-	if (SSL_CTX_set1_groups_list(ctx, groups) != 1)
+	if (SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)groups) != 1)
 		return refuse_word(why, "groups", groups);
-	if (SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) != 1)
+	if (SSL_CTX_set1_sigalgs_list(ctx, (void *)(uintptr_t)SIGNATURES) != 1)
 		return -ENOMEM;
 	return check_ciphers(ctx, why);
 }

@@ -45,7 +45,8 @@ class Authority:
 
     def sign(self, key, file, name, sans, days=90, usage="serverAuth"):
         extensions = self.folder / f"extensions-{self.n}"
-        lines = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:FALSE"]
+        lines = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:FALSE",
+                 "crlDistributionPoints=URI:http://authority.test/ca.crl"]
         if sans:
             lines.append("subjectAltName=" + ",".join(f"DNS:{san}" for san in sans))
         extensions.write_text("\n".join(lines) + "\n")
