@@ -399,6 +399,15 @@ def test_journal_has_fields(service, ask_tcp):
     assert started["UPPERD_ROLE"] == "worker 0" and int(started["UPPERD_PID"]) > 0
 
 
+def test_syslog_gets_the_records_when_it_is_asked_for(service):
+    service.write(service.shipped + 'log = { target = "syslog"; };\n')
+    service.listen()
+    service.up()
+    said = [record["MESSAGE"] for record in service.machine.journal("--after-cursor", service.start)
+            if record["_TRANSPORT"] == "syslog"]
+    assert any("ready: serving" in message for message in said), said
+
+
 def test_journal_explains_a_record(service):
     service.listen()
     service.up()
