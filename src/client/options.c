@@ -20,7 +20,7 @@
 #include "client/url.h"
 #include "config.h"
 
-enum kind { FLAG, FAMILY, NUMBER, SIZE, SECONDS, MILLISECONDS, HELP, VERSION };
+enum kind { FLAG, FAMILY, WORD, NUMBER, SIZE, SECONDS, MILLISECONDS, HELP, VERSION };
 
 #define AT(field) offsetof(struct options, field)
 
@@ -62,6 +62,15 @@ static const struct row {
 		"CRITICAL when the answer takes longer"},
 	{'q', "quiet", NULL, FORM_PING | FORM_BENCH, FLAG, AT(quiet), 0, 0,
 		"only the summary"},
+	{'A', "cafile", "FILE", FORM_ALL, WORD, AT(cafile), 0, 0,
+		"authorities to trust for TLS, instead of the system's"},
+	{'E', "cert", "FILE", FORM_ALL, WORD, AT(cert), 0, 0, "our own certificate"},
+	{'K', "key", "FILE", FORM_ALL, WORD, AT(key), 0, 0,
+		"its private key, when it is not in the same file"},
+	{'N', "servername", "NAME", FORM_ALL, WORD, AT(servername), 0, 0,
+		"what the server's certificate must be for, instead of the URL's host"},
+	{'k', "insecure", NULL, FORM_ALL, FLAG, AT(insecure), 0, 0,
+		"trust any certificate"},
 	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "say everything as JSON"},
 	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, "show this"},
 	{'V', "version", NULL, FORM_ALL, VERSION, 0, 0, 0, "show versions"},
@@ -163,6 +172,7 @@ static int parse_value(const struct row *row, const char *text, uint64_t *ret_va
 		return parse_time(row, text, ret_value);
 	case FLAG:
 	case FAMILY:
+	case WORD:
 	case HELP:
 	case VERSION:
 		break;
@@ -212,6 +222,9 @@ static int apply(const struct form *form, const struct row *row, struct options 
 		return 0;
 	case FAMILY:
 		options->family = (int)row->min;
+		return 0;
+	case WORD:
+		*(const char **)((char *)options + row->at) = optarg;
 		return 0;
 	case HELP:
 		options_help(form);

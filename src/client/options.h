@@ -18,8 +18,11 @@ enum {
 
 struct options {
 	bool json, quiet;
-	int family;          /* AF_UNSPEC, AF_INET or AF_INET6 */
-	uint64_t timeout_ms; /* for a connection or an answer; 0: for ever */
+	bool insecure;                   /* the server's certificate is not looked at */
+	const char *cafile, *cert, *key; /* NULL: not given */
+	const char *servername;          /* instead of the URL's host; NULL: that one */
+	int family;                      /* AF_UNSPEC, AF_INET or AF_INET6 */
+	uint64_t timeout_ms;             /* for a connection or an answer; 0: for ever */
 	uint64_t retries;
 	uint64_t count, size, depth, connections;
 	uint64_t interval_ms, deadline_ms, duration_ms;

@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "client/plain.h"
 #include "client/report.h"
+#include "client/tls.h"
 #include "client/transport.h"
+#include "config.h"
 
 static const struct transport transports[] = {
 	// clang-format off
@@ -24,7 +26,13 @@ static const struct transport transports[] = {
 	{"unix", .is_local = true,
 		.open = stream_open, .read = plain_read, .write = plain_write,
 		.finish = stream_finish, .close = plain_close},
+#if HAVE_TLS
+	{"tls", 12443,
+		.open = tls_open, .read = tls_read, .write = tls_write,
+		.finish = tls_finish, .close = tls_close},
+#else
 	{"tls", 12443, .open = NULL},
+#endif
 	{"dtls", 12443, .is_datagram = true, .open = NULL},
 	// clang-format on
 };

@@ -25,7 +25,7 @@
 const struct conf_word conf_transports[] = {
 	[CONF_UDP]  = {"udp"},
 	[CONF_TCP]  = {"tcp"},
-	[CONF_TLS]  = {"tls", NEEDS_TLS | NEEDS_LATER},
+	[CONF_TLS]  = {"tls", NEEDS_TLS},
 	[CONF_DTLS] = {"dtls", NEEDS_TLS | NEEDS_LATER},
 	{}
 };
@@ -135,7 +135,7 @@ static const struct conf_row top_rows[] = {
 	{"limits.per_client", TYPE_COUNT, "64", 1, 10000000, 0,
 		AT(limits.per_client), NULL,
 		"How many of them one client may have, a client being a /32 or a /64."},
-	{"limits.handshakes", TYPE_COUNT, "256", 1, 1000000, NEEDS_LATER,
+	{"limits.handshakes", TYPE_COUNT, "256", 1, 1000000, 0,
 		AT(limits.handshakes), NULL,
 		"How many TLS handshakes a worker has in flight."},
 	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, 0,
@@ -149,7 +149,7 @@ static const struct conf_row top_rows[] = {
 	{"limits.dry_run", TYPE_BOOL, "false", 0, 0, 0, AT(limits.dry_run), NULL,
 		"Count and log what the limits would do, and do nothing."},
 
-	{"tls", TYPE_TLS, NULL, 0, 0, NEEDS_TLS | NEEDS_LATER, AT(tls), NULL,
+	{"tls", TYPE_TLS, NULL, 0, 0, NEEDS_TLS, AT(tls), NULL,
 		"Defaults for the tls groups of listeners."},
 	{"listeners", TYPE_LISTENERS, NULL, 1, CONF_MAX_LISTENERS, REQUIRED, AT(listeners), NULL,
 		"A list of groups, one for each socket."},
@@ -209,37 +209,37 @@ static const struct conf_row listener_rows[] = {
 	{"proxy_from", TYPE_PREFIXES, "[]", 0, 256, ON_STREAMS | ON_UDP, AT(proxy_from), NULL,
 		"Prefixes of the proxies that are believed."},
 
-	{"tls", TYPE_TLS, NULL, 0, 0, ON_RECORDS | NEEDS_TLS | NEEDS_LATER, AT(tls), NULL,
+	{"tls", TYPE_TLS, NULL, 0, 0, ON_RECORDS | NEEDS_TLS, AT(tls), NULL,
 		"Keys of the tls group, over those of the top."},
 };
 #undef AT
 
 #define AT(field) offsetof(struct conf_tls, field)
 static const struct conf_row tls_rows[] = {
-	{"certificates", TYPE_CERTIFICATES, NULL, 1, 64, NEEDS_LATER, AT(certificates), NULL,
+	{"certificates", TYPE_CERTIFICATES, NULL, 1, 64, 0, AT(certificates), NULL,
 		"A list of groups, the first of which is the default."},
-	{"min_version", TYPE_WORD, "\"1.2\"", 0, 0, NEEDS_LATER, AT(min_version), tls_versions,
+	{"min_version", TYPE_WORD, "\"1.2\"", 0, 0, 0, AT(min_version), tls_versions,
 		"The oldest version of TLS or DTLS that is spoken."},
-	{"ciphers", TYPE_STRING, NULL, 1, 4096, NEEDS_LATER, AT(ciphers), NULL,
+	{"ciphers", TYPE_STRING, NULL, 1, 4096, 0, AT(ciphers), NULL,
 		"Ciphers for TLS 1.2, as OpenSSL lists them."},
-	{"ciphersuites", TYPE_STRING, NULL, 1, 4096, NEEDS_LATER, AT(ciphersuites), NULL,
+	{"ciphersuites", TYPE_STRING, NULL, 1, 4096, 0, AT(ciphersuites), NULL,
 		"Cipher suites for TLS 1.3."},
-	{"groups", TYPE_STRING, NULL, 1, 4096, NEEDS_LATER, AT(groups), NULL,
+	{"groups", TYPE_STRING, NULL, 1, 4096, 0, AT(groups), NULL,
 		"Groups for the key exchange, best first."},
-	{"alpn", TYPE_STRINGS, "[]", 0, 16, NEEDS_LATER, AT(alpn), NULL,
+	{"alpn", TYPE_STRINGS, "[]", 0, 16, 0, AT(alpn), NULL,
 		"Protocols to agree on by ALPN, best first."},
-	{"client_auth", TYPE_WORD, "\"none\"", 0, 0, NEEDS_LATER, AT(client_auth), client_auths,
+	{"client_auth", TYPE_WORD, "\"none\"", 0, 0, 0, AT(client_auth), client_auths,
 		"Whether clients show a certificate."},
-	{"client_ca", TYPE_STRING, NULL, 1, PATH, NEEDS_LATER, AT(client_ca), NULL,
+	{"client_ca", TYPE_STRING, NULL, 1, PATH, 0, AT(client_ca), NULL,
 		"A file with the authorities that may have signed it."},
-	{"crl", TYPE_STRING, NULL, 1, PATH, NEEDS_LATER, AT(crl), NULL,
+	{"crl", TYPE_STRING, NULL, 1, PATH, 0, AT(crl), NULL,
 		"A file with their revocation lists."},
-	{"tickets", TYPE_BOOL, "true", 0, 0, NEEDS_LATER, AT(tickets), NULL,
+	{"tickets", TYPE_BOOL, "true", 0, 0, 0, AT(tickets), NULL,
 		"Whether sessions are resumed by tickets."},
-	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, NEEDS_LATER,
+	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, 0,
 		AT(ticket_lifetime_ms), NULL,
 		"How long a ticket key signs before the next one takes over."},
-	{"ticket_keys", TYPE_STRING, NULL, 1, PATH, NEEDS_LATER, AT(ticket_keys), NULL,
+	{"ticket_keys", TYPE_STRING, NULL, 1, PATH, 0, AT(ticket_keys), NULL,
 		"A file of ticket keys that several machines share."},
 };
 #undef AT

@@ -41,7 +41,10 @@ static void acceptor_pause(struct acceptor *acceptor, const char *reason, int er
 
 static void acceptor_resumed(struct acceptor *acceptor)
 {
-	acceptor->paused = acceptor->probing = false;
+	acceptor->probing = false;
+	if (!acceptor->paused)
+		return;
+	acceptor->paused = false;
 	log_event(EVENT_ACCEPT_RESUMED, ABOUT_NOTHING,
 		"%llu connections are open; accepting goes on",
 		(unsigned long long)atomic_load(&acceptor->shared->open));
@@ -184,6 +187,15 @@ static void door_receive(struct door *door, int fd, const struct addr *peer)
 	}
 }
 
+/* Leaves this door alone for a moment, and the others open. */
+static void door_rest(struct door *door)
+{
+	struct acceptor *acceptor = door->acceptor;
+
+	loop_unwatch(acceptor->loop, &door->source);
+	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
+}
+
 static int door_accept(struct door *door)
 {
 	struct acceptor *acceptor = door->acceptor;
@@ -192,6 +204,10 @@ static int door_accept(struct door *door)
 
 	if (atomic_load(&acceptor->shared->open) >= acceptor->limit) {
 		acceptor_pause(acceptor, "limit", 0);
+		return ACCEPT_E_FULL;
+	}
+	if (!stream_class_has_room(&door->class)) {
+		door_rest(door);
 		return ACCEPT_E_FULL;
 	}
 	fd = accept4(door->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -7,60 +7,16 @@
  * Events are edges. Each asks for a pump, which goes on until reading or writing has to wait; one who
  * sends without end gives way to the others after a few turns. */
 
-#include "net/stream.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "net/stream_inside.h"
 #include "net/trickle.h"
 
 #define TURNS_A_ROUND 4
-#define LINGER_MS     2000
-
-enum stage {
-	STAGE_HANDSHAKE,
-	STAGE_TALK,   /* reading and answering */
-	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
-	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it reset our answer */
-	STAGE_CLOSED, /* waits for the loop to reap it */
-};
-
-/* Small: there may be many, and nearly all of them idle. */
-struct stream {
-	struct source source;
-	struct transport transport;
-	struct stream_class *class;
-	struct list node;
-	struct deadline deadline; /* in the one queue that fits the stage */
-	struct task task;
-	struct buf rest; /* of the input: it waits for its end, or for room */
-	struct buf out;  /* answers that the peer has not taken */
-	uint64_t bytes_in, bytes_out, opened_ms;
-	struct trickle trickle;
-	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
-	enum stage stage : 8;
-	enum reason reason : 8;
-	bool ended : 1;   /* the peer has said that no more will follow */
-	bool blocked : 1; /* the rest waits for room, not for input */
-	bool hangup : 1; /* an end is already behind what is to be read, so no event will tell of it */
-};
-
-static void stream_pump_task(struct task *task);
-
-static struct addr stream_peer(const struct stream *s)
-{
-	struct addr peer = {.len = sizeof(sa_family_t)};
-
-	if (s->peer.sin6_family == AF_INET)
-		peer.len = sizeof(peer.in);
-	else if (s->peer.sin6_family == AF_INET6)
-		peer.len = sizeof(peer.in6);
-	memcpy(&peer.in6, &s->peer, sizeof(s->peer));
-	return peer;
-}
 
 static void stream_free_task(struct task *task)
 {
@@ -71,29 +27,7 @@ static void stream_free_task(struct task *task)
 	free(s);
 }
 
-static void stream_record_end(const struct stream *s)
-{
-	struct stream_class *class = s->class;
-	struct addr peer = stream_peer(s);
-	enum reason reason = s->reason;
-
-	class->counters->counted[COUNT_closed]++;
-	class->counters->reasons[reason]++;
-	if (class->access)
-		log_each(EVENT_ACCESS,
-			ABOUT(.listener = class->name, .peer = &peer,
-				.reason = reason_name(reason)),
-			"%llu bytes in, %llu bytes out, %llu ms", (unsigned long long)s->bytes_in,
-			(unsigned long long)s->bytes_out,
-			(unsigned long long)(class->loop->now_ms - s->opened_ms));
-	else if (reason != REASON_done && reason != REASON_reset)
-		log_event(EVENT_PEER_ENDED,
-			ABOUT(.listener = class->name, .peer = &peer,
-				.reason = reason_name(reason)),
-			"connection ended: %s", reason_sentence(reason));
-}
-
-static void stream_close(struct stream *s, enum reason reason)
+void stream_close(struct stream *s, enum reason reason)
 {
 	const struct addr peer = stream_peer(s);
 
@@ -101,6 +35,8 @@ static void stream_close(struct stream *s, enum reason reason)
 		return;
 	if (s->reason == REASON_done)
 		s->reason = reason;
+	if (s->stage == STAGE_HANDSHAKE)
+		s->class->crowd->n--;
 	s->stage = STAGE_CLOSED;
 	stream_record_end(s);
 
@@ -115,6 +51,14 @@ static void stream_close(struct stream *s, enum reason reason)
 	s->class->on_closed(s->class, &peer, s->reason);
 }
 
+/* Why a transport gave up: its own word for it comes first. */
+static enum reason stream_reason(const struct stream *s, int outcome)
+{
+	if (outcome == -ENOMEM)
+		return REASON_memory;
+	return s->transport.reason != REASON_done ? s->transport.reason : REASON_reset;
+}
+
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
 static void stream_say_end(struct stream *s)
 {
@@ -126,7 +70,7 @@ static void stream_say_end(struct stream *s)
 		return;
 	}
 	if (s->ended || r != 0) {
-		stream_close(s, r == 0 ? REASON_done : REASON_reset);
+		stream_close(s, r == 0 ? REASON_done : stream_reason(s, r));
 		return;
 	}
 	s->stage = STAGE_LINGER;
@@ -308,6 +252,7 @@ static int stream_handshake(struct stream *s)
 	r = s->transport.ops->handshake(&s->transport);
 	if (r != 0)
 		return r;
+	s->class->crowd->n--;
 	s->stage = STAGE_TALK;
 	deadline_set(&s->class->idle, &s->deadline);
 	return 0;
@@ -350,101 +295,23 @@ static void stream_pump(struct stream *s)
 		if (r == TRANSPORT_E_WAIT || s->stage == STAGE_CLOSED)
 			return;
 		if (r != 0) {
-			stream_close(s, r == -ENOMEM ? REASON_memory : REASON_reset);
+			stream_close(s, stream_reason(s, r));
 			return;
 		}
 	}
 	loop_defer(s->class->loop, &s->task);
 }
 
-static void stream_pump_task(struct task *task)
+void stream_pump_task(struct task *task)
 {
 	stream_pump(container_of(task, struct stream, task));
 }
 
-static void stream_on_event(struct source *source, uint32_t events)
+void stream_on_event(struct source *source, uint32_t events)
 {
 	struct stream *s = container_of(source, struct stream, source);
 
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->hangup = true;
 	stream_pump(s);
-}
-
-static void stream_on_idle(struct deadline *deadline)
-{
-	stream_close(container_of(deadline, struct stream, deadline), REASON_idle);
-}
-
-static void stream_on_write(struct deadline *deadline)
-{
-	stream_close(container_of(deadline, struct stream, deadline), REASON_write);
-}
-
-static void stream_on_handshake(struct deadline *deadline)
-{
-	stream_close(container_of(deadline, struct stream, deadline), REASON_handshake);
-}
-
-/* It has heard everything; that it does not hang up is no fault. */
-static void stream_on_linger(struct deadline *deadline)
-{
-	stream_close(container_of(deadline, struct stream, deadline), REASON_done);
-}
-
-int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer)
-{
-	bool agree = transport->ops->handshake != NULL;
-	struct stream *s;
-	int r;
-
-	s = calloc(1, sizeof(*s));
-	if (!s) {
-		transport->ops->close(transport);
-		return -ENOMEM;
-	}
-	s->transport = *transport;
-	s->class = class;
-	s->source.on_event = stream_on_event;
-	s->task.run = stream_pump_task;
-	s->opened_ms = class->loop->now_ms;
-	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
-	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
-
-	r = loop_watch(
-		class->loop, &s->source, transport->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-	if (r < 0) {
-		s->transport.ops->close(&s->transport);
-		free(s);
-		return r;
-	}
-	list_append(&class->streams, &s->node);
-	deadline_set(agree ? &class->handshake : &class->idle, &s->deadline);
-	class->counters->counted[COUNT_connections]++;
-	return 0;
-}
-
-void stream_close_all(struct stream_class *class, enum reason reason)
-{
-	list_foreach (node, &class->streams)
-		stream_close(container_of(node, struct stream, node), reason);
-}
-
-void stream_class_init(struct stream_class *class, const struct stream_timeouts *timeouts)
-{
-	struct loop *loop = class->loop;
-
-	deadlines_init(&class->idle, loop, timeouts->idle_ms, stream_on_idle);
-	deadlines_init(&class->write, loop, timeouts->write_ms, stream_on_write);
-	deadlines_init(&class->handshake, loop, timeouts->handshake_ms, stream_on_handshake);
-	deadlines_init(&class->linger, loop, LINGER_MS, stream_on_linger);
-	list_init(&class->streams);
-}
-
-void stream_class_done(struct stream_class *class)
-{
-	deadlines_done(&class->idle);
-	deadlines_done(&class->write);
-	deadlines_done(&class->handshake);
-	deadlines_done(&class->linger);
 }

@@ -14,6 +14,11 @@
 #include "net/scratch.h"
 #include "net/transport.h"
 
+/* Those who shake hands, in all listeners of a process together. */
+struct crowd {
+	uint64_t n, limit;
+};
+
 /* What all connections of a listener have in common. */
 struct stream_class {
 	struct loop *loop;
@@ -24,6 +29,7 @@ struct stream_class {
 	struct listener_counters *counters;
 	struct deadlines idle, write, handshake, linger;
 	struct list streams;
+	struct crowd *crowd; /* NULL: there is nothing to agree on */
 	void (*on_closed)(struct stream_class *class, const struct addr *peer, enum reason reason);
 };
 
@@ -36,5 +42,8 @@ void stream_class_done(struct stream_class *class);
 
 /* Takes the transport over and begins; on failure it is closed. */
 int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer);
+/* Whether one more may shake hands: a crowd that is full loses who has waited longest in it, if that
+ * is longer than anybody needs to. */
+bool stream_class_has_room(struct stream_class *class);
 /* Ends all of them now, for `reason`. */
 void stream_close_all(struct stream_class *class, enum reason reason);

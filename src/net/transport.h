@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
 	TRANSPORT_E_WAIT = 1, /* not now: an event will tell when */
@@ -14,9 +15,10 @@ enum {
 
 struct transport {
 	const struct transport_ops *ops;
-	void *session; /* of TLS */
-	int fd;        /* owned */
-	bool drained;  /* the last read took all there was: an event will tell of more */
+	void *session;  /* of TLS */
+	int fd;         /* owned */
+	bool drained;   /* the last read took all there was: an event will tell of more */
+	uint8_t reason; /* enum reason: why the peer is gone, where more is known than that */
 };
 
 struct transport_ops {

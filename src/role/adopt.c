@@ -36,11 +36,16 @@ static void child_hand_over(const struct child *child, struct handover *h)
 
 void generation_hand_over(const struct generation *g, struct handover *h, bool with_children)
 {
-	fprintf(h->state, "generation %s %d\n",
-		g->state == GENERATION_DRAINING ? "draining" : "serving",
-		handover_fd(h, g->plan.conf_fd));
-	for (unsigned i = 0; i < g->n && with_children; i++)
+	fprintf(h->state, "generation %s",
+		g->state == GENERATION_DRAINING ? "draining" : "serving");
+	plan_hand_over(&g->plan, h);
+	fprintf(h->state, "\n");
+	if (!with_children)
+		return;
+	for (unsigned i = 0; i < g->n; i++)
 		child_hand_over(&g->seats[i].child, h);
+	if (g->keeper)
+		child_hand_over(&g->keeper->child, h);
 }
 
 static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
@@ -75,7 +80,7 @@ int generation_could_adopt(char *line)
 }
 
 /* What drains needs no socket any more, and must not open one. */
-static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd)
+static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd, char *line)
 {
 	char why[512];
 
@@ -84,7 +89,7 @@ static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd)
 		g->plan.conf_fd = fcntl(conf_fd, F_DUPFD_CLOEXEC, 0);
 		return g->plan.conf_fd < 0 ? -errno : 0;
 	}
-	if (plan_make(&g->plan, conf, g->parts.sockets, why) == 0)
+	if (plan_resume(&g->plan, conf, g->parts.sockets, line, why) == 0)
 		return 0;
 	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "%s", why);
 	return -EINVAL;
@@ -108,23 +113,13 @@ int generation_adopt(
 		return -ENOMEM;
 	}
 	g->state = strcmp(state, "serving") == 0 ? GENERATION_SERVING : GENERATION_DRAINING;
-	r = adopt_plan(g, conf, conf_fd);
+	r = adopt_plan(g, conf, conf_fd, line);
 	if (r < 0)
 		return r;
 	if (g->state == GENERATION_DRAINING)
 		generation_limit_drain(g);
 	*ret_generation = take_ptr(&g);
 	return 0;
-}
-
-/* A seat is known by its address from the moment it is watched, so that the array may not grow. */
-static int generation_make_room(struct generation *g)
-{
-	if (!g->seats)
-		g->seats = calloc(SEATS_MAX, sizeof(*g->seats));
-	if (!g->seats)
-		return -ENOMEM;
-	return g->n < SEATS_MAX ? 0 : -EINVAL;
 }
 
 static int child_map_counters(struct child *child, int fd)
@@ -168,34 +163,49 @@ static int child_adopt(struct child *child, char *line, bool foreign)
 	return child_watch(child);
 }
 
-/* What the state of the generation means for a child that has just been added. */
+/* A seat is known by its address from the moment it is watched, so that the array may not grow. */
+static struct seat *generation_make_room(struct generation *g, enum role role)
+{
+	if (role == ROLE_KEEPER)
+		return g->keeper = calloc(1, sizeof(*g->keeper));
+	if (!g->seats)
+		g->seats = calloc(SEATS_MAX, sizeof(*g->seats));
+	return g->seats && g->n < SEATS_MAX ? &g->seats[g->n] : NULL;
+}
+
+/* What the state of the generation means for a child that has just been added. A keeper serves until
+ * the last worker is gone. */
 static void generation_settle(struct generation *g, struct seat *seat)
 {
-	bool serving = g->state == GENERATION_SERVING;
+	bool serving = g->state == GENERATION_SERVING, worker = seat->child.role == ROLE_WORKER;
 
 	if (seat->child.state == CHILD_ENDED && serving)
 		seat_replace(seat);
-	else if (seat->child.state != CHILD_ENDED && !serving)
+	else if (seat->child.state != CHILD_ENDED && !serving && worker)
 		seat->child.state = CHILD_DRAINING;
-	if (seat->child.role == ROLE_WORKER && serving)
-		g->plan.workers = seat->child.index + 1;
+	if (worker && serving)
+		g->plan.workers = g->n;
 }
 
 int generation_adopt_child(struct generation *g, char *line, bool foreign)
 {
 	enum role role = role_find(handover_word(&line));
 	int64_t index = handover_number(&line);
+	struct seat *seat;
 	int r;
 
-	if (role == N_ROLES || index < 0)
+	if (role == N_ROLES || index < 0 || (role == ROLE_KEEPER && g->keeper))
 		return -EINVAL;
-	r = generation_make_room(g);
-	if (r >= 0)
-		r = generation_add_seat(g, role, (unsigned)index);
-	if (r >= 0)
-		r = child_adopt(&g->seats[g->n - 1].child, line, foreign);
+	seat = generation_make_room(g, role);
+	if (!seat)
+		return -ENOMEM;
+	r = seat_init(seat, g, role, (unsigned)index);
 	if (r < 0)
 		return r;
-	generation_settle(g, &g->seats[g->n - 1]);
+	g->n += role == ROLE_WORKER;
+	r = child_adopt(&seat->child, line, foreign);
+	if (r < 0)
+		return r;
+	generation_settle(g, seat);
 	return 0;
 }

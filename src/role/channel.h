@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "role/files.h"
+
 #define CHANNEL_FD      3
 #define CHANNEL_PAYLOAD 4096
 #define CHANNEL_FDS     3
@@ -25,6 +27,14 @@
 	MESSAGE(SETUP, SUPERVISOR, 3, sizeof(struct msg_setup), sizeof(struct msg_setup))             \
 	/* a listening socket; struct msg_listener */                                                 \
 	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener))    \
+	/* a file that the configuration names; struct file_place */                                  \
+	MESSAGE(FILE, SUPERVISOR, 1, sizeof(struct file_place), sizeof(struct file_place))            \
+	/* to a worker: memory with the keys of tickets */                                            \
+	MESSAGE(TICKETS, SUPERVISOR, 1, 0, 0)                                                         \
+	/* to a worker: its channel to the keeper, which may be a new one */                          \
+	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                          \
+	/* to the keeper: the channel of a worker; struct msg_client */                               \
+	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))          \
 	/* all is said: get ready, and say so */                                                      \
 	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                         \
 	/* the whole generation is ready: begin */                                                    \
@@ -48,11 +58,16 @@ enum message_from { FROM_SUPERVISOR, FROM_CHILD };
 
 struct msg_setup {
 	uint32_t index;
+	uint32_t is_strict;   /* what has expired is refused */
 	uint64_t connections; /* at most this many open, in all workers together */
 };
 
 struct msg_listener {
 	uint32_t listener; /* its place in the configuration */
+};
+
+struct msg_client {
+	uint32_t worker; /* its number */
 };
 
 struct msg_drain {

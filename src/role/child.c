@@ -196,6 +196,7 @@ static void child_on_failed(struct child *child, const struct message *message)
 	char why[sizeof(failed->text) + 1];
 
 	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
+	child->failed = true;
 	child->owner->on_failed(child, failed->exit_code, why);
 }
 
@@ -227,6 +228,10 @@ static void child_on_message(struct child *child, const struct message *message)
 	case MSG_PROBE:
 	case MSG_SETUP:
 	case MSG_LISTENER:
+	case MSG_FILE:
+	case MSG_TICKETS:
+	case MSG_KEEPER:
+	case MSG_CLIENT:
 	case MSG_PREPARE:
 	case MSG_SERVE:
 	case MSG_DRAIN:
@@ -326,7 +331,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 		child_on_said(&child->said, 0);
 
 	well = child_describe_end(child, &how, text);
-	if (well && draining)
+	if ((well && draining) || child->failed)
 		log_each(EVENT_CHILD_ENDED,
 			ABOUT(.role = child_name(child, name), .pid = child->pid), "%s", text);
 	else
@@ -384,6 +389,7 @@ int child_start(struct child *child)
 	child->said_fd = take_fd(&said);
 	child->state = CHILD_STARTING;
 	child->said_lines = 0;
+	child->failed = false;
 	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
 	child->heartbeat = child->counters->heartbeat;
 	return child_watch(child);

@@ -43,6 +43,7 @@ struct child {
 	enum role role;
 	unsigned index;
 	enum child_state state;
+	bool failed; /* it has said why it cannot serve */
 	pid_t pid;
 	int pidfd, channel_fd, said_fd; /* owned */
 	struct source ended, channel, said;

@@ -13,6 +13,7 @@
 #include "conf/fault.h"
 #include "config.h"
 #include "role/confine.h"
+#include "role/rehearsal.h"
 
 #define LONGEST_FILE (16 << 20)
 
@@ -67,7 +68,9 @@ int command_check(const struct options *options)
 		size_t before = faults.n;
 
 		check_sandbox(conf, &faults);
-		sound = faults.n == before && !(options->strict && faults.n > 0);
+		sound = faults.n == before;
+		rehearse_files(conf, &faults);
+		sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);
 	}
 	print_faults(options, &faults);
 	if (sound && !options->json)

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "core/talk.h"
+#include "role/papers.h"
 
 struct port {
 	struct port *next;
@@ -127,6 +128,12 @@ static void port_make_door(struct engine *engine, struct port *port)
 		.backlog = port->conf->backlog,
 		.transport_open = plain_open,
 	};
+	if (port->conf->transport == CONF_TLS) {
+		port->door.transport_open = tls_open;
+		port->door.userdata =
+			engine->papers->contexts[port->conf - engine->conf->listeners];
+		port->door.class.crowd = &engine->crowd;
+	}
 	stream_class_init(&port->door.class, &timeouts);
 	port->door.lobby.rule = proxy_rule_of(port->conf);
 	lobby_init(&port->door.lobby, engine->loop, port->conf->handshake_ms);
@@ -177,6 +184,7 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	if (r < 0)
 		return r;
 
+	engine->crowd.limit = engine->conf->limits.handshakes;
 	engine_make_guard(engine, shared);
 	engine->acceptor.counters = engine->counters;
 	engine->acceptor.shared = shared;

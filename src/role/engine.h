@@ -11,13 +11,16 @@
 #include "net/scratch.h"
 #include "net/udp.h"
 
+struct papers;
 struct port;
 
 struct engine {
 	struct loop *loop;
 	const struct conf *conf;
 	struct counters *counters;
+	const struct papers *papers; /* built, for listeners with TLS */
 	struct acceptor acceptor;
+	struct crowd crowd; /* shaking hands */
 	struct scratch scratch;
 	struct udp_batch *batch;
 	struct guard guard;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A seat is a child and what it takes to replace it. While the generation is built, one that fails
- * fails all; while it serves, one that dies is replaced; while it drains, one that ends is missed by
- * nobody. The owner is told in a task of its own, since what it does then is to free the generation. */
+/* While the generation is built, a child that fails fails all; while it serves, one that dies is
+ * replaced; while it drains, one that ends is missed by nobody. The owner is told in a task of its own,
+ * since what it does then is to free the generation. */
 
 #include "role/generation.h"
 
@@ -16,17 +16,12 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "role/plan.h"
 #include "role/seat.h"
 
-#define BUILD_MS    20000 /* to come up, also on a machine that is busy */
-#define PATIENCE_MS 10000 /* for a loop that does not turn */
-#define GRACE_MS    1000  /* beyond `drain`, to hang up and go */
-#define STEADY_MS   10000 /* who lived longer is replaced at once */
-#define BACKOFF_MS  100
-#define BACKOFF_MAX 30000
+#define BUILD_MS 20000 /* to come up, also on a machine that is busy */
+#define GRACE_MS 1000  /* beyond `drain`, to hang up and go */
 
-static void generation_fail(struct generation *g, int exit_code, const char *why)
+void generation_fail(struct generation *g, int exit_code, const char *why)
 {
 	if (g->state != GENERATION_BUILDING || g->exit_code != 0)
 		return;
@@ -51,13 +46,29 @@ static bool generation_is_released(const struct generation *g)
 	return true;
 }
 
+/* It goes last, since a worker may have handshakes to finish. */
+static void generation_dismiss_keeper(struct generation *g)
+{
+	const struct msg_drain drain = {0};
+	struct child *keeper = &g->keeper->child;
+
+	if (keeper->state == CHILD_DRAINING)
+		return;
+	keeper->state = CHILD_DRAINING;
+	child_tell(keeper, MSG_DRAIN, &drain, sizeof(drain), NULL);
+}
+
 static void generation_on_drained(struct generation *g)
 {
 	if (!g->released && generation_is_released(g)) {
 		g->released = true;
 		g->parts.owner->on_released(g);
 	}
-	if (generation_all(g, CHILD_ENDED))
+	if (!generation_all(g, CHILD_ENDED))
+		return;
+	if (g->keeper && g->keeper->child.state != CHILD_ENDED)
+		generation_dismiss_keeper(g);
+	else
 		g->parts.owner->on_gone(g);
 }
 
@@ -73,33 +84,14 @@ static void generation_on_report(struct task *task)
 		g->parts.owner->on_ready(g);
 }
 
-static int seat_start(struct seat *seat)
-{
-	struct child *child = &seat->child;
-	char name[32];
-	int r;
-
-	r = child_start(child);
-	if (r < 0)
-		return r;
-	plan_supply(&seat->generation->plan, child);
-	log_each(EVENT_CHILD_STARTED, ABOUT(.role = child_name(child, name), .pid = child->pid),
-		"started");
-	return 0;
-}
-
-static void seat_serve(struct seat *seat)
-{
-	child_tell(&seat->child, MSG_SERVE, NULL, 0, NULL);
-	seat->child.state = CHILD_SERVING;
-}
-
 static void seat_on_ready(struct child *child)
 {
 	struct seat *seat = container_of(child, struct seat, child);
 	struct generation *g = seat->generation;
 
-	if (g->state == GENERATION_SERVING)
+	if (seat == g->keeper)
+		seat_introduce_all(seat);
+	else if (g->state == GENERATION_SERVING)
 		seat_serve(seat);
 	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
 		loop_defer(g->parts.loop, &g->report);
@@ -122,55 +114,6 @@ static void seat_on_failed(struct child *child, int exit_code, const char *why)
 	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
-/* Who dies again and again is replaced more and more slowly. */
-void seat_replace(struct seat *seat)
-{
-	uint64_t now_ms = seat->child.loop->now_ms;
-
-	if (now_ms - seat->child.started_ms >= STEADY_MS)
-		seat->backoff_ms = 0;
-	loop_set_timer(seat->child.loop, &seat->again, now_ms + seat->backoff_ms);
-	seat->backoff_ms = seat->backoff_ms == 0 ? BACKOFF_MS : 2 * seat->backoff_ms;
-	if (seat->backoff_ms > BACKOFF_MAX)
-		seat->backoff_ms = BACKOFF_MAX;
-}
-
-static void seat_on_again(struct timer *timer, uint64_t now_ms)
-{
-	struct seat *seat = container_of(timer, struct seat, again);
-	int r;
-
-	r = seat_start(seat);
-	if (r >= 0)
-		return;
-	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r), "cannot start a %s",
-		role_word(seat->child.role));
-	seat_replace(seat);
-}
-
-static void seat_take_back_clients(struct seat *seat)
-{
-	struct clients *clients = &seat->generation->parts.shared->clients;
-	uint32_t *counted = seat->child.counters->clients;
-
-	for (size_t slot = 0; slot < CLIENTS_SLOTS; slot++) {
-		if (counted[slot] > 0)
-			clients_leave(clients, slot, counted[slot]);
-		counted[slot] = 0;
-	}
-}
-
-/* What it had open is closed. Its numbers are its own, and may be anything. */
-static void seat_take_back(struct seat *seat)
-{
-	struct shared *shared = seat->generation->parts.shared;
-	uint64_t open = seat->child.counters->open, all = atomic_load(&shared->open);
-
-	seat_take_back_clients(seat);
-	seat->child.counters->open = 0;
-	atomic_fetch_sub(&shared->open, open < all ? open : all);
-}
-
 static void seat_on_ended(struct child *child, bool as_told)
 {
 	struct seat *seat = container_of(child, struct seat, child);
@@ -179,7 +122,9 @@ static void seat_on_ended(struct child *child, bool as_told)
 	seat_take_back(seat);
 	switch (g->state) {
 	case GENERATION_BUILDING:
-		generation_fail(g, EX_SOFTWARE, "a worker died before it was ready");
+		generation_fail(g, EX_SOFTWARE,
+			seat == g->keeper ? "the keeper died before it was ready"
+					  : "a worker died before it was ready");
 		break;
 	case GENERATION_SERVING:
 		seat_replace(seat);
@@ -190,7 +135,7 @@ static void seat_on_ended(struct child *child, bool as_told)
 	}
 }
 
-static const struct child_owner seat_owner = {
+const struct child_owner generation_seat_owner = {
 	.on_ready = seat_on_ready,
 	.on_released = seat_on_released,
 	.on_failed = seat_on_failed,
@@ -209,19 +154,16 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 		loop_defer(g->parts.loop, &g->report); /* there was nobody left to kill */
 }
 
-int generation_add_seat(struct generation *g, enum role role, unsigned index)
+/* The keeper first; when it is ready, so are its keys, and the workers begin. */
+static int generation_start(struct generation *g)
 {
-	struct seat *seat = &g->seats[g->n];
-	int r;
+	int r = 0;
 
-	r = child_init(&seat->child, g->parts.loop, role, index, g->plan.conf->n_listeners);
-	if (r < 0)
-		return r;
-	g->n++;
-	seat->generation = g;
-	seat->again.on_time = seat_on_again;
-	seat->child.owner = &seat_owner;
-	return 0;
+	if (g->keeper)
+		return seat_start(g->keeper);
+	for (unsigned i = 0; i < g->n && r >= 0; i++)
+		r = seat_start(&g->seats[i]);
+	return r;
 }
 
 static int generation_seat(struct generation *g)
@@ -232,13 +174,20 @@ static int generation_seat(struct generation *g)
 	if (!g->seats)
 		return -ENOMEM;
 	for (unsigned i = 0; i < g->plan.workers; i++) {
-		r = generation_add_seat(g, ROLE_WORKER, i);
-		if (r >= 0)
-			r = seat_start(&g->seats[i]);
+		r = seat_init(&g->seats[i], g, ROLE_WORKER, i);
+		if (r < 0)
+			return r;
+		g->n++;
+	}
+	if (plan_has_keys(&g->plan)) {
+		g->keeper = calloc(1, sizeof(*g->keeper));
+		if (!g->keeper)
+			return -ENOMEM;
+		r = seat_init(g->keeper, g, ROLE_KEEPER, 0);
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return generation_start(g);
 }
 
 struct generation *generation_alloc(const struct generation_parts *parts)
@@ -251,6 +200,8 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan = PLAN_EMPTY;
 	g->plan.shared = parts->shared;
 	g->plan.shared_fd = parts->shared_fd;
+	g->plan.tickets_fd = parts->tickets_fd;
+	g->plan.is_strict = parts->is_strict;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
 	list_init(&g->node);
@@ -280,7 +231,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 		return r;
 	r = generation_seat(g);
 	if (r < 0) {
-		snprintf(why, 512, "cannot start a worker: %s", strerror(-r));
+		snprintf(why, 512, "cannot start a child: %s", strerror(-r));
 		return EX_OSERR;
 	}
 	loop_set_timer(parts->loop, &g->limit, parts->loop->now_ms + BUILD_MS);
@@ -293,14 +244,11 @@ void generation_free(struct generation *g)
 {
 	if (!g)
 		return;
-	for (unsigned i = 0; i < g->n; i++) {
-		struct child *child = &g->seats[i].child;
-
-		loop_clear_timer(&g->seats[i].again);
-		child_bury(child);
-		seat_take_back(&g->seats[i]);
-		child_done(child);
-	}
+	for (unsigned i = 0; i < g->n; i++)
+		seat_done(&g->seats[i]);
+	if (g->keeper && g->keeper->generation)
+		seat_done(g->keeper);
+	free(g->keeper);
 	loop_clear_timer(&g->limit);
 	loop_cancel(&g->report);
 	list_remove(&g->node);
@@ -315,6 +263,8 @@ void generation_serve(struct generation *g)
 	g->state = GENERATION_SERVING;
 	for (unsigned i = 0; i < g->n; i++)
 		seat_serve(&g->seats[i]);
+	if (g->keeper && g->keeper->child.state == CHILD_READY)
+		seat_serve(g->keeper);
 }
 
 void generation_limit_drain(struct generation *g)
@@ -337,6 +287,8 @@ void generation_drain(struct generation *g)
 		child->state = CHILD_DRAINING;
 		child_tell(child, MSG_DRAIN, &drain, sizeof(drain), NULL);
 	}
+	if (g->keeper)
+		loop_clear_timer(&g->keeper->again);
 	loop_defer(g->parts.loop, &g->report);
 	generation_limit_drain(g);
 }
@@ -345,11 +297,23 @@ void generation_kill(struct generation *g)
 {
 	for (unsigned i = 0; i < g->n; i++)
 		child_kill(&g->seats[i].child, SIGKILL);
+	if (g->keeper)
+		child_kill(&g->keeper->child, SIGKILL);
 }
 
 const struct conf *generation_conf(const struct generation *g)
 {
 	return g->plan.conf;
+}
+
+int generation_conf_again(const struct generation *g, struct conf **ret_conf)
+{
+	return plan_conf_again(&g->plan, ret_conf);
+}
+
+const struct files *generation_files(const struct generation *g)
+{
+	return &g->plan.files;
 }
 
 void *generation_userdata(const struct generation *g)
@@ -387,20 +351,10 @@ void generation_totals(const struct generation *g, struct totals *totals)
 
 bool generation_check(struct generation *g)
 {
-	bool all = true;
+	bool all = !g->keeper || seat_check(g->keeper);
 
-	for (unsigned i = 0; i < g->n; i++) {
-		struct child *child = &g->seats[i].child;
-		char name[32];
-
-		if (child->state == CHILD_ENDED || child_is_alive(child, PATIENCE_MS))
-			continue;
-		all = false;
-		log_event(EVENT_CHILD_STUCK,
-			ABOUT(.role = child_name(child, name), .pid = child->pid),
-			"its loop has not turned for %d s, and it is ended", PATIENCE_MS / 1000);
-		child_kill(child, SIGKILL);
-	}
+	for (unsigned i = 0; i < g->n; i++)
+		all = seat_check(&g->seats[i]) && all;
 	return all;
 }
 

@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "net/counters.h"
 #include "net/loop.h"
+#include "role/files.h"
 #include "role/sockets.h"
 #include "role/totals.h"
 
@@ -34,6 +35,8 @@ struct generation_parts {
 	struct sockets *sockets;
 	struct shared *shared;
 	int shared_fd;
+	int tickets_fd; /* -1: nobody wants it */
+	bool is_strict; /* what has expired is refused */
 	const struct generation_owner *owner;
 	void *userdata;
 };
@@ -63,6 +66,10 @@ int generation_could_adopt(char *line);
 int generation_adopt_child(struct generation *generation, char *line, bool foreign);
 
 const struct conf *generation_conf(const struct generation *generation);
+/* The same once more, for another generation. */
+int generation_conf_again(const struct generation *generation, struct conf **ret_conf);
+/* The files that it names, as they were opened. */
+const struct files *generation_files(const struct generation *generation);
 void *generation_userdata(const struct generation *generation);
 enum generation_state generation_state(const struct generation *generation);
 /* How many may be open in all workers together. */

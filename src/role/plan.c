@@ -16,9 +16,11 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "conf/fault.h"
 #include "priv/ident.h"
 
-#define SPARE_FDS 64 /* for what is not a connection */
+#define SPARE_FDS    64 /* for what is not a connection */
+#define LONGEST_TEXT (64 << 20)
 
 static unsigned cpus(void)
 {
@@ -49,6 +51,27 @@ static int plan_seal(struct plan *plan)
 	if (r < 0)
 		return r;
 	return fd_sealed("upperd-configuration", text, strlen(text), &plan->conf_fd);
+}
+
+static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+{
+	const struct plan *plan = userdata;
+
+	return fd_read_all(plan->conf_fd, LONGEST_TEXT, ret_text, ret_len);
+}
+
+int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
+{
+	struct conf_source source = {
+		.file = "configuration",
+		.read = read_sealed,
+		.userdata = (void *)(uintptr_t)plan,
+	};
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	int r;
+
+	r = conf_load(&source, &faults, ret_conf);
+	return r > 0 ? -EINVAL : r;
 }
 
 /* What a listener lacks when some sockets were passed, but not its own. */
@@ -98,6 +121,30 @@ static int plan_claim_one(
 	return r == -EACCES || r == -EPERM ? EX_NOPERM : EX_OSERR;
 }
 
+/* A key is sure to be there when it is asked for: all are opened before anything is started. */
+static int plan_open_files(struct plan *plan, char why[static 512])
+{
+	char fault[FILE_WHY], key[FILE_WHY];
+	int r = files_list(&plan->files, plan->conf);
+
+	for (size_t i = 0; i < plan->files.n && r == 0; i++) {
+		struct file *file = &plan->files.list[i];
+
+		r = file_open(file, fault);
+		if (r == FILE_E_FAULT)
+			snprintf(
+				why, 512, "%.200s: %.300s", file_key(file, plan->conf, key), fault);
+	}
+	if (r < 0)
+		snprintf(why, 512, "cannot open the files of the configuration: %s", strerror(-r));
+	return r == FILE_E_FAULT ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
+}
+
+bool plan_has_keys(const struct plan *plan)
+{
+	return plan->files.n_keys > 0;
+}
+
 /* A port that is open and that nobody serves looks alive from outside, and is not. */
 static int plan_all_claimed(
 	const struct plan *plan, const struct sockets *sockets, char why[static 512])
@@ -113,21 +160,57 @@ static int plan_all_claimed(
 	return EX_CONFIG;
 }
 
-int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
+static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512])
 {
-	int r = 0;
-
 	plan->conf = conf;
 	plan->workers = conf->workers > 0 ? conf->workers : cpus();
 	plan->connections = connections_of(conf);
 	plan->groups = calloc(conf->n_listeners, sizeof(struct socket_group *));
-	if (!plan->groups || plan_seal(plan) < 0) {
-		snprintf(why, 512, "no memory for the configuration");
-		return EX_OSERR;
-	}
-	for (size_t i = 0; i < conf->n_listeners && r == 0; i++)
+	if (plan->groups && plan_seal(plan) >= 0)
+		return 0;
+	snprintf(why, 512, "no memory for the configuration");
+	return EX_OSERR;
+}
+
+static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[static 512])
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->conf->n_listeners && r == 0; i++)
 		r = plan_claim_one(plan, i, sockets, why);
 	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
+}
+
+int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
+{
+	int r;
+
+	r = plan_begin(plan, conf, why);
+	if (r == 0)
+		r = plan_open_files(plan, why);
+	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
+}
+
+int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
+	char why[static 512])
+{
+	int r;
+
+	r = plan_begin(plan, conf, why);
+	if (r == 0 && files_list(&plan->files, conf) < 0) {
+		snprintf(why, 512, "no memory for the list of files");
+		r = EX_OSERR;
+	}
+	for (size_t i = 0; i < plan->files.n && r == 0; i++)
+		plan->files.list[i].fd = handover_own(&line);
+	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
+}
+
+void plan_hand_over(const struct plan *plan, struct handover *h)
+{
+	fprintf(h->state, " %d", handover_fd(h, plan->conf_fd));
+	for (size_t i = 0; i < plan->files.n; i++)
+		fprintf(h->state, " %d", handover_fd(h, plan->files.list[i].fd));
 }
 
 void plan_done(struct plan *plan)
@@ -135,6 +218,7 @@ void plan_done(struct plan *plan)
 	if (plan->conf_fd >= 0)
 		close(plan->conf_fd);
 	free(plan->groups);
+	files_done(&plan->files);
 	conf_free(plan->conf);
 	*plan = PLAN_EMPTY;
 }
@@ -152,20 +236,43 @@ static int give_listener(void *userdata, int fd)
 	return 0;
 }
 
-void plan_supply(const struct plan *plan, struct child *child)
+static void supply_listeners(const struct plan *plan, struct child *child)
 {
-	const struct msg_setup setup = {
-		.index = child->index,
-		.connections = plan->connections,
-	};
-	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd, plan->shared_fd};
-
-	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
 	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
 		struct give give = {child, {(uint32_t)i}};
 
 		socket_group_share(
 			plan->groups[i], child->index, plan->workers, give_listener, &give);
 	}
+}
+
+/* Keys for the keeper alone, and all else for workers alone. */
+static void supply_files(const struct plan *plan, struct child *child)
+{
+	for (size_t i = 0; i < plan->files.n; i++) {
+		const struct file *file = &plan->files.list[i];
+
+		if ((file->place.kind == FILE_KEY) == (child->role == ROLE_KEEPER))
+			child_tell(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
+	}
+}
+
+void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
+{
+	const struct msg_setup setup = {
+		.index = child->index,
+		.is_strict = plan->is_strict,
+		.connections = plan->connections,
+	};
+	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd, plan->shared_fd};
+
+	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
+	supply_files(plan, child);
+	if (child->role == ROLE_WORKER)
+		supply_listeners(plan, child);
+	if (child->role == ROLE_WORKER && plan_has_keys(plan) && plan->tickets_fd >= 0)
+		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
+	if (keeper_fd >= 0)
+		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);
 	child_tell(child, MSG_PREPARE, NULL, 0, NULL);
 }

@@ -6,6 +6,8 @@
 #include "conf/conf.h"
 #include "net/counters.h"
 #include "role/child.h"
+#include "role/files.h"
+#include "role/handover.h"
 #include "role/sockets.h"
 
 struct plan {
@@ -14,17 +16,31 @@ struct plan {
 	unsigned workers;
 	uint64_t connections;         /* open at most, in all workers together */
 	struct socket_group **groups; /* per listener */
+	struct files files;           /* open, so that they stay what they were */
+	bool is_strict;               /* what has expired is refused */
+	int tickets_fd;               /* -1: nobody wants it */
 	struct shared *shared;
 	int shared_fd;
 };
 
 /* Fit for plan_done(). */
-#define PLAN_EMPTY ((struct plan){.conf_fd = -1})
+#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1})
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */
 int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512]);
 void plan_done(struct plan *plan);
 
-/* Tells a child that has just been started all that it needs to get ready. */
-void plan_supply(const struct plan *plan, struct child *child);
+/* For the supervisor after an upgrade: the rest of a line with the configuration and the open files; and
+ * there, the same plan from what follows the configuration in it. */
+void plan_hand_over(const struct plan *plan, struct handover *handover);
+int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
+	char why[static 512]);
+
+/* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
+ * needs no keeper. */
+void plan_supply(const struct plan *plan, struct child *child, int keeper_fd);
+/* The configuration once more. */
+int plan_conf_again(const struct plan *plan, struct conf **ret_conf);
+/* Whether there are private keys, and so a keeper. */
+bool plan_has_keys(const struct plan *plan);

@@ -20,8 +20,8 @@ const char *supervisor_layout(void)
 {
 	static char text[64];
 
-	snprintf(text, sizeof(text), "%zu %zu %d %d", sizeof(struct shared),
-		sizeof(struct counters), N_COUNTERS, N_REASONS);
+	snprintf(text, sizeof(text), "%zu %zu %zu %d %d", sizeof(struct shared),
+		sizeof(struct counters), sizeof(struct ticket_page), N_COUNTERS, N_REASONS);
 	return text;
 }
 
@@ -102,6 +102,15 @@ static int resume_shared(struct resume *resume, char *rest)
 	return 0;
 }
 
+/* So that a session which was begun before the upgrade is resumed after it. */
+static int resume_tickets(struct resume *resume, char *rest)
+{
+	struct supervisor *s = resume->supervisor;
+	_cleanup_close_ int fd = handover_own(&rest);
+
+	return fd < 0 || s->foreign ? 0 : tickets_resume(&s->tickets, &fd);
+}
+
 static int resume_started(struct resume *resume, char *rest)
 {
 	resume->supervisor->started_ms = (uint64_t)handover_number(&rest);
@@ -161,6 +170,7 @@ static const struct {
 } lines[] = {
 	{"layout", resume_layout},
 	{"shared", resume_shared},
+	{"tickets", resume_tickets},
 	{"started", resume_started},
 	{"generation", resume_generation},
 	{"child", resume_child},

@@ -6,6 +6,7 @@
 /* ROLE(name, word, main) */
 #define ROLES(ROLE)                         \
 	ROLE(WORKER, "worker", worker_main) \
+	ROLE(KEEPER, "keeper", keeper_main) \
 	ROLE(PROBE, "probe", probe_main)
 
 enum role {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The inside of a generation, for the two files that are it: generation.c, and adopt.c, which takes one
- * over from the supervisor before an upgrade. */
+/* A generation from the inside, for the files that share it: generation.c is what becomes of all its
+ * children together, seat.c how each is started, introduced and replaced, adopt.c how the supervisor
+ * after an upgrade takes them over. */
 
 #include "role/child.h"
 #include "role/generation.h"
@@ -23,20 +24,36 @@ struct generation {
 	struct generation_parts parts;
 	struct plan plan;
 	enum generation_state state;
-	struct seat *seats;
+	struct seat *seats; /* of workers */
 	unsigned n;
-	struct timer limit; /* on coming up, and on draining */
+	struct seat *keeper; /* NULL: there are no private keys */
+	struct timer limit;  /* on coming up, and on draining */
 	struct task report;
 	bool released; /* and the owner knows */
 	int exit_code;
 	char why[512];
 };
 
+/* generation.c */
+extern const struct child_owner generation_seat_owner;
 struct generation *generation_alloc(const struct generation_parts *parts);
 void generation_freep(struct generation **generation);
-/* There must be room for it in `seats`; its child has not been started. */
-int generation_add_seat(struct generation *g, enum role role, unsigned index);
 /* The longest that what is draining may take, from now on. */
 void generation_limit_drain(struct generation *g);
-/* Starts another child in the place of one that has ended, now or a little later. */
+void generation_fail(struct generation *g, int exit_code, const char *why);
+
+/* seat.c */
+int seat_init(struct seat *seat, struct generation *g, enum role role, unsigned index);
+void seat_done(struct seat *seat);
+int seat_start(struct seat *seat);
+/* The same, and fails the generation if it cannot. */
+void seat_begin(struct seat *seat);
+void seat_serve(struct seat *seat);
+/* Some time later, another takes the place of the one that died. */
 void seat_replace(struct seat *seat);
+/* What it had open is closed. */
+void seat_take_back(struct seat *seat);
+/* Whether its loop turns; one that does not is ended. */
+bool seat_check(struct seat *seat);
+/* The keeper is ready: workers that serve get channels to it, and those still to come begin. */
+void seat_introduce_all(struct seat *keeper);

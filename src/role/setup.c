@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "config.h"
 #include "role/inherit.h"
 #include "role/supervisor.h"
 
@@ -127,6 +128,8 @@ void supervisor_empty(struct supervisor *s, const struct options *options)
 	s->shared_fd = s->signal_fd = -1;
 	s->control = CONTROL_EMPTY;
 	s->upgrade.pidfd = s->upgrade.said_fd = -1;
+	s->tickets = TICKETS_EMPTY;
+	s->watch = WATCH_EMPTY;
 	list_init(&s->draining);
 	sockets_init(&s->sockets);
 	inspection_init(&s->inspection, &s->loop, &s->control);
@@ -150,6 +153,8 @@ int supervisor_init(struct supervisor *s, const struct conf *conf, const struct 
 		r = make_shared(s);
 	if (r >= 0)
 		r = find_self(&s->self);
+	if (r >= 0 && HAVE_TLS)
+		r = tickets_init(&s->tickets);
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;
@@ -161,6 +166,7 @@ int supervisor_init(struct supervisor *s, const struct conf *conf, const struct 
 void supervisor_done(struct supervisor *s)
 {
 	upgrade_abandon(s);
+	watch_done(&s->watch);
 	generation_free(s->building);
 	generation_free(s->serving);
 	list_foreach (node, &s->draining)
@@ -168,6 +174,7 @@ void supervisor_done(struct supervisor *s)
 	inspection_done(&s->inspection);
 	control_done(&s->control);
 	sockets_done(&s->sockets);
+	tickets_done(&s->tickets);
 	totals_done(&s->history);
 	free(s->self);
 	free(s->handed);

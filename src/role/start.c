@@ -82,6 +82,7 @@ static int resume(struct supervisor *s)
 	r = supervisor_confine(s, generation_conf(s->serving));
 	if (r != 0)
 		return r;
+	supervisor_watch(s); /* also when the reload that follows fails */
 	s->upgrading = true;
 	s->messages = UINT64_MAX; /* of which none was in the last second */
 	supervisor_begin(s);

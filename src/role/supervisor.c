@@ -32,15 +32,17 @@ static void record_faults(const struct faults *faults)
 {
 	for (size_t i = 0; i < faults->n; i++) {
 		const struct fault *f = &faults->list[i];
-		char text[LOG_TEXT];
+		char text[LOG_TEXT], place[LOG_TEXT / 2];
 		struct log_record record = {
 			.event = EVENT_CONFIG_FAULT,
 			.level = f->level == FAULT_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
 			.text = text,
 		};
 
-		snprintf(text, sizeof(text), "%s:%u: %s%s%s", f->file ? f->file : "command line",
-			f->line, f->key ? f->key : "", f->key ? ": " : "", f->message);
+		if (f->file)
+			snprintf(place, sizeof(place), "%s:%u: ", f->file, f->line);
+		snprintf(text, sizeof(text), "%s%s%s%s", f->file ? place : "", f->key ? f->key : "",
+			f->key ? ": " : "", f->message);
 		log_pass(&record);
 	}
 }
@@ -110,6 +112,8 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 	reload_failed(s, exit_code, &faults, why);
 	if (s->reload_again)
 		supervisor_reload(s);
+	else if (s->renew_again)
+		supervisor_renew(s);
 }
 
 static void on_failed(struct generation *g, int exit_code, const char *why)
@@ -162,6 +166,7 @@ static void say_ready(struct supervisor *s, bool again)
 		ABOUT_NOTHING, "serving: %u workers, %zu listeners, at most %llu connections",
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
+	supervisor_watch(s);
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), conf->n_listeners);
 	if (again)
@@ -210,6 +215,21 @@ static const struct generation_owner owner = {
 	.on_gone = on_gone,
 };
 
+static int supervisor_claim_tickets(
+	struct supervisor *s, const struct conf *conf, char why[static 512])
+{
+	const struct conf *serving = s->serving ? generation_conf(s->serving) : NULL;
+	int r;
+
+	r = tickets_claim(&s->tickets, conf, serving, s->loop.now_ms);
+	if (r == TICKETS_E_FULL)
+		snprintf(
+			why, 512, "more than %d different values of ticket_lifetime", TICKET_RINGS);
+	else if (r < 0)
+		snprintf(why, 512, "cannot make keys of tickets: %s", strerror(-r));
+	return r == TICKETS_E_FULL ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
+}
+
 struct generation_parts supervisor_parts(struct supervisor *s)
 {
 	return (struct generation_parts){
@@ -217,6 +237,8 @@ struct generation_parts supervisor_parts(struct supervisor *s)
 		.sockets = &s->sockets,
 		.shared = s->shared,
 		.shared_fd = s->shared_fd,
+		.tickets_fd = s->tickets.fd,
+		.is_strict = s->renewing,
 		.owner = &owner,
 		.userdata = s,
 	};
@@ -232,9 +254,11 @@ void supervisor_build(struct supervisor *s, struct conf *conf)
 {
 	struct generation_parts parts = supervisor_parts(s);
 	char why[512];
-	int exit_code;
+	int exit_code = supervisor_claim_tickets(s, conf, why);
 
-	exit_code = generation_new(&parts, conf, &s->building, why);
+	if (exit_code == 0)
+		exit_code = generation_new(&parts, take_ptr(&conf), &s->building, why);
+	conf_free(conf);
 	if (exit_code != 0)
 		build_failed(s, exit_code, why);
 }
@@ -250,6 +274,7 @@ void supervisor_reload(struct supervisor *s)
 	s->reload_again = s->building || s->replaced;
 	if (s->reload_again)
 		return;
+	s->renewing = false;
 	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	if (command_load(s->options, &faults, &conf) != 0) {
@@ -282,6 +307,7 @@ void supervisor_stop(struct supervisor *s)
 	}
 	s->stopping = true;
 	upgrade_abandon(s);
+	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",
 		(unsigned long long)supervisor_patience_ms(s) * 1000);
@@ -326,6 +352,8 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 		supervisor_say_status(s);
 	if (turning && manager_watchdog_ms() > 0)
 		manager_notify("WATCHDOG=1");
+	if (tickets_rotate(&s->tickets, now_ms) < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
 	log_flush(now_ms);
 	loop_set_timer(&s->loop, timer, now_ms + TICK_MS);
 }

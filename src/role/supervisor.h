@@ -2,7 +2,7 @@
 #pragma once
 
 /* The first process: it holds the configuration, the sockets, the log and the children. Its state, for
- * the files that share it: setup.c makes it, supervisor.c moves it on, verbs.c and status.c show it. */
+ * the files that share it: setup.c makes it, supervisor.c and renew.c move it on, verbs.c and status.c show it. */
 
 #include "base/list.h"
 #include "net/counters.h"
@@ -12,19 +12,25 @@
 #include "role/inspection.h"
 #include "role/options.h"
 #include "role/sockets.h"
+#include "role/tickets.h"
 #include "role/totals.h"
 #include "role/upgrade.h"
+#include "role/watch.h"
 
 struct supervisor {
 	const struct options *options;
 	struct loop loop;
 	struct sockets sockets;
+	struct tickets tickets;
 	struct shared *shared;
 	int shared_fd;
 	int signal_fd;
 	struct source signals;
 	struct timer tick;
 	struct control control;
+	struct watch watch; /* the files of what serves */
+	bool renewing;      /* what is being built is for the sake of a new file */
+	bool renew_again;   /* and there is a newer one */
 	struct inspection inspection;
 	struct generation *serving, *building;
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
@@ -69,6 +75,10 @@ int supervisor_take_over(struct supervisor *supervisor);
 /* In a trial: whether that could be done. */
 int supervisor_could_take_over(const struct supervisor *supervisor);
 const char *supervisor_layout(void);
+
+/* renew.c: files that are replaced. */
+void supervisor_watch(struct supervisor *supervisor);
+void supervisor_renew(struct supervisor *supervisor);
 
 /* setup.c: everything around the state machine. An empty one can be let go. Without `conf` there will be
  * no control socket. */

@@ -35,6 +35,14 @@ static void describe_all(const struct supervisor *s, struct handover *h)
 	control_hand_over(&s->control, h);
 }
 
+/* Before the generations, which refer to it. */
+static void describe_memory(const struct supervisor *s, struct handover *h)
+{
+	fprintf(h->state, "shared %d\n", handover_fd(h, s->shared_fd));
+	if (s->tickets.fd >= 0)
+		fprintf(h->state, "tickets %d\n", handover_fd(h, s->tickets.fd));
+}
+
 static int describe(const struct supervisor *s, struct handover *h, bool trial)
 {
 	int r;
@@ -46,8 +54,8 @@ static int describe(const struct supervisor *s, struct handover *h, bool trial)
 	fprintf(h->state, "%s%slayout %s\n", trial ? "trial\n" : "",
 		s->confined ? "confined\n" : "", supervisor_layout());
 	sockets_hand_over(&s->sockets, h);
-	if (!trial) /* first, since generations refer to it */
-		fprintf(h->state, "shared %d\n", handover_fd(h, s->shared_fd));
+	if (!trial)
+		describe_memory(s, h);
 	generation_hand_over(s->serving, h, !trial);
 	if (!trial)
 		describe_all(s, h);

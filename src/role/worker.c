@@ -8,86 +8,45 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "conf/conf.h"
-#include "conf/fault.h"
 #include "role/channel.h"
+#include "role/child_side.h"
 #include "role/confine.h"
 #include "role/engine.h"
-#include "role/records.h"
+#include "role/papers.h"
 #include "role/role.h"
 
-#define HEARTBEAT_MS 500
-#define LONGEST_FILE (64 << 20)
+#define EXPIRY_TURNS 7200 /* once an hour */
 
 enum stage { STAGE_SETUP, STAGE_READY, STAGE_SERVING, STAGE_DRAINING };
 
 struct worker {
-	struct loop loop;
-	struct conf *conf;
-	struct counters *counters;
-	struct shared *shared;
-	uint64_t connections;
+	struct child_side side;
 	struct engine engine;
-	struct source channel;
-	struct timer heartbeat, drained;
+	struct papers papers;
+	struct timer drained;
 	struct task leave;
 	enum stage stage;
+	unsigned turns; /* of the heartbeat, until certificates are looked at again */
 };
-
-static int worker_fail(int exit_code, const char *what, int error)
-{
-	struct msg_failed failed = {.exit_code = exit_code};
-
-	snprintf(failed.text, sizeof(failed.text), "%s%s%s", what, error ? ": " : "",
-		error ? strerror(error < 0 ? -error : error) : "");
-	channel_send(CHANNEL_FD, MSG_FAILED, &failed, sizeof(failed), NULL, 0);
-	return exit_code;
-}
-
-static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
-{
-	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);
-}
 
 static int worker_on_setup(struct worker *w, struct message *message)
 {
-	const struct msg_setup *setup = (const void *)message->data;
-	struct conf_source source = {
-		.file = "configuration",
-		.read = read_sealed,
-		.userdata = &message->fds[0],
-	};
-	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	void *page;
+	int r;
 
-	if (w->conf || conf_load(&source, &faults, &w->conf) != 0)
-		return -EINVAL;
-	page = mmap(NULL, counters_size(w->conf->n_listeners), PROT_READ | PROT_WRITE, MAP_SHARED,
-		message->fds[1], 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	w->counters = page;
-	page = mmap(
-		NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, message->fds[2], 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	w->shared = page;
-	w->connections = setup->connections;
-	w->counters->open = 0;
-	w->engine.loop = &w->loop;
-	w->engine.conf = w->conf;
-	w->engine.counters = w->counters;
-	records_to_channel(CHANNEL_FD, w->conf->log.level, &w->counters->records_lost);
+	r = child_side_setup(&w->side, message);
+	if (r < 0)
+		return r;
+	w->engine.loop = &w->side.loop;
+	w->engine.conf = w->papers.conf = w->side.conf;
+	w->engine.counters = w->side.counters;
+	w->engine.papers = &w->papers;
+	w->papers.is_strict = w->side.setup.is_strict;
 	return 0;
 }
 
@@ -95,7 +54,7 @@ static int worker_on_listener(struct worker *w, struct message *message)
 {
 	const struct msg_listener *listener = (const void *)message->data;
 
-	if (!w->conf || listener->listener >= w->conf->n_listeners)
+	if (!w->side.conf || listener->listener >= w->side.conf->n_listeners)
 		return -EINVAL;
 	return engine_take(&w->engine, listener->listener, &message->fds[0]);
 }
@@ -105,8 +64,8 @@ static void worker_on_leave(struct task *task)
 {
 	struct worker *w = container_of(task, struct worker, leave);
 
-	if (w->counters->open == 0)
-		loop_stop(&w->loop, EX_OK);
+	if (w->side.counters->open == 0)
+		loop_stop(&w->side.loop, EX_OK);
 }
 
 static void worker_on_idle(struct acceptor *acceptor)
@@ -114,7 +73,28 @@ static void worker_on_idle(struct acceptor *acceptor)
 	struct worker *w = container_of(acceptor, struct worker, engine.acceptor);
 
 	if (w->stage == STAGE_DRAINING)
-		loop_defer(&w->loop, &w->leave);
+		loop_defer(&w->side.loop, &w->leave);
+}
+
+/* One of them is enough to say it. */
+static void worker_tell_expiry(struct worker *w)
+{
+	if (w->side.setup.index == 0)
+		papers_tell_expiry(&w->papers, time(NULL));
+}
+
+static int worker_build(struct worker *w)
+{
+	char why[TLS_WHY];
+	int r;
+
+	r = papers_build(&w->papers, why);
+	if (r == TLS_E_REFUSED)
+		return child_side_fail(EX_CONFIG, why, 0);
+	if (r == 0)
+		r = engine_build(
+			&w->engine, w->side.shared, w->side.setup.connections, worker_on_idle);
+	return r < 0 ? child_side_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
 }
 
 static int worker_prepare(struct worker *w)
@@ -122,15 +102,15 @@ static int worker_prepare(struct worker *w)
 	char why[CONFINE_WHY];
 	int r;
 
-	if (!w->conf)
-		return worker_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
+	if (!w->side.conf)
+		return child_side_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
 	tzset();
-	r = engine_build(&w->engine, w->shared, w->connections, worker_on_idle);
-	if (r < 0)
-		return worker_fail(EX_OSERR, "cannot make what serving needs", r);
-	r = confine(role_word(ROLE_WORKER), w->conf, why);
+	r = worker_build(w);
 	if (r != 0)
-		return worker_fail(r, why, 0);
+		return r;
+	r = confine(role_word(ROLE_WORKER), w->side.conf, why);
+	if (r != 0)
+		return child_side_fail(r, why, 0);
 	w->stage = STAGE_READY;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
@@ -140,10 +120,11 @@ static int worker_serve(struct worker *w)
 	int r;
 
 	if (w->stage != STAGE_READY)
-		return worker_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
+		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	w->stage = STAGE_SERVING;
+	worker_tell_expiry(w);
 	r = engine_serve(&w->engine);
-	return r < 0 ? worker_fail(EX_OSERR, "cannot watch the sockets", r) : 0;
+	return r < 0 ? child_side_fail(EX_OSERR, "cannot watch the sockets", r) : 0;
 }
 
 static void worker_on_drained(struct timer *timer, uint64_t now_ms)
@@ -151,35 +132,56 @@ static void worker_on_drained(struct timer *timer, uint64_t now_ms)
 	struct worker *w = container_of(timer, struct worker, drained);
 
 	engine_cut(&w->engine);
-	loop_defer(&w->loop, &w->leave);
+	loop_defer(&w->side.loop, &w->leave);
 }
 
 /* Who was never told to serve has nothing to finish. */
 static void worker_drain(struct worker *w, const struct msg_drain *drain)
 {
 	if (w->stage != STAGE_SERVING) {
-		loop_stop(&w->loop, EX_OK);
+		loop_stop(&w->side.loop, EX_OK);
 		return;
 	}
 	w->stage = STAGE_DRAINING;
 	engine_stop(&w->engine);
 	channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
-	loop_set_timer(&w->loop, &w->drained, w->loop.now_ms + drain->within_ms);
-	loop_defer(&w->loop, &w->leave);
+	loop_set_timer(&w->side.loop, &w->drained, w->side.loop.now_ms + drain->within_ms);
+	loop_defer(&w->side.loop, &w->leave);
+}
+
+/* What serving TLS needs. */
+static int worker_on_paper(struct worker *w, struct message *message)
+{
+	if (!w->side.conf)
+		return -EINVAL;
+	switch ((int)message->type) {
+	case MSG_FILE:
+		return papers_take(&w->papers, (const void *)message->data, message->fds[0]);
+	case MSG_TICKETS:
+		return papers_take_tickets(&w->papers, message->fds[0]);
+	default:
+		return papers_take_keeper(&w->papers, &message->fds[0]);
+	}
 }
 
 /* Returns 0, or the exit code with which all is over. */
-static int worker_on_message(struct worker *w, struct message *message)
+static int worker_on_message(struct child_side *side, struct message *message)
 {
+	struct worker *w = container_of(side, struct worker, side);
 	int r;
 
 	switch (message->type) {
 	case MSG_SETUP:
 		r = worker_on_setup(w, message);
-		return r < 0 ? worker_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
+		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
 	case MSG_LISTENER:
 		r = worker_on_listener(w, message);
-		return r < 0 ? worker_fail(EX_SOFTWARE, "cannot take a socket", r) : 0;
+		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a socket", r) : 0;
+	case MSG_FILE:
+	case MSG_TICKETS:
+	case MSG_KEEPER:
+		r = worker_on_paper(w, message);
+		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a file", r) : 0;
 	case MSG_PREPARE:
 		return worker_prepare(w);
 	case MSG_SERVE:
@@ -187,6 +189,7 @@ static int worker_on_message(struct worker *w, struct message *message)
 	case MSG_DRAIN:
 		worker_drain(w, (const void *)message->data);
 		return 0;
+	case MSG_CLIENT:
 	case MSG_PROBE:
 	case MSG_PROBED:
 	case MSG_READY:
@@ -199,62 +202,31 @@ static int worker_on_message(struct worker *w, struct message *message)
 	return EX_SOFTWARE;
 }
 
-/* Without the supervisor there is nobody to serve for: whoever restarts it wants the sockets. */
-static void worker_on_channel(struct source *source, uint32_t events)
+static void worker_on_heartbeat(struct child_side *side)
 {
-	struct worker *w = container_of(source, struct worker, channel);
-	struct message message;
-	int r;
+	struct worker *w = container_of(side, struct worker, side);
 
-	while (!w->loop.stopped) {
-		r = channel_receive(CHANNEL_FD, FROM_SUPERVISOR, &message, MSG_DONTWAIT);
-		if (r == CHANNEL_E_WAIT)
-			return;
-		if (r != 0) {
-			loop_stop(&w->loop, r == CHANNEL_E_CLOSED ? EX_OK : EX_SOFTWARE);
-			return;
-		}
-		r = worker_on_message(w, &message);
-		message_done(&message);
-		if (r != 0)
-			loop_stop(&w->loop, r);
-	}
-}
-
-static void worker_on_heartbeat(struct timer *timer, uint64_t now_ms)
-{
-	struct worker *w = container_of(timer, struct worker, heartbeat);
-
-	if (w->counters)
-		w->counters->heartbeat++;
-	log_flush(now_ms);
-	loop_set_timer(&w->loop, timer, now_ms + HEARTBEAT_MS);
-}
-
-static void worker_done(struct worker *w)
-{
-	engine_done(&w->engine);
-	conf_free(w->conf);
-	loop_done(&w->loop);
+	if (w->stage != STAGE_SERVING || ++w->turns < EXPIRY_TURNS)
+		return;
+	w->turns = 0;
+	worker_tell_expiry(w);
 }
 
 int worker_main(void)
 {
-	struct worker w = {.loop = LOOP_INIT(w.loop), .engine = ENGINE_EMPTY};
-	int r;
+	struct worker w = {
+		.side = CHILD_SIDE_INIT(w.side, worker_on_message),
+		.engine = ENGINE_EMPTY,
+		.papers = PAPERS_EMPTY,
+	};
+	int exit_code;
 
-	w.channel.on_event = worker_on_channel;
-	w.heartbeat.on_time = worker_on_heartbeat;
+	w.side.on_heartbeat = worker_on_heartbeat;
 	w.drained.on_time = worker_on_drained;
 	w.leave.run = worker_on_leave;
-
-	r = loop_init(&w.loop);
-	if (r >= 0)
-		r = loop_watch(&w.loop, &w.channel, CHANNEL_FD, EPOLLIN);
-	if (r >= 0) {
-		loop_set_timer(&w.loop, &w.heartbeat, w.loop.now_ms + HEARTBEAT_MS);
-		r = loop_run(&w.loop);
-	}
-	worker_done(&w);
-	return r < 0 ? EX_OSERR : r;
+	exit_code = child_side_run(&w.side);
+	engine_done(&w.engine);
+	papers_done(&w.papers);
+	child_side_done(&w.side);
+	return exit_code;
 }

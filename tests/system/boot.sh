@@ -38,6 +38,8 @@ exec unshare --cgroup /bin/sh -eu -c '
 	mkdir -p mnt
 	pivot_root . mnt
 	umount -l /mnt
+	# Credentials are mounted by a helper, in a namespace of its own that must reach this one.
+	mount --make-rshared /
 	exec env -i container=box PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		/lib/systemd/systemd --unit=box.target
 ' boot "$root"

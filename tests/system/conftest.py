@@ -61,3 +61,9 @@ def machine(tmp_path_factory):
     one = machines.Machine(tmp_path_factory.mktemp("machine"))
     yield one
     one.end()
+
+
+@pytest.fixture
+def with_tls():
+    if not rig.has_feature("tls"):
+        pytest.skip("this build has no TLS")

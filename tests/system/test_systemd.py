@@ -4,12 +4,15 @@
 import os
 import re
 import signal
+import shutil
 import socket
+import ssl
 
 import pytest
 
 import process
 from machine import settings_of_build
+from pki import Authority
 from settings import configuration
 from wire import Background, read_all, read_exactly
 
@@ -317,6 +320,63 @@ def test_stopped_supervisor_is_restarted_by_the_watchdog(service, ask_tcp):
     ask_tcp()
 
 
+# TLS
+
+
+@pytest.fixture
+def secure(service, with_tls, tmp_path, connect):
+    """A service with TLS, whose key is a credential; returns what asks it."""
+    authority = Authority(tmp_path / "pki")
+    pair = authority.issue("ec")
+    shutil.copy(pair.certificate, service.machine.path("/etc/upperd-test.pem"))
+    shutil.copy(pair.key, service.machine.path("/etc/upperd-test.key"))
+    service.machine.path("/etc/upperd-test.key").chmod(0o600)
+    service.drop_in("upperd.service", "[Service]\nLoadCredential=test.key:/etc/upperd-test.key\n")
+    service.configure(UDP, TCP, {
+        "name": "tls", "transport": "tls", "port": 12443,
+        "tls": {"certificates": [{"certificate": "/etc/upperd-test.pem",
+                                  "key": "credential:test.key"}]}})
+    service.listen()
+    service.machine.systemctl("start", "upperd-tls.socket")
+    context = ssl.create_default_context(cafile=str(authority.file))
+
+    def ask():
+        with context.wrap_socket(connect(12443), server_hostname="localhost") as s:
+            s.sendall(b"straight")
+            assert read_exactly(s, 8) == b"STRAIGHT"
+
+    yield ask
+    service.machine.systemctl("stop", "upperd.service", "upperd-tls.socket")
+
+
+def test_first_tls_connection_starts_the_service(service, secure):
+    assert service.state() == "inactive"
+    secure()
+    assert service.state() == "active"
+
+
+@pytest.mark.parametrize("command", [
+    ["systemctl", "reload", "upperd.service"], ["systemctl", "restart", "upperd.service"],
+    ["upperctl", "upgrade"]], ids=" ".join)
+def test_no_tls_request_is_lost_under_load_by(command, service, secure):
+    service.up()
+    with Background(secure) as load:
+        for _ in range(3):
+            service.machine.run(*command)
+    assert load.asked > 5 and not load.failures
+
+
+def test_killed_keeper_is_replaced(service, secure):
+    service.up()
+    keepers = [pid for pid in process.children_of(service.machine.supervisor())
+               if "--role=keeper" in process.arguments_of(pid)]
+    os.kill(keepers[0], signal.SIGKILL)
+    process.wait_until(lambda: service.records("child-died"), 5, "its death")
+    process.wait_until(lambda: len([record for record in service.records("child-started")
+                                    if record["UPPERD_ROLE"] == "keeper 0"]) == 2, 5, "another")
+    secure()
+
+
 # What is seen of it
 
 
@@ -337,6 +397,15 @@ def test_journal_has_fields(service, ask_tcp):
     assert ready["PRIORITY"] == "5" and ready["_SYSTEMD_UNIT"] == "upperd.service"
     started = service.records("child-started")[0]
     assert started["UPPERD_ROLE"] == "worker 0" and int(started["UPPERD_PID"]) > 0
+
+
+def test_syslog_gets_the_records_when_it_is_asked_for(service):
+    service.write(service.shipped + 'log = { target = "syslog"; };\n')
+    service.listen()
+    service.up()
+    said = [record["MESSAGE"] for record in service.machine.journal("--after-cursor", service.start)
+            if record["_TRANSPORT"] == "syslog"]
+    assert any("ready: serving" in message for message in said), said
 
 
 def test_journal_explains_a_record(service):

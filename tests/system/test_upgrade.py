@@ -11,6 +11,8 @@ import pytest
 
 import process
 import rig
+from pki import Authority
+from secure import ask_tls, connect_tls, context_for, tls
 from settings import tcp, udp
 from wire import Background, connect, read_exactly, tcp_ask, udp_ask
 
@@ -180,3 +182,60 @@ def test_path_of_a_unix_socket_stays(installed, tmp_path):
     assert tcp_ask(one.d.listeners[0], b"a") == b"A"
     one.d.stop()
     assert not (tmp_path / "socket").exists()
+
+
+# TLS
+
+
+@pytest.fixture
+def authority(tmp_path, with_tls):
+    return Authority(tmp_path / "pki")
+
+
+def test_tls_connection_outlives_the_upgrade(installed, authority):
+    one = installed(tls(authority.issue("ec")))
+    with connect_tls(one.d.listeners[0], context_for(authority)) as s:
+        assert one.upgrade().returncode == 0
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+    process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="the end of the old keeper")
+
+
+def test_tls_session_is_resumed_after_the_upgrade(installed, authority):
+    one = installed(tls(authority.issue("ec")))
+    context = context_for(authority)
+    with connect_tls(one.d.listeners[0], context) as s:
+        s.sendall(b"a")
+        read_exactly(s, 1)
+        session = s.session
+    assert one.upgrade().returncode == 0
+    with connect_tls(one.d.listeners[0], context, session=session) as s:
+        assert s.session_reused
+
+
+def test_no_tls_request_is_lost_under_load(installed, authority):
+    one = installed(tls(authority.issue("ec")))
+    context = context_for(authority)
+    with Background(lambda: ask_tls(one.d.listeners[0], context)) as load:
+        for _ in range(5):
+            assert one.upgrade().returncode == 0
+    assert load.asked > 5 and not load.failures
+
+
+def test_keeper_is_replaced_after_the_upgrade(installed, authority):
+    one = installed(tls(authority.issue("ec")))
+    assert one.upgrade().returncode == 0
+    process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="one keeper")
+    since = one.d.mark()
+    one.d.killed += 1
+    os.kill(one.d.children("keeper")[0], signal.SIGKILL)
+    one.d.expect("child-started", since, role="keeper 0")
+    context = context_for(authority)
+
+    def is_answered():
+        try:
+            return ask_tls(one.d.listeners[0], context)
+        except OSError:
+            return False  # it has no keeper yet
+
+    process.wait_until(is_answered, what="an answer")

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The connections of a listener together: where they come from, how long each may wait for what, and
+ * what is told of them when they end. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/stream_inside.h"
+
+#define LINGER_MS 2000
+#define CROWD_MS  500 /* who is honest has shaken hands by then */
+
+struct addr stream_peer(const struct stream *s)
+{
+	struct addr peer = {.len = sizeof(sa_family_t)};
+
+	if (s->peer.sin6_family == AF_INET)
+		peer.len = sizeof(peer.in);
+	else if (s->peer.sin6_family == AF_INET6)
+		peer.len = sizeof(peer.in6);
+	memcpy(&peer.in6, &s->peer, sizeof(s->peer));
+	return peer;
+}
+
+void stream_record_end(const struct stream *s)
+{
+	struct stream_class *class = s->class;
+	struct addr peer = stream_peer(s);
+	enum reason reason = s->reason;
+
+	class->counters->counted[COUNT_closed]++;
+	class->counters->reasons[reason]++;
+	if (class->access)
+		log_each(EVENT_ACCESS,
+			ABOUT(.listener = class->name, .peer = &peer,
+				.reason = reason_name(reason)),
+			"%llu bytes in, %llu bytes out, %llu ms", (unsigned long long)s->bytes_in,
+			(unsigned long long)s->bytes_out,
+			(unsigned long long)(class->loop->now_ms - s->opened_ms));
+	else if (reason != REASON_done && reason != REASON_reset)
+		log_event(EVENT_PEER_ENDED,
+			ABOUT(.listener = class->name, .peer = &peer,
+				.reason = reason_name(reason)),
+			"connection ended: %s", reason_sentence(reason));
+}
+
+static void stream_on_idle(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_idle);
+}
+
+static void stream_on_write(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_write);
+}
+
+static void stream_on_handshake(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_handshake);
+}
+
+/* It has heard everything; that it does not hang up is no fault. */
+static void stream_on_linger(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_done);
+}
+
+int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer)
+{
+	bool agree = transport->ops->handshake != NULL;
+	struct stream *s;
+	int r;
+
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		transport->ops->close(transport);
+		return -ENOMEM;
+	}
+	s->transport = *transport;
+	s->class = class;
+	s->source.on_event = stream_on_event;
+	s->task.run = stream_pump_task;
+	s->opened_ms = class->loop->now_ms;
+	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
+	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
+
+	r = loop_watch(
+		class->loop, &s->source, transport->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (r < 0) {
+		s->transport.ops->close(&s->transport);
+		free(s);
+		return r;
+	}
+	if (agree)
+		class->crowd->n++;
+	list_append(&class->streams, &s->node);
+	deadline_set(agree ? &class->handshake : &class->idle, &s->deadline);
+	class->counters->counted[COUNT_connections]++;
+	return 0;
+}
+
+bool stream_class_has_room(struct stream_class *class)
+{
+	struct list *first = class->handshake.queue.next;
+	struct stream *s;
+
+	if (!class->crowd || class->crowd->n < class->crowd->limit)
+		return true;
+	if (first == &class->handshake.queue)
+		return false;
+	s = container_of(container_of(first, struct deadline, node), struct stream, deadline);
+	if (class->loop->now_ms - s->opened_ms < CROWD_MS)
+		return false;
+	stream_close(s, REASON_tls_crowded);
+	return true;
+}
+
+void stream_close_all(struct stream_class *class, enum reason reason)
+{
+	list_foreach (node, &class->streams)
+		stream_close(container_of(node, struct stream, node), reason);
+}
+
+void stream_class_init(struct stream_class *class, const struct stream_timeouts *timeouts)
+{
+	struct loop *loop = class->loop;
+
+	deadlines_init(&class->idle, loop, timeouts->idle_ms, stream_on_idle);
+	deadlines_init(&class->write, loop, timeouts->write_ms, stream_on_write);
+	deadlines_init(&class->handshake, loop, timeouts->handshake_ms, stream_on_handshake);
+	deadlines_init(&class->linger, loop, LINGER_MS, stream_on_linger);
+	list_init(&class->streams);
+}
+
+void stream_class_done(struct stream_class *class)
+{
+	deadlines_done(&class->idle);
+	deadlines_done(&class->write);
+	deadlines_done(&class->handshake);
+	deadlines_done(&class->linger);
+}

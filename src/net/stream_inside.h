@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A connection from the inside, for the two files that share it: stream.c moves bytes, and
+ * stream_class.c is where connections come from, are waited for, and are told of when they end. */
+
+#include "net/stream.h"
+#include "net/trickle.h"
+
+enum stage {
+	STAGE_HANDSHAKE,
+	STAGE_TALK,   /* reading and answering */
+	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
+	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it reset our answer */
+	STAGE_CLOSED, /* waits for the loop to reap it */
+};
+
+/* Small: there may be many, and nearly all of them idle. */
+struct stream {
+	struct source source;
+	struct transport transport;
+	struct stream_class *class;
+	struct list node;
+	struct deadline deadline; /* in the one queue that fits the stage */
+	struct task task;
+	struct buf rest; /* of the input: it waits for its end, or for room */
+	struct buf out;  /* answers that the peer has not taken */
+	uint64_t bytes_in, bytes_out, opened_ms;
+	struct trickle trickle;
+	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
+	enum stage stage : 8;
+	enum reason reason : 8;
+	bool ended : 1;   /* the peer has said that no more will follow */
+	bool blocked : 1; /* the rest waits for room, not for input */
+	bool hangup : 1; /* an end is already behind what is to be read, so no event will tell of it */
+};
+
+/* Ends it now; the first reason given stays. */
+void stream_close(struct stream *s, enum reason reason);
+/* stream.c: whatever can be done without waiting. */
+void stream_pump_task(struct task *task);
+void stream_on_event(struct source *source, uint32_t events);
+/* stream_class.c */
+struct addr stream_peer(const struct stream *s);
+void stream_record_end(const struct stream *s);

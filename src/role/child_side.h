@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What every child does alike: it hears its supervisor, is set up by it, shows that its loop turns, and
+ * says why it cannot go on. struct child is the other side. */
+
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "net/counters.h"
+#include "net/loop.h"
+#include "role/channel.h"
+
+struct child_side {
+	struct loop loop;
+	struct conf *conf; /* from here on: NULL until SETUP */
+	struct counters *counters;
+	struct shared *shared;
+	struct msg_setup setup;
+	struct source channel;
+	struct timer heartbeat;
+	/* Returns 0, or the exit code with which all is over. */
+	int (*on_message)(struct child_side *side, struct message *message);
+	/* Twice a second; may be NULL. */
+	void (*on_heartbeat)(struct child_side *side);
+};
+
+#define CHILD_SIDE_INIT(name, on)                                  \
+	{                                                          \
+		.loop = LOOP_INIT((name).loop), .on_message = (on) \
+	}
+
+/* Hears the supervisor until all is over; returns the exit code. */
+int child_side_run(struct child_side *side);
+void child_side_done(struct child_side *side);
+
+/* For SETUP: the configuration, the counters, and what all workers share. */
+int child_side_setup(struct child_side *side, struct message *message);
+/* Tells the supervisor why it cannot serve; returns `exit_code`. */
+int child_side_fail(int exit_code, const char *what, int error);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The files that a configuration names: found, opened, and told apart by who may have them. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+
+enum file_kind {
+	FILE_CERTIFICATE,
+	FILE_KEY, /* for the keeper, and nobody else */
+	FILE_OCSP,
+	FILE_CLIENT_CA,
+	FILE_CRL,
+	FILE_TICKET_KEYS,
+};
+
+/* Which file it is; also what a child is told about it. */
+struct file_place {
+	uint32_t kind;
+	uint32_t listener; /* its place in the configuration */
+	uint32_t index;    /* of the certificate in its list */
+	uint32_t key_id;   /* of a certificate and its key: how the keeper counts them */
+};
+
+struct file {
+	struct file_place place;
+	const char *name; /* as the configuration has it */
+	char *path;
+	int fd; /* -1: not open */
+};
+
+struct files {
+	struct file *list;
+	size_t n;
+	uint32_t n_keys;
+};
+
+#define FILES_EMPTY ((struct files){0})
+#define FILE_WHY    512
+
+/* Lists them; `conf` must outlive the list. */
+int files_list(struct files *files, const struct conf *conf);
+void files_done(struct files *files);
+
+enum {
+	FILE_E_FAULT = 1, /* and `why` says what is wrong with the file */
+};
+
+/* Opens one, and looks at who else may read it. */
+int file_open(struct file *file, char why[static FILE_WHY]);
+/* "listeners.NAME.tls.certificates[0].key" */
+const char *file_key(const struct file *file, const struct conf *conf, char key[static FILE_WHY]);
+/* What a certificate, a key or another file is called in the configuration, for words about it. */
+const char *file_name(const struct conf *conf, const struct file_place *place);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Runs as `user`, holds the private keys, and has nothing but channels: one to the supervisor, and one
+ * to each worker, over which it is asked to sign. It has no network socket and no file: key files come
+ * as descriptors, are read once, and are closed.
+ *
+ * A worker that asks what no worker would ask is cut off, for it is no longer one of ours. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "role/channel.h"
+#include "role/child_side.h"
+#include "role/confine.h"
+#include "role/files.h"
+#include "role/role.h"
+#include "tls/keys.h"
+
+#define QUESTIONS_A_TURN 64
+#define LONGEST_FILE     (1 << 20)
+
+struct keeper {
+	struct child_side side;
+	struct keys *keys;
+	struct list clients;
+	bool ready;
+};
+
+struct client {
+	struct source source;
+	struct keeper *keeper;
+	struct task task;
+	struct list node;
+	uint32_t worker;
+	int fd; /* owned */
+};
+
+static void client_free_task(struct task *task)
+{
+	free(container_of(task, struct client, task));
+}
+
+static void client_end(struct client *client)
+{
+	loop_unwatch(&client->keeper->side.loop, &client->source);
+	close(take_fd(&client->fd));
+	list_remove(&client->node);
+	client->task.run = client_free_task;
+	loop_defer(&client->keeper->side.loop, &client->task);
+}
+
+static void client_on_event(struct source *source, uint32_t events)
+{
+	struct client *client = container_of(source, struct client, source);
+	int r = 0;
+
+	for (int i = 0; i < QUESTIONS_A_TURN && r == 0; i++)
+		r = keys_answer(client->keeper->keys, client->fd);
+	if (r == 0 || r == KEYS_E_WAIT)
+		return;
+	if (r == KEYS_E_MALFORMED)
+		log_event(EVENT_KEEPER_CUT, ABOUT_NOTHING,
+			"worker %u asked what is no question, and is not heard any more",
+			client->worker);
+	client_end(client);
+}
+
+static int keeper_on_client(struct keeper *k, struct message *message)
+{
+	const struct msg_client *head = (const void *)message->data;
+	struct client *client;
+	int r;
+
+	if (!k->ready)
+		return -EINVAL;
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	client->keeper = k;
+	client->worker = head->worker;
+	client->source.on_event = client_on_event;
+	client->fd = take_fd(&message->fds[0]);
+	list_append(&k->clients, &client->node);
+	r = loop_watch(&k->side.loop, &client->source, client->fd, EPOLLIN);
+	if (r < 0)
+		client_end(client);
+	return r;
+}
+
+/* Files come in the order in which keys are counted. */
+static int keeper_on_file(struct keeper *k, const struct message *message)
+{
+	const struct file_place *place = (const void *)message->data;
+	const struct conf *conf = k->side.conf;
+	struct tls_text pem = {0};
+	char why[TLS_WHY] = "no memory", *text = NULL;
+	int r = 0;
+
+	if (!conf || k->ready || place->kind != FILE_KEY || place->listener >= conf->n_listeners ||
+		place->index >= conf->listeners[place->listener].tls.n_certificates)
+		return child_side_fail(EX_SOFTWARE, "given what is no key of the configuration", 0);
+	if (!k->keys)
+		r = keys_new(&k->keys);
+	if (r == 0)
+		r = fd_read_all(message->fds[0], LONGEST_FILE, &text, &pem.len);
+	pem.data = text;
+	pem.name = file_name(conf, place);
+	if (r < 0)
+		return child_side_fail(EX_CONFIG, pem.name, r);
+	r = keys_add(k->keys, &pem, why);
+	explicit_bzero(text, pem.len);
+	free(text);
+	return r == 0 ? 0 : child_side_fail(EX_CONFIG, why, 0);
+}
+
+static int keeper_prepare(struct keeper *k)
+{
+	char why[CONFINE_WHY];
+	int r;
+
+	if (!k->side.conf || !k->keys)
+		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
+	r = confine(role_word(ROLE_KEEPER), k->side.conf, why);
+	if (r != 0)
+		return child_side_fail(r, why, 0);
+	k->ready = true;
+	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+}
+
+/* Returns 0, or the exit code with which all is over. */
+static int keeper_on_message(struct child_side *side, struct message *message)
+{
+	struct keeper *k = container_of(side, struct keeper, side);
+	int r;
+
+	switch (message->type) {
+	case MSG_SETUP:
+		r = child_side_setup(side, message);
+		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
+	case MSG_FILE:
+		return keeper_on_file(k, message);
+	case MSG_PREPARE:
+		return keeper_prepare(k);
+	case MSG_CLIENT:
+		r = keeper_on_client(k, message);
+		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a worker's channel", r)
+			     : 0;
+	case MSG_SERVE:
+		return 0;
+	case MSG_DRAIN:
+		loop_stop(&side->loop, EX_OK);
+		return 0;
+	case MSG_LISTENER:
+	case MSG_TICKETS:
+	case MSG_KEEPER:
+	case MSG_PROBE:
+	case MSG_PROBED:
+	case MSG_READY:
+	case MSG_RELEASED:
+	case MSG_FAILED:
+	case MSG_RECORD:
+	case N_MESSAGES:
+		break;
+	}
+	return EX_SOFTWARE;
+}
+
+int keeper_main(void)
+{
+	struct keeper k = {.side = CHILD_SIDE_INIT(k.side, keeper_on_message)};
+	int exit_code;
+
+	list_init(&k.clients);
+	exit_code = child_side_run(&k.side);
+	list_foreach (node, &k.clients)
+		client_end(container_of(node, struct client, node));
+	keys_free(k.keys);
+	child_side_done(&k.side);
+	return exit_code;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a process needs to serve TLS, as it is handed to it: certificates and their like, in memory,
+ * and the contexts that are made of them. */
+
+#include "conf/conf.h"
+#include "role/files.h"
+#include "role/tickets.h"
+#include "tls/tls.h"
+
+struct paper;
+
+struct papers {
+	const struct conf *conf;
+	struct tls *tls;
+	struct paper *list;
+	size_t n;
+	const struct ticket_page *tickets; /* NULL: only what is in files */
+	struct ticket_ring **rings;        /* per listener, from a file; owned */
+	struct tls_context **contexts;     /* per listener; NULL where it is not TLS */
+	bool is_strict;                    /* what has expired is refused */
+	unsigned days_told;                /* until the first certificate expires */
+};
+
+#define PAPERS_EMPTY ((struct papers){0})
+
+void papers_done(struct papers *papers);
+
+/* Reads the file, and closes nothing. -EINVAL when it is none of the configuration. */
+int papers_take(struct papers *papers, const struct file_place *place, int fd);
+/* Memory with the keys of tickets, from the supervisor. */
+int papers_take_tickets(struct papers *papers, int fd);
+/* The way to the keeper; takes the descriptor over. */
+int papers_take_keeper(struct papers *papers, int *fd);
+
+/* Makes the context of one listener: 0, TLS_E_REFUSED with `why`, or a negative errno. */
+int papers_build_one(struct papers *papers, size_t listener, char why[static TLS_WHY]);
+enum {
+	PAPERS_E_MISSING = TLS_E_REFUSED + 1, /* one of the two was not taken */
+};
+
+/* One certificate and its key, which is among the files here. */
+int papers_check_certificate(struct papers *papers, size_t listener, size_t index,
+	char why[static TLS_WHY], struct tls_dates *ret_dates);
+/* Of all, up to the first that is refused; then the files are forgotten. */
+int papers_build(struct papers *papers, char why[static TLS_WHY]);
+
+/* Logs once each time that 30, 14, 7 and 1 days are left to the first that expires. */
+void papers_tell_expiry(struct papers *papers, time_t now);

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* For --check: all that a start would find out about files, without a start. */
+
+#include "conf/conf.h"
+#include "conf/fault.h"
+
+/* Adds a fault for each file that will not do, and a warning for what has expired. */
+void rehearse_files(const struct conf *conf, struct faults *faults);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A listener's certificates become one SSL_CTX each, all with the same rules. Which of them serves a
+ * connection is decided by the name that the client asks for; which of the certificates in it, by what
+ * kinds of signature the client can check. */
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "tls/inside.h"
+#include "tls/provider.h"
+
+int tls_new(struct tls **ret_tls)
+{
+	struct tls *tls;
+	int r;
+
+	tls = calloc(1, sizeof(*tls));
+	if (!tls)
+		return -ENOMEM;
+	tls->signer = SIGNER_EMPTY;
+	tls->library = OSSL_LIB_CTX_new();
+	r = tls->library ? provider_load(tls->library, tls->providers) : -ENOMEM;
+	if (r < 0) {
+		tls_free(tls);
+		return r;
+	}
+	*ret_tls = tls;
+	return 0;
+}
+
+void tls_free(struct tls *tls)
+{
+	if (!tls)
+		return;
+	provider_unload(tls->providers);
+	OSSL_LIB_CTX_free(tls->library);
+	signer_done(&tls->signer);
+	free(tls);
+}
+
+void tls_set_keeper(struct tls *tls, int *fd)
+{
+	signer_done(&tls->signer);
+	tls->signer.fd = take_fd(fd);
+}
+
+/* On the wire, each is its length and its letters; the configuration has made sure that it fits. */
+static int alpn_pack(struct tls_context *context, const struct tls_spec *spec)
+{
+	size_t size = 0;
+	unsigned char *to;
+
+	for (size_t i = 0; i < spec->n_alpn; i++)
+		size += 1 + strlen(spec->alpn[i]);
+	if (size == 0)
+		return 0;
+	context->alpn = to = malloc(size);
+	if (!to)
+		return -ENOMEM;
+	for (size_t i = 0; i < spec->n_alpn; i++) {
+		size_t len = strlen(spec->alpn[i]);
+
+		*to++ = (unsigned char)len;
+		memcpy(to, spec->alpn[i], len);
+		to += len;
+	}
+	context->alpn_len = (unsigned)size;
+	return 0;
+}
+
+static int ctx_add(SSL_CTX *ctx, const struct certificate *c)
+{
+	if (SSL_CTX_use_cert_and_key(ctx, c->leaf, c->key, c->chain, 1) == 1)
+		return 0;
+	ERR_clear_error();
+	return -EINVAL;
+}
+
+static bool same_kind(const struct certificate *a, const struct certificate *b)
+{
+	return EVP_PKEY_is_a(a->key, EVP_PKEY_get0_type_name(b->key));
+}
+
+/* The certificate itself, and the first of each other kind that has all of its names. */
+static int ctx_fill(const struct tls_context *context, struct certificate *c)
+{
+	int r;
+
+	for (size_t i = context->n; i-- > 0;) {
+		const struct certificate *other = &context->certificates[i];
+
+		if (same_kind(other, c) || !names_cover(other, c))
+			continue;
+		r = ctx_add(c->ctx, other);
+		if (r < 0)
+			return r;
+	}
+	return ctx_add(c->ctx, c);
+}
+
+static int context_make_ctx(struct tls_context *context, const struct tls_spec *spec,
+	struct certificate *c, char why[static TLS_WHY])
+{
+	int r;
+
+	c->ctx = SSL_CTX_new_ex(context->tls->library, NULL, TLS_server_method());
+	if (!c->ctx)
+		return -ENOMEM;
+	SSL_CTX_set_app_data(c->ctx, context);
+	r = rules_apply(context, spec, c->ctx, why);
+	return r == 0 ? ctx_fill(context, c) : r;
+}
+
+static void context_freep(struct tls_context **context)
+{
+	tls_context_free(*context);
+}
+
+int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
+	struct tls_context **ret_context)
+{
+	__attribute__((cleanup(context_freep))) struct tls_context *context = NULL;
+	int r = 0;
+
+	context = calloc(1, sizeof(*context));
+	if (!context)
+		return -ENOMEM;
+	context->tls = tls;
+	context->tickets = spec->tickets;
+	context->certificates = calloc(spec->n_certificates, sizeof(*context->certificates));
+	if (!context->certificates || alpn_pack(context, spec) < 0)
+		return -ENOMEM;
+	for (; r == 0 && context->n < spec->n_certificates; context->n++)
+		r = certificate_load(tls, &spec->certificates[context->n], spec->is_strict, why,
+			&context->certificates[context->n]);
+	for (size_t i = 0; r == 0 && i < context->n; i++)
+		r = context_make_ctx(context, spec, &context->certificates[i], why);
+	if (r != 0)
+		return r;
+
+	*ret_context = take_ptr(&context);
+	return 0;
+}
+
+void tls_context_free(struct tls_context *context)
+{
+	if (!context)
+		return;
+	for (size_t i = 0; i < context->n; i++)
+		certificate_done(&context->certificates[i]);
+	free(context->certificates);
+	free(context->alpn);
+	free(context);
+}
+
+static time_t time_of(const ASN1_TIME *asn1)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(asn1, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
+	char why[static TLS_WHY], struct tls_dates *ret_dates)
+{
+	struct certificate c = {0};
+	int r;
+
+	r = certificate_load(tls, spec, false, why, &c);
+	if (r == 0)
+		*ret_dates = (struct tls_dates){
+			time_of(X509_get0_notBefore(c.leaf)), time_of(X509_get0_notAfter(c.leaf))};
+	certificate_done(&c);
+	return r;
+}
+
+time_t tls_context_expiry(const struct tls_context *context, const char **ret_name)
+{
+	time_t first = 0;
+
+	for (size_t i = 0; i < context->n; i++) {
+		time_t at = time_of(X509_get0_notAfter(context->certificates[i].leaf));
+
+		if (i > 0 && at >= first)
+			continue;
+		first = at;
+		*ret_name = context->certificates[i].path;
+	}
+	return first;
+}

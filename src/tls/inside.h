@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share and nobody else sees. */
+
+#include <openssl/ssl.h>
+
+#include "net/counters.h"
+#include "tls/provider.h"
+#include "tls/signer.h"
+#include "tls/tls.h"
+
+struct tls {
+	OSSL_LIB_CTX *library;
+	OSSL_PROVIDER *providers[PROVIDERS];
+	struct signer signer;
+};
+
+/* One certificate of a listener, and how a connection is made that shows it first. */
+struct certificate {
+	X509 *leaf;
+	STACK_OF(X509) * chain;
+	EVP_PKEY *key;
+	char **names; /* of its SANs, in lower case */
+	size_t n_names;
+	unsigned char *ocsp;
+	size_t ocsp_len;
+	char *path;
+	SSL_CTX *ctx; /* this one, and others of other kinds of key that have all of its names */
+};
+
+struct tls_context {
+	struct tls *tls;
+	struct certificate *certificates;
+	size_t n;
+	unsigned char *alpn; /* as on the wire */
+	unsigned alpn_len;
+	const struct ticket_ring *tickets;
+};
+
+/* certificate.c */
+int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, bool is_strict,
+	char why[static TLS_WHY], struct certificate *certificate);
+void certificate_done(struct certificate *certificate);
+
+/* names.c: who may be who. */
+int names_of(X509 *x509, char ***ret_names, size_t *ret_n);
+/* The certificate for a name that a client asks for: an exact one before a wildcard, else the first. */
+struct certificate *names_choose(const struct tls_context *context, const char *host);
+/* Whether `other` has all names of `one`. */
+bool names_cover(const struct certificate *other, const struct certificate *one);
+
+/* rules.c: what is spoken, on every SSL_CTX of a listener alike. */
+int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
+	char why[static TLS_WHY]);
+
+/* resume.c: seals and opens tickets with the keys of the ring; for SSL_CTX of a listener with one. */
+void resume_by_tickets(SSL_CTX *ctx, uint64_t lifetime_ms);
+
+/* stream.c: what has to be counted while messages come in. */
+void session_watch(SSL_CTX *ctx);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Private keys, in memory that is neither swapped nor dumped, and what is done with them. A question
+ * comes from a process that talks to the network, and may be from whoever has taken it over. So it is
+ * held against everything that is known of it, and what is signed has to be what the server of a TLS
+ * handshake signs: no certificate, no other protocol, no client's proof. */
+
+#include "tls/keys.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "tls/pem.h"
+#include "tls/question.h"
+
+#define SECURE_HEAP  (1 << 20)
+#define SECURE_LEAST 32
+
+struct keys {
+	EVP_PKEY **list;
+	size_t n;
+};
+
+const char *const question_digests[N_DIGESTS] = {
+	[DIGEST_SHA256] = "SHA256",
+	[DIGEST_SHA384] = "SHA384",
+	[DIGEST_SHA512] = "SHA512",
+};
+
+static const size_t most[N_QUESTIONS] = {
+#define QUESTION(name, most) [ASK_##name] = most,
+	QUESTIONS(QUESTION)
+#undef QUESTION
+};
+
+int keys_new(struct keys **ret_keys)
+{
+	struct keys *keys;
+
+	/* Where memory cannot be locked, the keys lie in ordinary memory; that is no reason not to
+	 * serve. */
+	if (!CRYPTO_secure_malloc_initialized())
+		CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_LEAST);
+	keys = calloc(1, sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	*ret_keys = keys;
+	return 0;
+}
+
+void keys_free(struct keys *keys)
+{
+	if (!keys)
+		return;
+	for (size_t i = 0; i < keys->n; i++)
+		EVP_PKEY_free(keys->list[i]);
+	free(keys->list);
+	free(keys);
+}
+
+int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY])
+{
+	_cleanup_pkey_ EVP_PKEY *key = NULL;
+	EVP_PKEY **longer;
+	int r;
+
+	r = pem_key(NULL, pem, why, &key);
+	if (r != 0)
+		return r;
+	longer = realloc(keys->list, (keys->n + 1) * sizeof(*longer));
+	if (!longer)
+		return -ENOMEM;
+	keys->list = longer;
+	keys->list[keys->n++] = take_ptr(&key);
+	return 0;
+}
+
+/* 64 spaces, the words, a zero, and the digest of the handshake so far (RFC 8446, 4.4.3). */
+static bool is_handshake_1_3(const unsigned char *data, size_t len)
+{
+	static const char words[] = "TLS 1.3, server CertificateVerify";
+	size_t head = 64 + sizeof(words);
+
+	if (len != head + 32 && len != head + 48)
+		return false;
+	for (size_t i = 0; i < 64; i++)
+		if (data[i] != ' ')
+			return false;
+	return memcmp(data + 64, words, sizeof(words)) == 0;
+}
+
+/* Two randoms and a point on a named curve (RFC 8422, 5.4); TLS 1.2 has no words before it. */
+static bool is_handshake_1_2(const unsigned char *data, size_t len)
+{
+	return len > 68 && data[64] == 3 && len == 68u + data[67];
+}
+
+/* Which digests and paddings go with which key. */
+static bool suits(const EVP_PKEY *key, const struct question_head *head)
+{
+	bool digest = head->digest != DIGEST_NONE, padding = head->padding != PADDING_NONE;
+
+	if (EVP_PKEY_is_a(key, "RSA"))
+		return digest && padding;
+	if (EVP_PKEY_is_a(key, "EC"))
+		return digest && !padding;
+	return !digest && !padding;
+}
+
+static bool is_question(const struct keys *keys, const struct question *question, size_t n)
+{
+	const struct question_head *head = &question->head;
+
+	if (n < sizeof(*head) || head->what >= N_QUESTIONS || head->len > most[head->what] ||
+		n != sizeof(*head) + head->len || head->key >= keys->n ||
+		head->digest >= N_DIGESTS || head->padding >= N_PADDINGS)
+		return false;
+	if (head->what == ASK_PUBLIC)
+		return true;
+	return suits(keys->list[head->key], head) &&
+		(is_handshake_1_3(question->data, head->len) ||
+			is_handshake_1_2(question->data, head->len));
+}
+
+static size_t answer_public(EVP_PKEY *key, struct answer *answer)
+{
+	unsigned char *to = answer->data;
+	int len = i2d_PUBKEY(key, NULL);
+
+	if (len <= 0 || len > ANSWER_DATA)
+		return 0;
+	return (size_t)i2d_PUBKEY(key, &to);
+}
+
+static bool set_padding(EVP_PKEY_CTX *pkey_ctx, uint32_t padding)
+{
+	if (padding == PADDING_PSS)
+		return EVP_PKEY_CTX_set_rsa_padding(pkey_ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+			EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey_ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
+	if (padding == PADDING_PKCS1)
+		return EVP_PKEY_CTX_set_rsa_padding(pkey_ctx, RSA_PKCS1_PADDING) == 1;
+	return true;
+}
+
+static size_t answer_sign(EVP_PKEY *key, const struct question *question, struct answer *answer)
+{
+	EVP_MD_CTX *md_ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *pkey_ctx;
+	size_t len = ANSWER_DATA;
+	bool ok;
+
+	ok = md_ctx &&
+		EVP_DigestSignInit_ex(md_ctx, &pkey_ctx, question_digests[question->head.digest],
+			NULL, NULL, key, NULL) == 1 &&
+		set_padding(pkey_ctx, question->head.padding) &&
+		EVP_DigestSign(md_ctx, answer->data, &len, question->data, question->head.len) == 1;
+	EVP_MD_CTX_free(md_ctx);
+	return ok ? len : 0;
+}
+
+static int keys_outcome(int error)
+{
+	if (error == EAGAIN || error == EINTR)
+		return KEYS_E_WAIT;
+	return error == EPIPE || error == ECONNRESET ? KEYS_E_CLOSED : -error;
+}
+
+int keys_answer(struct keys *keys, int fd)
+{
+	struct question question;
+	struct answer answer;
+	struct iovec part = {&question, sizeof(question)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	size_t len;
+	ssize_t n;
+
+	n = recvmsg(fd, &message, MSG_DONTWAIT);
+	if (n < 0)
+		return keys_outcome(errno);
+	if (n == 0)
+		return KEYS_E_CLOSED;
+	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
+		!is_question(keys, &question, (size_t)n))
+		return KEYS_E_MALFORMED;
+
+	if (question.head.what == ASK_PUBLIC)
+		len = answer_public(keys->list[question.head.key], &answer);
+	else
+		len = answer_sign(keys->list[question.head.key], &question, &answer);
+	answer.head = (struct answer_head){question.head.number, (uint32_t)len};
+	part = (struct iovec){&answer, sizeof(answer.head) + len};
+	if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return keys_outcome(errno);
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The keeper's side: private keys, and the questions of workers about them. */
+
+#include <stdint.h>
+
+#include "tls/tls.h"
+
+struct keys;
+
+int keys_new(struct keys **ret_keys);
+void keys_free(struct keys *keys);
+
+/* The next key: the first is number 0. TLS_E_REFUSED: `why` says what is wrong with it. */
+int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY]);
+
+enum {
+	KEYS_E_WAIT = 1, /* nothing is asked */
+	KEYS_E_CLOSED,   /* the worker is gone */
+	KEYS_E_MALFORMED /* no question a worker could have: it is not to be trusted any more */
+};
+
+/* Reads one question from a worker's channel, and answers it. */
+int keys_answer(struct keys *keys, int fd);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A build without TLS. The configuration refuses whatever would need it, so nobody comes here. */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "tls/keys.h"
+#include "tls/tls.h"
+
+int tls_new(struct tls **ret_tls)
+{
+	return -ENOTSUP;
+}
+
+void tls_free(struct tls *tls)
+{
+}
+
+void tls_set_keeper(struct tls *tls, int *fd)
+{
+	close(take_fd(fd));
+}
+
+int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
+	struct tls_context **ret_context)
+{
+	return -ENOTSUP;
+}
+
+int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
+	char why[static TLS_WHY], struct tls_dates *ret_dates)
+{
+	return -ENOTSUP;
+}
+
+void tls_context_free(struct tls_context *context)
+{
+}
+
+time_t tls_context_expiry(const struct tls_context *context, const char **ret_name)
+{
+	return 0;
+}
+
+int tls_open(void *context, int fd, struct transport *ret_transport)
+{
+	close(fd);
+	return -ENOTSUP;
+}
+
+int keys_new(struct keys **ret_keys)
+{
+	return -ENOTSUP;
+}
+
+void keys_free(struct keys *keys)
+{
+}
+
+int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY])
+{
+	return -ENOTSUP;
+}
+
+int keys_answer(struct keys *keys, int fd)
+{
+	return -ENOTSUP;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Files, once they are in memory: into certificates and keys, or into words about why not. For this
+ * room alone. All return 0, TLS_E_REFUSED with `why`, or -ENOMEM. */
+
+#include <openssl/ssl.h>
+
+#include "tls/tls.h"
+
+int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+	EVP_PKEY **ret_key);
+/* The certificate, and those that follow it in the file. */
+int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+	X509 **ret_leaf, STACK_OF(X509) * *ret_chain);
+/* Adds all certificates to `store`, and their names to `names`. */
+int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+	X509_STORE *store, STACK_OF(X509_NAME) * names);
+int pem_revoked(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+	X509_STORE *store);
+
+/* Says what is wrong with a file; a statement that returns TLS_E_REFUSED. */
+__attribute__((format(printf, 3, 4))) int pem_refuse(
+	char why[static TLS_WHY], const struct tls_text *text, const char *format, ...);
+
+static inline void bio_freep(BIO **bio)
+{
+	BIO_free(*bio);
+}
+static inline void x509_freep(X509 **x509)
+{
+	X509_free(*x509);
+}
+static inline void x509_stack_freep(STACK_OF(X509) * *stack)
+{
+	sk_X509_pop_free(*stack, X509_free);
+}
+static inline void pkey_freep(EVP_PKEY **key)
+{
+	EVP_PKEY_free(*key);
+}
+#define _cleanup_bio_   __attribute__((cleanup(bio_freep)))
+#define _cleanup_x509_  __attribute__((cleanup(x509_freep)))
+#define _cleanup_chain_ __attribute__((cleanup(x509_stack_freep)))
+#define _cleanup_pkey_  __attribute__((cleanup(pkey_freep)))

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is spoken, and with whom: versions, ciphers, groups, protocols, certificates of clients. The
+ * defaults leave out whatever has no forward secrecy or no authenticated encryption, and the
+ * configuration cannot bring that back. */
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tls/inside.h"
+#include "tls/pem.h"
+
+#define CIPHERS                                                      \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS       "X25519:P-256:P-384"
+/* What the keeper can sign; no SHA-1 and no SHA-224. */
+#define SIGNATURES                                                         \
+	"ECDSA+SHA256:ed25519:RSA-PSS+SHA256:ECDSA+SHA384:RSA-PSS+SHA384:" \
+	"RSA-PSS+SHA512:ECDSA+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+
+/* The words of the configuration have no file; they are named by their key. */
+static int refuse_word(char why[static TLS_WHY], const char *key, const char *word)
+{
+	snprintf(why, TLS_WHY, "%s: \"%s\" is not a list that OpenSSL knows", key, word);
+	ERR_clear_error();
+	return TLS_E_REFUSED;
+}
+
+static bool is_fine(const SSL_CIPHER *cipher)
+{
+	int exchange = SSL_CIPHER_get_kx_nid(cipher);
+
+	return SSL_CIPHER_is_aead(cipher) && (exchange == NID_kx_ecdhe || exchange == NID_kx_any) &&
+		SSL_CIPHER_get_auth_nid(cipher) != NID_auth_null;
+}
+
+static int check_ciphers(SSL_CTX *ctx, char why[static TLS_WHY])
+{
+	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ctx);
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+		const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(all, i);
+
+		if (is_fine(cipher))
+			continue;
+		snprintf(why, TLS_WHY,
+			"ciphers: %s is not spoken; only what has authenticated encryption and "
+			"ECDHE is",
+			SSL_CIPHER_get_name(cipher));
+		return TLS_E_REFUSED;
+	}
+	return 0;
+}
+
+static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, char why[static TLS_WHY])
+{
+	const char *ciphers = spec->ciphers ? spec->ciphers : CIPHERS;
+	const char *suites = spec->ciphersuites ? spec->ciphersuites : CIPHERSUITES;
+	const char *groups = spec->groups ? spec->groups : GROUPS;
+
+	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
+		return refuse_word(why, "ciphers", ciphers);
+	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
+		return refuse_word(why, "ciphersuites", suites);
+	if (SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)groups) != 1)
+		return refuse_word(why, "groups", groups);
+	if (SSL_CTX_set1_sigalgs_list(ctx, (void *)(uintptr_t)SIGNATURES) != 1)
+		return -ENOMEM;
+	return check_ciphers(ctx, why);
+}
+
+/* The first of ours that the client has too; with none in common there is nothing to say. */
+static int on_alpn(SSL *ssl, const unsigned char **ret_chosen, unsigned char *ret_len,
+	const unsigned char *offered, unsigned offered_len, void *userdata)
+{
+	const struct tls_context *context = userdata;
+
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)ret_chosen, ret_len, context->alpn,
+		    context->alpn_len, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_status(SSL *ssl, void *userdata)
+{
+	const struct tls_context *context = userdata;
+	const X509 *shown = SSL_get_certificate(ssl);
+
+	for (size_t i = 0; i < context->n; i++) {
+		const struct certificate *c = &context->certificates[i];
+		unsigned char *copy;
+
+		if (c->leaf != shown || !c->ocsp)
+			continue;
+		copy = OPENSSL_memdup(c->ocsp, c->ocsp_len);
+		if (!copy)
+			break;
+		SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)c->ocsp_len);
+		return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
+static int on_name(SSL *ssl, int *ret_alert, void *userdata)
+{
+	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	if (host)
+		SSL_set_SSL_CTX(ssl, names_choose(userdata, host)->ctx);
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* A session is resumed only by who asks the same of clients: the authorities are a part of its name. */
+static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE], auth = (unsigned char)spec->client_auth;
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	unsigned len = 0;
+	bool ok;
+
+	ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+		EVP_DigestUpdate(md, &auth, 1) == 1 &&
+		EVP_DigestUpdate(md, spec->client_ca.data, spec->client_ca.len) == 1 &&
+		EVP_DigestUpdate(md, spec->crl.data, spec->crl.len) == 1 &&
+		EVP_DigestFinal_ex(md, digest, &len) == 1 &&
+		SSL_CTX_set_session_id_context(ctx, digest, len) == 1;
+	EVP_MD_CTX_free(md);
+	return ok ? 0 : -ENOMEM;
+}
+
+static int ask_clients(
+	struct tls *tls, const struct tls_spec *spec, SSL_CTX *ctx, char why[static TLS_WHY])
+{
+	STACK_OF(X509_NAME) * names;
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	int mode = SSL_VERIFY_PEER, r;
+
+	if (spec->client_auth == TLS_CLIENT_NONE)
+		return 0;
+	if (spec->client_auth == TLS_CLIENT_REQUIRED)
+		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	names = sk_X509_NAME_new_null();
+	if (!names)
+		return -ENOMEM;
+	r = pem_authorities(tls->library, &spec->client_ca, why, store, names);
+	if (r == 0 && spec->crl.name)
+		r = pem_revoked(tls->library, &spec->crl, why, store);
+	SSL_CTX_set_client_CA_list(ctx, names);
+	SSL_CTX_set_verify(ctx, mode, NULL);
+	return r;
+}
+
+static void apply_tickets(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx)
+{
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	if (context->tickets) {
+		resume_by_tickets(ctx, spec->ticket_lifetime_ms);
+		return;
+	}
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+	SSL_CTX_set_num_tickets(ctx, 0);
+}
+
+int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
+	char why[static TLS_WHY])
+{
+	int r;
+
+	SSL_CTX_set_min_proto_version(ctx, spec->only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_options(ctx,
+		SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+			SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(ctx,
+		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_max_early_data(ctx, 0);
+	if (context->alpn_len > 0)
+		SSL_CTX_set_alpn_select_cb(ctx, on_alpn, context);
+	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
+	SSL_CTX_set_tlsext_status_arg(ctx, context);
+	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
+	SSL_CTX_set_tlsext_servername_arg(ctx, context);
+	apply_tickets(context, spec, ctx);
+	session_watch(ctx);
+
+	r = apply_lists(spec, ctx, why);
+	if (r == 0)
+		r = name_sessions(spec, ctx);
+	if (r == 0)
+		r = ask_clients(context->tls, spec, ctx, why);
+	return r;
+}

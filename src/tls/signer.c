@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One question at a time. It is waited for, since the library that asks cannot be told to come back
+ * later; a keeper answers in a millisecond, and one that does not costs a handshake and no more: the
+ * socket has a time-out for receiving from whoever made it. */
+
+#include "tls/signer.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define STALE_MOST 64 /* answers to questions that were given up */
+
+void signer_done(struct signer *signer)
+{
+	if (signer->fd >= 0)
+		close(take_fd(&signer->fd));
+}
+
+/* The sandbox of a worker has room for these two calls on a channel, and for no other. */
+static int signer_send(const struct signer *signer, struct question *question)
+{
+	struct iovec part = {question, sizeof(question->head) + question->head.len};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (sendmsg(signer->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return -errno;
+	return 0;
+}
+
+static int signer_receive(const struct signer *signer, struct answer *ret_answer)
+{
+	struct iovec part = {ret_answer, sizeof(*ret_answer)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t n;
+
+	do
+		n = recvmsg(signer->fd, &message, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	if (n == 0)
+		return -EPIPE;
+	if ((size_t)n < sizeof(ret_answer->head) ||
+		(size_t)n - sizeof(ret_answer->head) != ret_answer->head.len)
+		return -EBADMSG;
+	return 0;
+}
+
+static int signer_hear(const struct signer *signer, struct answer *ret_answer)
+{
+	for (int i = 0; i < STALE_MOST; i++) {
+		int r = signer_receive(signer, ret_answer);
+
+		if (r < 0)
+			return r;
+		if (ret_answer->head.number == signer->number)
+			return ret_answer->head.len > 0 ? 0 : -EACCES;
+	}
+	return -EBADMSG;
+}
+
+int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer)
+{
+	int r;
+
+	question->head.number = ++signer->number;
+	r = signer->fd < 0 ? -ENOTCONN : signer_send(signer, question);
+	if (r == 0)
+		r = signer_hear(signer, ret_answer);
+	if (r < 0)
+		signer->failed++;
+	return r;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The worker's side of the way to the keeper. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tls/question.h"
+
+struct signer {
+	int fd; /* owned, with a time-out; -1: there is no keeper for the moment */
+	uint32_t number;
+	uint64_t failed; /* counts */
+};
+
+#define SIGNER_EMPTY ((struct signer){.fd = -1})
+
+void signer_done(struct signer *signer);
+
+/* Waits for the answer, though not for ever. `question` but for its number is filled in; a negative
+ * errno when there is no answer, or the answer is no. */
+int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* TLS for those who serve: from certificates and a few words to connections. No type of the library
+ * behind it shows here; a build without it has none.c, which keeps the same promises. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "net/transport.h"
+#include "tls/ticket.h"
+
+/* Of a process: the library, and the way to the keeper. */
+struct tls;
+/* Of a listener: its certificates and rules. */
+struct tls_context;
+
+/* What is in a file, and what to call it. */
+struct tls_text {
+	const char *name; /* NULL: there is no such file */
+	const char *data;
+	size_t len;
+};
+
+enum tls_client_auth { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
+
+struct tls_certificate_spec {
+	struct tls_text chain, ocsp;
+	struct tls_text key; /* only where there is no keeper */
+	uint32_t key_id;     /* what the keeper calls it */
+};
+
+struct tls_spec {
+	const struct tls_certificate_spec *certificates; /* the first is the default */
+	size_t n_certificates;
+	bool only_1_3;
+	const char *ciphers, *ciphersuites, *groups; /* NULL: the built-in list */
+	const char *const *alpn;
+	size_t n_alpn;
+	enum tls_client_auth client_auth;
+	struct tls_text client_ca, crl;
+	const struct ticket_ring *tickets; /* NULL: none are given; stays the caller's */
+	uint64_t ticket_lifetime_ms;
+	bool is_strict; /* what has expired is refused */
+};
+
+/* Room for what is wrong with a file or a word. */
+#define TLS_WHY 512
+
+enum {
+	TLS_E_REFUSED = 1, /* and `why` says what, and what would do */
+};
+
+int tls_new(struct tls **ret_tls);
+void tls_free(struct tls *tls);
+/* Private keys are used through this channel from now on, whose time-out for receiving is how long the
+ * keeper is waited for; takes the descriptor over. */
+void tls_set_keeper(struct tls *tls, int *fd);
+
+struct tls_dates {
+	time_t begins, ends;
+};
+
+/* Whether a certificate and its key are fine and belong together; it may have expired. */
+int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
+	char why[static TLS_WHY], struct tls_dates *ret_dates);
+
+int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
+	struct tls_context **ret_context);
+void tls_context_free(struct tls_context *context);
+/* When the first of its certificates expires, and which one that is. */
+time_t tls_context_expiry(const struct tls_context *context, const char **ret_name);
+
+/* A connection that is still to shake hands; `context` is void for struct door. */
+int tls_open(void *context, int fd, struct transport *ret_transport);

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Authorities, certificates and keys, made on the spot by openssl."""
+
+import subprocess
+from pathlib import Path
+
+KINDS = {
+    "ec": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "ec384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    "ed25519": ["-algorithm", "ED25519"],
+}
+
+
+def openssl(*args, cwd=None, stdin=b""):
+    return subprocess.run(["openssl", *map(str, args)], cwd=cwd, input=stdin, check=True,
+                          capture_output=True).stdout
+
+
+class Pair:
+    """A certificate and its key, as the group that upperd.conf wants."""
+
+    def __init__(self, certificate, key):
+        self.certificate, self.key = Path(certificate), Path(key)
+
+    def group(self, **more):
+        return {"certificate": str(self.certificate), "key": str(self.key), **more}
+
+
+class Authority:
+    """Signs whatever it is asked to; `file` is what clients trust."""
+
+    def __init__(self, folder, name="Test authority"):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.file, self.key = folder, folder / "ca.pem", folder / "ca.key"
+        self.n = 0
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-keyout", self.key, "-out", self.file, "-days", 3650, "-subj", f"/CN={name}",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def key_of(self, kind, file):
+        openssl("genpkey", *KINDS[kind], "-out", file)
+        file.chmod(0o600)
+        return file
+
+    def sign(self, key, file, name, sans, days=90, usage="serverAuth"):
+        extensions = self.folder / f"extensions-{self.n}"
+        lines = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:FALSE",
+                 "crlDistributionPoints=URI:http://authority.test/ca.crl"]
+        if sans:
+            lines.append("subjectAltName=" + ",".join(f"DNS:{san}" for san in sans))
+        extensions.write_text("\n".join(lines) + "\n")
+        request = openssl("req", "-new", "-key", key, "-subj", f"/CN={name}")
+        file.write_bytes(openssl("x509", "-req", "-CA", self.file, "-CAkey", self.key,
+                                 "-set_serial", 1000 + self.n, "-days", days,
+                                 "-extfile", extensions, stdin=request))
+
+    def issue(self, kind="ec", sans=("localhost",), days=90, usage="serverAuth", key=None):
+        self.n += 1
+        stem = self.folder / f"{self.n}-{kind}"
+        pair = Pair(stem.with_suffix(".pem"), key or stem.with_suffix(".key"))
+        if not key:
+            self.key_of(kind, pair.key)
+        self.sign(pair.key, pair.certificate, sans[0] if sans else "nobody", sans, days, usage)
+        return pair
+
+    def revoke(self, *pairs):
+        """A revocation list with these."""
+        database = self.folder / "index.txt"
+        database.write_text("")
+        (self.folder / "crlnumber").write_text("01\n")
+        config = self.folder / "ca.cnf"
+        config.write_text(f"[ca]\ndefault_ca=this\n[this]\ndatabase={database}\n"
+                          f"crlnumber={self.folder}/crlnumber\ndefault_md=sha256\n"
+                          "default_crl_days=30\n")
+        for pair in pairs:
+            openssl("ca", "-config", config, "-cert", self.file, "-keyfile", self.key,
+                    "-revoke", pair.certificate)
+        crl = self.folder / "crl.pem"
+        openssl("ca", "-config", config, "-cert", self.file, "-keyfile", self.key,
+                "-gencrl", "-out", crl)
+        return crl

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tls group asks for: of clients, of ciphers, of files; and what --check says of it."""
+
+import json
+import ssl
+
+import pytest
+
+import process
+import rig
+from pki import Authority, Pair, openssl
+from secure import ask_tls, connect_tls, context_for, s_client, tls
+from settings import configuration
+from wire import read_exactly
+
+pytestmark = pytest.mark.usefixtures("with_tls")
+
+both_versions = pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def pair(authority):
+    return authority.issue("ec")
+
+
+# Clients and their certificates
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("clients"), "Clients' authority")
+
+
+@pytest.fixture
+def serve(daemon, pair, clients):
+    def start(auth, **more):
+        more = {"client_auth": auth, "client_ca": str(clients.file), **more}
+        return daemon(tls(pair, more=more))
+    return start
+
+
+@both_versions
+def test_a_certificate_of_the_right_authority_is_let_in(serve, authority, clients, version):
+    mine = clients.issue("ec", ("me",), usage="clientAuth")
+    at = serve("required").listeners[0]
+    assert ask_tls(at, context_for(authority, version, mine)) == b"STRASSE"
+
+
+@both_versions
+def test_none_is_refused_where_one_is_required(serve, authority, version):
+    running = serve("required")
+    with pytest.raises(OSError):
+        ask_tls(running.listeners[0], context_for(authority, version))
+    running.expect("peer-ended", reason="tls_no_certificate")
+
+
+def test_none_is_fine_where_one_is_optional(serve, authority):
+    assert ask_tls(serve("optional").listeners[0], context_for(authority)) == b"STRASSE"
+
+
+@pytest.mark.parametrize("auth", ["optional", "required"])
+def test_one_of_another_authority_is_refused(serve, authority, auth):
+    running = serve(auth)
+    other = authority.issue("ec", ("me",), usage="clientAuth")
+    with pytest.raises(OSError):
+        ask_tls(running.listeners[0], context_for(authority, certificate=other))
+    running.expect("peer-ended", reason="tls_untrusted")
+
+
+def test_a_revoked_one_is_refused(serve, authority, clients):
+    good, bad = (clients.issue("ec", (name,), usage="clientAuth") for name in ("good", "bad"))
+    running = serve("required", crl=str(clients.revoke(bad)))
+    at = running.listeners[0]
+    assert ask_tls(at, context_for(authority, certificate=good)) == b"STRASSE"
+    with pytest.raises(OSError):
+        ask_tls(at, context_for(authority, certificate=bad))
+    running.expect("peer-ended", reason="tls_untrusted")
+
+
+# Words of the configuration
+
+
+def test_alpn_agrees_on_ours(daemon, authority, pair):
+    at = daemon(tls(pair, more={"alpn": ["upper/2", "upper/1"]})).listeners[0]
+    context = context_for(authority)
+    context.set_alpn_protocols(["upper/1", "upper/2"])
+    with connect_tls(at, context) as s:
+        assert s.selected_alpn_protocol() == "upper/2"
+
+
+def test_alpn_without_one_in_common_is_refused(daemon, authority, pair):
+    running = daemon(tls(pair, more={"alpn": ["upper/2"]}))
+    context = context_for(authority)
+    context.set_alpn_protocols(["http/1.1"])
+    with pytest.raises(ssl.SSLError, match="no application protocol"):
+        ask_tls(running.listeners[0], context)
+    running.expect("peer-ended", reason="tls_nothing_shared")
+
+
+def test_only_tls_1_3_is_spoken_when_asked_for(daemon, authority, pair):
+    running = daemon(tls(pair, more={"min_version": "1.3"}))
+    with pytest.raises(ssl.SSLError):
+        ask_tls(running.listeners[0], context_for(authority, ssl.TLSVersion.TLSv1_2))
+    assert ask_tls(running.listeners[0], context_for(authority)) == b"STRASSE"
+
+
+def test_groups_and_ciphers_are_those_named(daemon, pair):
+    at = daemon(tls(pair, more={"groups": "P-384", "ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384",
+                                "ciphersuites": "TLS_CHACHA20_POLY1305_SHA256"})).listeners[0]
+    assert "TLS_CHACHA20_POLY1305_SHA256" in s_client(at, "-tls1_3")
+    said = s_client(at, "-tls1_2")
+    assert "ECDHE-ECDSA-AES256-GCM-SHA384" in said
+    assert "secp384r1" in said
+
+
+def test_a_response_is_stapled(daemon, authority, tmp_path):
+    pair = authority.issue("ec")
+    index = tmp_path / "index.txt"
+    serial = openssl("x509", "-in", pair.certificate, "-noout", "-serial").decode().strip()
+    index.write_text(f"V\t{'491231235959Z'}\t\t{serial.split('=')[1]}\tunknown\t/CN=localhost\n")
+    request, response = tmp_path / "request", tmp_path / "response"
+    openssl("ocsp", "-issuer", authority.file, "-cert", pair.certificate, "-reqout", request)
+    openssl("ocsp", "-index", index, "-rsigner", authority.file, "-rkey", authority.key,
+            "-CA", authority.file, "-reqin", request, "-respout", response, "-ndays", 7)
+    at = daemon(tls(pair.group(ocsp=str(response)))).listeners[0]
+    assert "OCSP Response Status: successful" in s_client(at, "-status")
+
+
+def test_a_credential_of_the_service_manager(daemon, authority, pair, tmp_path):
+    for source, name in ((pair.certificate, "chain"), (pair.key, "key")):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        (tmp_path / name).chmod(0o600)
+    at = daemon(tls(Pair("credential:chain", "credential:key")),
+                env={"CREDENTIALS_DIRECTORY": str(tmp_path)}).listeners[0]
+    assert ask_tls(at, context_for(authority)) == b"STRASSE"
+
+
+# What --check finds, and a start and a reload with it
+
+
+def spoil(how, authority, pair, folder):
+    """A tls group with a fault of this kind."""
+    mine = Pair(folder / "certificate.pem", folder / "key.pem")
+    mine.certificate.write_bytes(pair.certificate.read_bytes())
+    mine.key.write_bytes(pair.key.read_bytes())
+    mine.key.chmod(0o600)
+    more = {}
+    if how == "missing":
+        mine.key.unlink()
+    elif how == "folder":
+        mine.key.unlink()
+        mine.key.mkdir()
+    elif how == "mismatched":
+        mine.certificate.write_bytes(authority.issue("ec").certificate.read_bytes())
+    elif how == "encrypted":
+        openssl("pkey", "-in", pair.key, "-aes128", "-passout", "pass:x", "-out", mine.key)
+        mine.key.chmod(0o600)
+    elif how == "for-everybody":
+        mine.key.chmod(0o644)
+    elif how == "for-the-group":
+        mine.key.chmod(0o640)
+    elif how == "no-certificate":
+        mine.certificate.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
+    elif how == "no-key":
+        mine.key.write_text("hello")
+        mine.key.chmod(0o600)
+    elif how == "empty-ca":
+        (folder / "ca.pem").write_text("")
+        more = {"client_auth": "required", "client_ca": str(folder / "ca.pem")}
+    elif how == "weak-cipher":
+        more = {"ciphers": "AES128-SHA"}
+    elif how == "odd-tickets":
+        (folder / "tickets").write_bytes(bytes(79))
+        (folder / "tickets").chmod(0o600)
+        more = {"ticket_keys": str(folder / "tickets")}
+    return tls(mine, more=more)
+
+
+faults = pytest.mark.parametrize(("how", "key", "words"), [
+    ("missing", "certificates[0].key", "key.pem: No such file"),
+    ("folder", "certificates[0].key", "key.pem: not a file"),
+    ("mismatched", "certificates[0].certificate", "private key is not that of"),
+    ("encrypted", "certificates[0].certificate", "key.pem: the key is encrypted"),
+    ("for-everybody", "certificates[0].key", "key.pem: its mode is 0644, so that everybody"),
+    ("for-the-group", "certificates[0].key", "key.pem: its mode is 0640, so that its group"),
+    ("no-certificate", "certificates[0].certificate", "certificate.pem: no certificate"),
+    ("no-key", "certificates[0].certificate", "key.pem: no private key in PEM form"),
+    ("empty-ca", "tls", "ca.pem: no certificate of an authority"),
+    ("weak-cipher", "tls", "ciphers: AES128-SHA is not spoken"),
+    ("odd-tickets", "tls", "tickets: 79 bytes; one to 3 keys of 80 bytes"),
+])
+
+
+@faults
+def test_check_names_the_file_and_the_key(authority, pair, tmp_path, how, key, words):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(spoil(how, authority, pair, tmp_path)))
+    ended = rig.run_upperd("-c", config, "--check", "--json")
+    (fault,) = json.loads(ended.stdout)
+    assert ended.returncode == 78
+    assert fault["key"].startswith("listeners.tls.tls") and fault["key"].endswith(key)
+    assert words in fault["message"]
+    assert fault["line"] > 0
+
+
+@faults
+def test_a_start_says_the_same(start, authority, pair, tmp_path, how, key, words):
+    running = start(spoil(how, authority, pair, tmp_path))
+    assert running.wait() == 78
+    assert words in running.log()
+
+
+@faults
+def test_a_reload_says_the_same_and_changes_nothing(daemon, authority, pair, tmp_path, how, key,
+                                                    words):
+    running = daemon(tls(pair))
+    workers = running.workers()
+    with connect_tls(running.listeners[0], context_for(authority)) as s:
+        running.reconfigure(spoil(how, authority, pair, tmp_path))
+        running.reload("reload-failed")
+        running.wait_for(lambda: words in running.log(), words)
+        s.sendall(b"still")
+        assert read_exactly(s, 5) == b"STILL"
+    process.wait_until(lambda: running.workers() == workers, what="the old workers alone")
+
+
+def test_check_names_every_fault(authority, pair, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    one = spoil("encrypted", authority, pair, folders[0])
+    two = {**spoil("for-everybody", authority, pair, folders[1]), "name": "other"}
+    (tmp_path / "upperd.conf").write_text(configuration(one, two))
+    ended = rig.run_upperd("-c", tmp_path / "upperd.conf", "--check", "--json")
+    assert len(json.loads(ended.stdout)) == 2
+
+
+def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_path):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(authority.issue("ec", days=-1))))
+    fine, strict = (rig.run_upperd("-c", config, check) for check in ("--check", "--check=strict"))
+    assert "warning" in fine.stderr and "has expired" in fine.stderr
+    assert (fine.returncode, strict.returncode) == (0, 78)
+
+
+@pytest.mark.parametrize(("days", "said"), [(2, True), (29, True), (90, False), (-1, True)])
+def test_expiry_is_told(daemon, authority, days, said):
+    running = daemon(tls(authority.issue("ec", days=days)))
+    if said:
+        running.expect("certificate-expires", listener="tls")
+    assert bool(running.records("certificate-expires")) == said
+
+
+def flags_of(pid, name):
+    """What the kernel says of the memory that is mapped under this name."""
+    inside = False
+    for line in open(f"/proc/{pid}/smaps", encoding="ascii"):
+        if "-" in line.split()[0]:
+            inside = name in line
+        elif inside and line.startswith("VmFlags:"):
+            return set(line.split()[1:])
+    return None
+
+
+def test_the_keys_of_tickets_are_neither_swapped_nor_dumped(daemon, pair, as_root):
+    """Memory that not even root can read, or where the kernel has none, memory that stays put."""
+    running = daemon(tls(pair))
+    for pid in running.workers() + [running.pid]:
+        flags = flags_of(pid, "secretmem") or flags_of(pid, "upperd-tickets")
+        assert {"lo", "dd"} <= flags

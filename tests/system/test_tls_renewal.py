@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates that are replaced while upperd serves: taken up without a signal, or kept out."""
+
+import os
+import shutil
+import ssl
+import threading
+
+import pytest
+
+import process
+from pki import Authority, Pair
+from secure import ask_tls, connect_tls, context_for, tls
+
+pytestmark = pytest.mark.usefixtures("with_tls")
+
+# Each takes half a second to settle, so the usual run has fewer.
+REPLACEMENTS = int(os.environ.get("REPLACEMENTS", "8"))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "live"
+    path.mkdir()
+    return path
+
+
+def put(folder, pair):
+    """Both files by rename, one after the other, as a careful tool does."""
+    target = Pair(folder / "certificate.pem", folder / "key.pem")
+    for source, to in ((pair.certificate, target.certificate), (pair.key, target.key)):
+        new = to.with_suffix(".new")
+        shutil.copy2(source, new)
+        new.rename(to)
+    return target
+
+
+def serial(at, authority):
+    with connect_tls(at, context_for(authority)) as s:
+        return int(s.getpeercert()["serialNumber"], 16)
+
+
+def serial_of(pair):
+    return int(ssl._ssl._test_decode_cert(str(pair.certificate))["serialNumber"], 16)
+
+
+def test_a_certificate_renamed_into_place_is_taken_up(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    newer = authority.issue("rsa")
+    put(folder, newer)
+    running.expect("reloaded")
+    assert serial(running.listeners[0], authority) == serial_of(newer)
+
+
+def test_a_link_swapped_further_up_is_followed(daemon, authority, folder):
+    """As Kubernetes does: certificate.pem -> ..data/certificate.pem, ..data -> a folder."""
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        pair = authority.issue("ec")
+        put(folder / name, pair)
+    (folder / "..data").symlink_to("one")
+    for name in ("certificate.pem", "key.pem"):
+        (folder / name).symlink_to(f"..data/{name}")
+    running = daemon(tls(Pair(folder / "certificate.pem", folder / "key.pem")))
+    (folder / "..new").symlink_to("two")
+    (folder / "..new").rename(folder / "..data")
+    running.expect("reloaded")
+    assert serial(running.listeners[0], authority) == serial_of(pair)
+
+
+def replace_badly(authority, folder, how):
+    if how == "mismatched":
+        shutil.copy2(authority.issue("ec").certificate, folder / "new")
+    elif how == "expired":
+        shutil.copy2(authority.issue("ec", days=-1, key=folder / "key.pem").certificate,
+                     folder / "new")
+    elif how == "garbage":
+        (folder / "new").write_text("no certificate")
+    if how == "missing":
+        (folder / "certificate.pem").unlink()
+    else:
+        (folder / "new").rename(folder / "certificate.pem")
+
+
+@pytest.mark.parametrize(("how", "words"), [
+    ("mismatched", "private key is not that of"), ("expired", "has expired"),
+    ("garbage", "no certificate in PEM form"), ("missing", "No such file"),
+])
+def test_a_bad_replacement_changes_nothing(daemon, authority, folder, how, words):
+    first = authority.issue("ec")
+    running = daemon(tls(put(folder, first)))
+    workers = running.workers()
+    replace_badly(authority, folder, how)
+    running.expect("reload-failed")
+    assert words in running.log()
+    assert str(folder / "certificate.pem") in running.log()
+    process.wait_until(lambda: running.workers() == workers, what="the old workers alone")
+    assert serial(running.listeners[0], authority) == serial_of(first)
+
+
+def test_a_bad_replacement_is_tried_once(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    replace_badly(authority, folder, "garbage")
+    running.expect("reload-failed")
+    put(folder, authority.issue("ec"))
+    running.expect("reloaded")
+    assert len(running.records("reload-failed")) == 1
+
+
+def test_replacements_under_load_fail_no_handshake(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    over, failures, done = threading.Event(), [], []
+
+    def load():
+        context = context_for(authority)
+        while not over.is_set():
+            try:
+                assert ask_tls(running.listeners[0], context) == b"STRASSE"
+                done.append(1)
+            except (OSError, AssertionError) as error:
+                failures.append(error)
+
+    clients = [threading.Thread(target=load) for _ in range(3)]
+    for client in clients:
+        client.start()
+    for _ in range(REPLACEMENTS):
+        since = running.mark()
+        put(folder, authority.issue("ec"))
+        running.expect("reloaded", since)
+    over.set()
+    for client in clients:
+        client.join()
+    print(f"{len(done)} handshakes, {len(failures)} failed, {REPLACEMENTS} replacements")
+    assert not failures
+    assert len(done) > REPLACEMENTS
+
+
+def test_another_configuration_is_not_taken_up_with_a_certificate(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))), workers=2)
+    running.reconfigure(workers=1)
+    put(folder, authority.issue("ec"))
+    running.expect("reloaded")
+    process.wait_until(lambda: len(running.workers()) == 2, what="two workers")
