@@ -126,6 +126,9 @@ int channel_receive(int fd, enum message_from from, struct message *ret_message,
 	size_t n_fds;
 
 	n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+	/* Who ends with our words unread resets us, once, before its last words can be read. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return channel_outcome(errno);
 	if (n == 0)

@@ -112,7 +112,7 @@ static int keeper_on_file(struct keeper *k, const struct message *message)
 		r = fd_read_all(message->fds[0], LONGEST_FILE, &text, &pem.len);
 	pem.data = text;
 	pem.name = file_name(conf, place);
-	if (r < 0)
+	if (r < 0 || !text)
 		return child_side_fail(EX_CONFIG, pem.name, r);
 	r = keys_add(k->keys, &pem, why);
 	explicit_bzero(text, pem.len);

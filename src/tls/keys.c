@@ -73,7 +73,7 @@ int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_
 	r = pem_key(NULL, pem, why, &key);
 	if (r != 0)
 		return r;
-	longer = realloc(keys->list, (keys->n + 1) * sizeof(*longer));
+	longer = realloc(keys->list, (keys->n + 1) * sizeof(EVP_PKEY *));
 	if (!longer)
 		return -ENOMEM;
 	keys->list = longer;

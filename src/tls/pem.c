@@ -17,13 +17,13 @@
 
 int pem_refuse(char why[static TLS_WHY], const struct tls_text *text, const char *format, ...)
 {
-	int len = snprintf(why, TLS_WHY, "%s: ", text->name);
+	char words[TLS_WHY / 2];
 	va_list args;
 
 	va_start(args, format);
-	if (len > 0 && len < TLS_WHY)
-		vsnprintf(why + len, (size_t)(TLS_WHY - len), format, args);
+	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
+	snprintf(why, TLS_WHY, "%.250s: %s", text->name, words);
 	ERR_clear_error();
 	return TLS_E_REFUSED;
 }

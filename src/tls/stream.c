@@ -222,13 +222,13 @@ static const struct transport_ops transport_tls = {
 	.close = session_close,
 };
 
-int tls_open(void *userdata, int fd, struct transport *ret_transport)
+int tls_open(void *context, int fd, struct transport *ret_transport)
 {
-	const struct tls_context *context = userdata;
+	const struct tls_context *of = context;
 	struct session *session = calloc(1, sizeof(*session));
 
 	if (session)
-		session->ssl = SSL_new(context->certificates[0].ctx);
+		session->ssl = SSL_new(of->certificates[0].ctx);
 	if (!session || !session->ssl || SSL_set_fd(session->ssl, fd) != 1) {
 		if (session)
 			SSL_free(session->ssl);
