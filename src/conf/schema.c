@@ -231,9 +231,10 @@ static const struct conf_row tls_rows[] = {
 	{"client_auth", TYPE_WORD, "\"none\"", 0, 0, 0, AT(client_auth), client_auths,
 		"Whether clients show a certificate."},
 	{"client_ca", TYPE_STRING, NULL, 1, PATH, 0, AT(client_ca), NULL,
-		"A file with the authorities that may have signed it."},
+		"A PEM file with the authorities that may have signed it."},
 	{"crl", TYPE_STRING, NULL, 1, PATH, 0, AT(crl), NULL,
-		"A file with their revocation lists."},
+		"A PEM file with their revocation lists, one of every authority in a client's "
+		"chain."},
 	{"tickets", TYPE_BOOL, "true", 0, 0, 0, AT(tickets), NULL,
 		"Whether sessions are resumed by tickets."},
 	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, 0,
@@ -247,7 +248,7 @@ static const struct conf_row tls_rows[] = {
 #define AT(field) offsetof(struct conf_certificate, field)
 static const struct conf_row certificate_rows[] = {
 	{"certificate", TYPE_STRING, NULL, 1, PATH, REQUIRED, AT(certificate), NULL,
-		"A PEM file with the certificate and its chain."},
+		"A PEM file with the certificate, and then its chain."},
 	{"key", TYPE_STRING, NULL, 1, PATH, REQUIRED, AT(key), NULL,
 		"A PEM file with its private key."},
 	{"ocsp", TYPE_STRING, NULL, 1, PATH, 0, AT(ocsp), NULL,
