@@ -6,6 +6,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <upper/upper.h>
 
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return EXIT_FAILURE;
+	signal(SIGPIPE, SIG_IGN);
 	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	here.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10));
 	if (!evconnlistener_new_bind(base, on_accept, NULL,

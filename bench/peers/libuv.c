@@ -2,6 +2,7 @@
 
 /* A stream server on libuv, as its guide would write one: peer-libuv PORT. */
 
+#include <signal.h>
 #include <stdlib.h>
 #include <upper/upper.h>
 #include <uv.h>
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return EXIT_FAILURE;
+	signal(SIGPIPE, SIG_IGN);
 	uv_tcp_init(uv_default_loop(), &door);
 	uv_ip4_addr("127.0.0.1", atoi(argv[1]), &here);
 	uv_tcp_bind(&door, (struct sockaddr *)&here, 0);
