@@ -42,7 +42,7 @@ void stream_close(struct stream *s, enum reason reason)
 
 	deadline_clear(&s->deadline);
 	list_remove(&s->node);
-	loop_unwatch(s->class->loop, &s->source);
+	loop_forget(&s->source);
 	s->transport.ops->close(&s->transport);
 
 	loop_cancel(&s->task);
@@ -64,6 +64,10 @@ static void stream_say_end(struct stream *s)
 {
 	int r;
 
+	if (s->ended && s->transport.ops->ends_by_closing) {
+		stream_close(s, REASON_done);
+		return;
+	}
 	r = s->transport.ops->finish(&s->transport);
 	if (r == TRANSPORT_E_WAIT) {
 		deadline_set(&s->class->write, &s->deadline);

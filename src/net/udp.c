@@ -22,8 +22,9 @@
 struct datagram {
 	const uint8_t *data;
 	size_t len;
-	struct addr peer;
+	const struct addr *peer;
 	struct datagram_ends ends;
+	struct addr named; /* in its header */
 };
 
 /* An IPv4 datagram has been sent to more than us when the address it was sent to is not the one that
@@ -65,7 +66,7 @@ static void udp_record_message(const struct udp *udp, const struct datagram *req
 {
 	if (udp->talk.service != &service_acknowledge)
 		return;
-	log_event(EVENT_MESSAGE, ABOUT(.listener = udp->name, .peer = &request->peer), "%zu bytes",
+	log_event(EVENT_MESSAGE, ABOUT(.listener = udp->name, .peer = request->peer), "%zu bytes",
 		request->len);
 }
 
@@ -106,7 +107,7 @@ static bool udp_refuses(struct udp *udp, int reason, const struct datagram *requ
 {
 	if (reason == GUARD_ANSWER)
 		return false;
-	refuse(&udp->refusals, (enum reason)reason, &request->peer);
+	refuse(&udp->refusals, (enum reason)reason, request->peer);
 	return !(udp->guard->limits.dry_run && reason_is_limit((enum reason)reason));
 }
 
@@ -120,8 +121,9 @@ static void udp_strip(struct datagram *request, const struct proxy_header *heade
 	if (!header->has_ends)
 		return;
 	memcpy(&destination, request->ends.destination, sizeof(destination));
-	request->peer = proxy_peer(header->ends.source, header->ends.source_port);
-	request->ends = guard_ends(&request->peer, &destination, false);
+	request->named = proxy_peer(header->ends.source, header->ends.source_port);
+	request->peer = &request->named;
+	request->ends = guard_ends(request->peer, &destination, false);
 }
 
 /* GUARD_ANSWER, or the reason why this datagram is not taken from this sender. */
@@ -142,7 +144,7 @@ static int udp_read_header(struct udp *udp, struct datagram *request)
 		r = PROXY_E_NONE;
 	if (r == PROXY_E_NONE && !required)
 		return GUARD_ANSWER;
-	if (r != 0 || !proxy_rule_trusts(&udp->proxy, &request->peer))
+	if (r != 0 || !proxy_rule_trusts(&udp->proxy, request->peer))
 		return REASON_proxy;
 	udp_strip(request, &header);
 	return GUARD_ANSWER;
@@ -166,38 +168,41 @@ static size_t udp_answer(struct udp *udp, const struct datagram *request, uint8_
 	return udp_refuses(udp, reason, request) ? 0 : length;
 }
 
-/* Answers one datagram; `request` is as it arrived. */
-static void udp_take(struct udp *udp, const struct udp_arrival *arrival, struct datagram request,
+static void udp_take(struct udp *udp, const struct udp_arrival *arrival, struct datagram *request,
 	struct udp_sent *sent)
 {
 	size_t length;
 
 	udp->counters->counted[COUNT_messages]++;
-	udp->counters->counted[COUNT_bytes_in] += request.len;
-	if (udp_refuses(udp, udp_read_header(udp, &request), &request))
+	udp->counters->counted[COUNT_bytes_in] += request->len;
+	if (udp_refuses(udp, udp_read_header(udp, request), request))
 		return;
-	length = udp_answer(udp, &request, udp_batch_room(udp->batch, udp->fd, sent));
+	length = udp_answer(udp, request, udp_batch_room(udp->batch, udp->fd, sent));
 	if (length == 0)
 		return;
 	udp->counters->counted[COUNT_replies]++;
-	udp_record_message(udp, &request);
+	udp_record_message(udp, request);
 	udp_batch_reply(udp->batch, arrival, length);
 }
 
 /* What arrived at once may be several datagrams; one that is empty is one too. */
 static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
 {
-	struct datagram request = {.peer = arrival->peer, .ends = ends_of(arrival)};
+	const struct datagram_ends ends = ends_of(arrival);
+	struct datagram request;
 	size_t at = 0;
 
 	udp_overflowed(udp, arrival->overflows);
 	do {
 		size_t left = arrival->len - at;
+		size_t len = left < arrival->segment ? left : arrival->segment;
 
 		request.data = arrival->data + at;
-		request.len = left < arrival->segment ? left : arrival->segment;
-		udp_take(udp, arrival, request, sent);
-		at += request.len;
+		request.len = len;
+		request.peer = &arrival->peer;
+		request.ends = ends;
+		udp_take(udp, arrival, &request, sent);
+		at += len;
 	} while (at < arrival->len);
 }
 
