@@ -45,9 +45,9 @@ const char *listen_key(const struct listen_spec *spec, char key[static LISTEN_KE
 	return key;
 }
 
-/* Each datagram tells where it was sent to, and how many before it were lost, and those that came in
- * one piece may be taken in one. An IPv6 socket that serves
- * IPv4 too tells of IPv4 twice, since only IP_PKTINFO shows a broadcast for what it is. */
+/* Each datagram tells where it was sent to, and how many before it were lost, and what came in one
+ * piece may be received in one. An IPv6 socket that serves IPv4 too tells of IPv4 twice, since only
+ * IP_PKTINFO shows a broadcast for what it is. */
 static int listen_options_datagram(int fd, bool six)
 {
 	int r = 0;
@@ -58,7 +58,7 @@ static int listen_options_datagram(int fd, bool six)
 		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
 	if (r >= 0)
 		r = set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-	set_option(fd, IPPROTO_UDP, UDP_GRO, 1);               /* from Linux 5.0 on */
+	set_option(fd, IPPROTO_UDP, UDP_GRO, 1); /* from Linux 5.0 on */
 	return r;
 }
 
