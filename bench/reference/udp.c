@@ -2,10 +2,11 @@
 
 /* Bare datagram servers to compare with, one loop each and nothing around it:
  *
- *     reference-udp naive|batch|segment PORT
+ *     reference-udp naive|batch|segment|address PORT
  *
  * naive: recvfrom, sendto. batch: recvmmsg, sendmmsg. segment: the same with UDP_GRO in and
- * UDP_SEGMENT out. */
+ * UDP_SEGMENT out. address: that, and each answer leaves from the address that was asked, as PKTINFO
+ * has it; with the very calls that upperd makes. */
 
 #include <arpa/inet.h>
 #include <netinet/udp.h>
@@ -74,24 +75,32 @@ static void serve_batch(int fd)
 
 union control {
 	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
+	char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
 };
 
-/* What UDP_GRO says becomes what UDP_SEGMENT asks. */
-static size_t turn_control(union control *control, size_t len)
+/* What UDP_GRO says becomes what UDP_SEGMENT asks; the rest goes back as it came. */
+static size_t turn_control(struct msghdr *message)
 {
+	size_t used = 0;
 	uint16_t size;
 
-	if (len < sizeof(*control) || control->header.cmsg_type != UDP_GRO)
-		return 0;
-	memcpy(&size, CMSG_DATA(&control->header), sizeof(size));
-	control->header.cmsg_type = UDP_SEGMENT;
-	control->header.cmsg_len = CMSG_LEN(sizeof(size));
-	memcpy(CMSG_DATA(&control->header), &size, sizeof(size));
-	return CMSG_SPACE(sizeof(size));
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level == IPPROTO_IP) {
+			((struct in_pktinfo *)(void *)CMSG_DATA(c))->ipi_addr.s_addr = 0;
+			used += CMSG_SPACE(sizeof(struct in_pktinfo));
+		} else {
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			c->cmsg_type = UDP_SEGMENT;
+			c->cmsg_len = CMSG_LEN(sizeof(size));
+			memcpy(CMSG_DATA(c), &size, sizeof(size));
+			used += CMSG_SPACE(sizeof(size));
+		}
+	}
+
+	return used;
 }
 
-static void serve_segment(int fd)
+static void serve_segment(int fd, int addressed)
 {
 	static struct mmsghdr messages[BATCH];
 	static struct sockaddr_in peers[BATCH];
@@ -100,6 +109,7 @@ static void serve_segment(int fd)
 	int one = 1;
 
 	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &addressed, sizeof(addressed));
 	for (;;) {
 		for (int i = 0; i < BATCH; i++) {
 			spans[i] = (struct iovec){in[i], SLOT};
@@ -116,8 +126,7 @@ static void serve_segment(int fd)
 
 			spans[i] =
 				(struct iovec){out[i], upper(in[i], messages[i].msg_len, out[i])};
-			message->msg_controllen =
-				turn_control(&controls[i], message->msg_controllen);
+			message->msg_controllen = turn_control(message);
 		}
 		for (int done = 0, sent; done<n; done += sent> 0 ? sent : 1)
 			sent = sendmmsg(fd, messages + done, (unsigned)(n - done), 0);
@@ -143,5 +152,5 @@ int main(int argc, char **argv)
 	else if (strcmp(argv[1], "batch") == 0)
 		serve_batch(fd);
 	else
-		serve_segment(fd);
+		serve_segment(fd, strcmp(argv[1], "address") == 0);
 }
