@@ -62,13 +62,10 @@ static enum reason stream_reason(const struct stream *s, int outcome)
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
 static void stream_say_end(struct stream *s)
 {
+	const struct transport_ops *ops = s->transport.ops;
 	int r;
 
-	if (s->ended && s->transport.ops->ends_by_closing) {
-		stream_close(s, REASON_done);
-		return;
-	}
-	r = s->transport.ops->finish(&s->transport);
+	r = s->ended && ops->ends_by_closing ? 0 : ops->finish(&s->transport);
 	if (r == TRANSPORT_E_WAIT) {
 		deadline_set(&s->class->write, &s->deadline);
 		return;
