@@ -5,6 +5,7 @@
 
 #include "net/udp.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
