@@ -16,18 +16,18 @@
 int scratch_init(struct scratch *scratch, size_t longest_line)
 {
 	_cleanup_free_ uint8_t *in = NULL, *out = NULL;
-	size_t in_size = longest_line + SCRATCH_SIZE;
+	size_t size = longest_line + SCRATCH_SIZE;
 
-	in = malloc(in_size);
-	out = malloc(SCRATCH_SIZE);
+	in = malloc(size);
+	out = malloc(size);
 	if (!in || !out)
 		return -ENOMEM;
 
 	*scratch = (struct scratch){
 		.in = take_ptr(&in),
 		.out = take_ptr(&out),
-		.in_size = in_size,
-		.out_size = SCRATCH_SIZE,
+		.in_size = size,
+		.out_size = size,
 	};
 	return 0;
 }
