@@ -44,15 +44,10 @@ union arrival_control {
 	char bytes[ARRIVAL_CONTROL];
 };
 
-union reply_control {
-	struct cmsghdr header;
-	char bytes[REPLY_CONTROL];
-};
-
 /* Answers to one peer that stand one behind the other; all but the last are of one size. */
 struct reply {
 	const struct udp_arrival *to;
-	union reply_control control;
+	_Alignas(struct cmsghdr) char control[REPLY_CONTROL];
 	struct iovec span;
 	size_t segment;
 	unsigned segments;
@@ -173,7 +168,7 @@ static struct cmsghdr *put_control(
 /* The kernel tells more than it accepts: only the address and the interface go back. */
 static size_t reply_control(struct reply *reply)
 {
-	struct cmsghdr *c = &reply->control.header;
+	struct cmsghdr *c = (struct cmsghdr *)(void *)reply->control;
 	struct in_pktinfo four = reply->to->four;
 	uint16_t segment = (uint16_t)reply->segment;
 
@@ -185,7 +180,7 @@ static size_t reply_control(struct reply *reply)
 		c = put_control(c, IPPROTO_IP, IP_PKTINFO, &four, sizeof(four));
 	if (reply->segments > 1)
 		c = put_control(c, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
-	return (size_t)((char *)c - reply->control.bytes);
+	return (size_t)((char *)c - reply->control);
 }
 
 static bool is_same_six(const struct in6_pktinfo *a, const struct in6_pktinfo *b)
@@ -249,7 +244,7 @@ static struct msghdr message_of(struct reply *reply)
 		.msg_namelen = reply->to->peer.len,
 		.msg_iov = &reply->span,
 		.msg_iovlen = 1,
-		.msg_control = control > 0 ? &reply->control : NULL,
+		.msg_control = control > 0 ? reply->control : NULL,
 		.msg_controllen = control,
 	};
 }
