@@ -6,13 +6,14 @@
  *
  * naive: recvfrom, sendto. batch: recvmmsg, sendmmsg. segment: the same with UDP_GRO in and
  * UDP_SEGMENT out. address: that, and each answer leaves from the address that was asked, as PKTINFO
- * has it; with the very calls that upperd makes. */
+ * has it, and epoll does the waiting: the very calls that upperd makes. */
 
 #include <arpa/inet.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <upper/upper.h>
 
@@ -106,10 +107,12 @@ static void serve_segment(int fd, int addressed)
 	static struct sockaddr_in peers[BATCH];
 	static union control controls[BATCH];
 	static struct iovec spans[BATCH];
-	int one = 1;
+	struct epoll_event event = {.events = EPOLLIN};
+	int epoll_fd = epoll_create1(0), one = 1;
 
 	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &addressed, sizeof(addressed));
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
 	for (;;) {
 		for (int i = 0; i < BATCH; i++) {
 			spans[i] = (struct iovec){in[i], SLOT};
@@ -120,6 +123,8 @@ static void serve_segment(int fd, int addressed)
 				.msg_control = &controls[i],
 				.msg_controllen = sizeof(controls[i])};
 		}
+		if (addressed)
+			epoll_wait(epoll_fd, &event, 1, -1);
 		int n = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
 		for (int i = 0; i < n; i++) {
 			struct msghdr *message = &messages[i].msg_hdr;

@@ -58,13 +58,27 @@ struct udp_batch {
 	uint8_t *in, *out;
 	size_t used; /* of `out` */
 	bool segmenting;
-	unsigned n_replies;
+	unsigned n_received, n_replies;
 	struct mmsghdr received[UDP_BATCH], sending[UDP_BATCH];
 	struct iovec in_span[UDP_BATCH];
 	union arrival_control control[UDP_BATCH];
 	struct udp_arrival arrivals[UDP_BATCH];
 	struct reply replies[UDP_BATCH];
 };
+
+static void prepare_to_receive(struct udp_batch *b)
+{
+	for (unsigned i = 0; i < UDP_BATCH; i++) {
+		b->in_span[i] = (struct iovec){b->in + i * SLOT, SLOT};
+		b->received[i].msg_hdr = (struct msghdr){
+			.msg_name = &b->arrivals[i].peer.in6,
+			.msg_iov = &b->in_span[i],
+			.msg_iovlen = 1,
+			.msg_control = &b->control[i],
+		};
+	}
+	b->n_received = UDP_BATCH;
+}
 
 int udp_batch_new(struct udp_batch **ret_batch)
 {
@@ -82,6 +96,7 @@ int udp_batch_new(struct udp_batch **ret_batch)
 	}
 	batch->in = memory;
 	batch->out = memory + OUT_SIZE;
+	prepare_to_receive(batch);
 	*ret_batch = batch;
 	return 0;
 }
@@ -94,22 +109,17 @@ void udp_batch_free(struct udp_batch *batch)
 	free(batch);
 }
 
+/* Only what the last call has changed is set again. */
 int udp_batch_receive(struct udp_batch *b, int fd)
 {
 	int n;
 
-	for (unsigned i = 0; i < UDP_BATCH; i++) {
-		b->in_span[i] = (struct iovec){b->in + i * SLOT, SLOT};
-		b->received[i].msg_hdr = (struct msghdr){
-			.msg_name = &b->arrivals[i].peer.in6,
-			.msg_namelen = sizeof(b->arrivals[i].peer.in6),
-			.msg_iov = &b->in_span[i],
-			.msg_iovlen = 1,
-			.msg_control = &b->control[i],
-			.msg_controllen = ARRIVAL_CONTROL,
-		};
+	for (unsigned i = 0; i < b->n_received; i++) {
+		b->received[i].msg_hdr.msg_namelen = sizeof(b->arrivals[i].peer.in6);
+		b->received[i].msg_hdr.msg_controllen = ARRIVAL_CONTROL;
 	}
 	n = recvmmsg(fd, b->received, UDP_BATCH, MSG_DONTWAIT, NULL);
+	b->n_received = n < 0 ? 0 : (unsigned)n;
 	return n < 0 ? -errno : n;
 }
 
