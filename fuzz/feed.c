@@ -28,7 +28,8 @@ static int convert(struct feed *feed, const struct upper_rule *rule, bool last, 
 		size_t left = feed->room - feed->made;
 		struct upper_out out = {feed->bytes + feed->made,
 			feed->bytes + feed->made + (room < left ? room : left)};
-		int r = upper_convert(rule, last, in, &out);
+		int r = feed->kernel ? feed->kernel->convert(rule, last, in, &out)
+				     : upper_convert(rule, last, in, &out);
 
 		feed->made = (size_t)(out.at - feed->bytes);
 		if (r != UPPER_E_ROOM)

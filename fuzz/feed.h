@@ -6,9 +6,11 @@
 
 #include <upper/upper.h>
 
+#include "core/kernel.h"
 #include "fuzz.h"
 
 struct feed {
+	const struct upper_kernel *kernel; /* NULL: the one that upper_convert() picks */
 	uint8_t *bytes;
 	size_t made, room;
 };

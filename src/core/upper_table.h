@@ -9,7 +9,7 @@
 #define UPPER_UNICODE_VERSION "15.0.0"
 
 #define UPPER_ROW_BITS 6      /* code points in a row: they share all bytes but the last */
-#define UPPER_SPECIAL  0x8000 /* the entry is the number of a special result */
+#define UPPER_SPECIAL  0xc000 /* from here on, the entry is the number of a special result */
 
 struct upper_special {
 	uint8_t length;
@@ -23,4 +23,4 @@ extern const uint8_t upper_row_of[1958];
 /* What the last two bytes of a character are XORed with, the last but one in the high byte. */
 extern const uint16_t upper_rows[57][1 << UPPER_ROW_BITS];
 
-extern const struct upper_special upper_specials[226];
+extern const struct upper_special upper_specials[225];

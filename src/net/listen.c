@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +20,10 @@
 #include "base/fd.h"
 
 #define RECEIVE_BUFFER (1 << 20)
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 static int set_option(int fd, int level, int option, int value)
 {
@@ -40,8 +45,9 @@ const char *listen_key(const struct listen_spec *spec, char key[static LISTEN_KE
 	return key;
 }
 
-/* Each datagram tells where it was sent to, and how many before it were lost. An IPv6 socket that serves
- * IPv4 too tells of IPv4 twice, since only IP_PKTINFO shows a broadcast for what it is. */
+/* Each datagram tells where it was sent to, and how many before it were lost, and what came in one
+ * piece may be received in one. An IPv6 socket that serves IPv4 too tells of IPv4 twice, since only
+ * IP_PKTINFO shows a broadcast for what it is. */
 static int listen_options_datagram(int fd, bool six)
 {
 	int r = 0;
@@ -52,6 +58,7 @@ static int listen_options_datagram(int fd, bool six)
 		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
 	if (r >= 0)
 		r = set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+	set_option(fd, IPPROTO_UDP, UDP_GRO, 1); /* from Linux 5.0 on */
 	return r;
 }
 

@@ -13,8 +13,6 @@
 
 #include "base/clock.h"
 
-#define EVENTS_A_ROUND 256
-
 int loop_init(struct loop *loop)
 {
 	int fd;
@@ -61,6 +59,11 @@ void loop_unwatch(struct loop *loop, struct source *source)
 	if (source->dead || source->fd < 0)
 		return;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	source->dead = true;
+}
+
+void loop_forget(struct source *source)
+{
 	source->dead = true;
 }
 
@@ -138,19 +141,18 @@ static void loop_run_tasks(struct loop *loop)
 
 static int loop_round(struct loop *loop)
 {
-	struct epoll_event events[EVENTS_A_ROUND];
 	int n;
 
-	n = epoll_wait(loop->epoll_fd, events, EVENTS_A_ROUND, loop_patience(loop));
+	n = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS, loop_patience(loop));
 	if (n < 0 && errno != EINTR)
 		return -errno;
 
 	loop->now_ms = clock_ms();
 	for (int i = 0; i < n; i++) {
-		struct source *source = events[i].data.ptr;
+		struct source *source = loop->events[i].data.ptr;
 
 		if (!source->dead)
-			source->on_event(source, events[i].events);
+			source->on_event(source, loop->events[i].events);
 	}
 	loop_fire_timers(loop);
 	loop_run_tasks(loop);

@@ -32,6 +32,8 @@ struct task {
 	struct list node;
 };
 
+#define LOOP_EVENTS 256 /* at most, in a round */
+
 struct loop {
 	int epoll_fd;
 	uint64_t now_ms; /* read once a round */
@@ -39,6 +41,7 @@ struct loop {
 	struct list tasks;
 	bool stopped;
 	int verdict;
+	struct epoll_event events[LOOP_EVENTS]; /* of this round */
 };
 
 #define LOOP_INIT(name)                             \
@@ -53,6 +56,8 @@ void loop_done(struct loop *loop);
 int loop_watch(struct loop *loop, struct source *source, int fd, uint32_t events);
 int loop_change(struct loop *loop, struct source *source, uint32_t events);
 void loop_unwatch(struct loop *loop, struct source *source);
+/* The same for one whose descriptor is about to be closed, by the only one who has it. */
+void loop_forget(struct source *source);
 
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t at_ms);
 void loop_clear_timer(struct timer *timer);

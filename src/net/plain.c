@@ -70,5 +70,6 @@ const struct transport_ops transport_plain = {
 	.read = plain_read,
 	.write = plain_write,
 	.finish = plain_finish,
+	.ends_by_closing = true,
 	.close = plain_close,
 };

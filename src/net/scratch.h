@@ -11,6 +11,7 @@ struct scratch {
 	size_t in_size, out_size;
 };
 
-/* `in` has room for the longest line that waits for its end, and for a good read behind it. */
+/* `in` has room for the longest line that waits for its end, and for a good read behind it; `out` for
+ * as much, so that most of what is read at once is answered at once. */
 int scratch_init(struct scratch *scratch, size_t longest_line);
 void scratch_done(struct scratch *scratch);

@@ -42,7 +42,7 @@ void stream_close(struct stream *s, enum reason reason)
 
 	deadline_clear(&s->deadline);
 	list_remove(&s->node);
-	loop_unwatch(s->class->loop, &s->source);
+	loop_forget(&s->source);
 	s->transport.ops->close(&s->transport);
 
 	loop_cancel(&s->task);
@@ -62,9 +62,10 @@ static enum reason stream_reason(const struct stream *s, int outcome)
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
 static void stream_say_end(struct stream *s)
 {
+	const struct transport_ops *ops = s->transport.ops;
 	int r;
 
-	r = s->transport.ops->finish(&s->transport);
+	r = s->ended && ops->ends_by_closing ? 0 : ops->finish(&s->transport);
 	if (r == TRANSPORT_E_WAIT) {
 		deadline_set(&s->class->write, &s->deadline);
 		return;

@@ -29,6 +29,8 @@ struct transport_ops {
 	int (*write)(struct transport *transport, const void *data, size_t n, size_t *ret_n);
 	/* Says that no more will follow; the peer may go on. */
 	int (*finish)(struct transport *transport);
+	/* A close says all that finish() would, to a peer that has ended too. */
+	bool ends_by_closing;
 	/* Frees the session and closes the descriptor. */
 	void (*close)(struct transport *transport);
 };

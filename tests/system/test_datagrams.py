@@ -2,6 +2,7 @@
 """Datagrams: one in, one out, from the address that was asked."""
 
 import socket
+import struct
 
 import pytest
 
@@ -127,3 +128,61 @@ def test_peer_that_went_away_disturbs_nobody(daemon):
         with udp_socket(d.listeners[0]) as s:
             s.send(b"gone before the answer")
     assert udp_ask(d.listeners[0], b"still here") == b"STILL HERE"
+
+
+UDP_SEGMENT, UDP_GRO = 103, 104
+
+
+def send_segmented(s, data, size):
+    """As one call, which the kernel makes datagrams of `size` bytes of; or skips."""
+    try:
+        s.sendmsg([data], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size))])
+    except OSError as error:
+        pytest.skip(f"this kernel does not segment datagrams: {error}")
+
+
+def cut(data, size):
+    return [data[at:at + size] for at in range(0, len(data), size)]
+
+
+LETTERS = b"".join(b"%04d abc " % i for i in range(500))
+
+
+@pytest.mark.parametrize("size, length", [(100, 4000), (100, 1037), (9, 360), (1300, 4000)])
+def test_a_burst_in_one_piece_is_answered_one_by_one(daemon, size, length):
+    d = daemon(udp())
+    with udp_socket(d.listeners[0]) as s:
+        send_segmented(s, LETTERS[:length], size)
+        asked = cut(LETTERS[:length], size)
+        assert [s.recv(65536) for _ in asked] == [one.upper() for one in asked]
+        s.send(b"after")
+        assert s.recv(65536) == b"AFTER"
+
+
+def test_a_burst_whose_answers_differ_in_length(daemon):
+    d = daemon(udp())
+    asked = ["aaaa", "ŉaa", "ŉŉ", "aaaa", "ıaa", "ΐΐ", "aaaa", "aa"]
+    with udp_socket(d.listeners[0]) as s:
+        send_segmented(s, "".join(asked).encode(), 4)
+        assert [s.recv(65536).decode() for _ in asked] == [one.upper() for one in asked]
+
+
+def test_answers_to_a_burst_come_in_one_piece(daemon):
+    d = daemon(udp())
+    with udp_socket(d.listeners[0]) as s:
+        try:
+            s.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        except OSError as error:
+            pytest.skip(f"this kernel does not join datagrams: {error}")
+        send_segmented(s, LETTERS[:1000], 100)
+        assert s.recv(65536) == LETTERS[:1000].upper()
+
+
+def test_limits_count_each_datagram_of_a_burst(daemon):
+    d = daemon(udp(), limits={"datagrams": 5, "exempt": []})
+    with udp_socket(d.listeners[0]) as s:
+        send_segmented(s, LETTERS[:4000], 100)
+        assert [s.recv(65536) for _ in range(10)] == [one.upper() for one in cut(LETTERS, 100)[:10]]
+        s.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            s.recv(65536)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Memory that ends where a page without access begins: reading or writing one byte too many ends
- * the test, with or without sanitizers. */
+/* Memory between pages without access: reading or writing one byte too many, before it or behind it,
+ * ends the test, with or without sanitizers. */
 
 #include <assert.h>
 #include <stdint.h>
@@ -18,10 +18,11 @@ struct guard {
 static inline struct guard guard_new(void)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	uint8_t *begin = mmap(NULL, 2 * GUARD_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+	uint8_t *all = mmap(NULL, 3 * GUARD_SIZE, PROT_NONE, flags, -1, 0);
+	uint8_t *begin = all + GUARD_SIZE;
 
-	assert(begin != MAP_FAILED);
-	assert(mprotect(begin + GUARD_SIZE, GUARD_SIZE, PROT_NONE) == 0);
+	assert(all != MAP_FAILED);
+	assert(mprotect(begin, GUARD_SIZE, PROT_READ | PROT_WRITE) == 0);
 	return (struct guard){begin, begin + GUARD_SIZE};
 }
 

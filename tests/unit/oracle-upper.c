@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Upper-cases for oracle.py, over pipes. A question is the policy for invalid bytes and the number
+/* Upper-cases for oracle.py with the kernel that is named, over pipes; exits with 77, as test runners
+ * know it, when this processor cannot. A question is the policy for invalid bytes and the number
  * of pieces (a byte and a 16-bit number), then each piece behind its length (16 bits). The answer
  * is the outcome (a byte), the length (32 bits) and the bytes. Numbers are as this machine has
  * them. It ends with its input, and with an error when the input ends inside a question. */
@@ -10,8 +11,12 @@
 #include <string.h>
 #include <upper/upper.h>
 
-#define PIECE ((size_t)UINT16_MAX)
+#include "core/kernel.h"
 
+#define PIECE ((size_t)UINT16_MAX)
+#define SKIP  77
+
+static const struct upper_kernel *kernel;
 static uint8_t text[UPPER_UNFINISHED + PIECE];
 static uint8_t answer[(size_t)64 * 1024 * 1024];
 
@@ -37,7 +42,7 @@ static int convert_piece(
 	get(text + *unfinished, length);
 
 	struct upper_in in = {text, text + *unfinished + length};
-	r = upper_convert(rule, last, &in, out);
+	r = kernel->convert(rule, last, &in, out);
 	*unfinished = (size_t)(in.end - in.at);
 	if (r == UPPER_E_UNFINISHED)
 		memmove(text, in.at, *unfinished);
@@ -63,10 +68,22 @@ static void answer_question(enum upper_invalid invalid)
 	put(answer, length);
 }
 
-int main(void)
+static const struct upper_kernel *find_kernel(const char *name)
+{
+	for (size_t i = 0; upper_kernels[i]; i++)
+		if (strcmp(upper_kernels[i]->name, name) == 0 && upper_kernels[i]->supported())
+			return upper_kernels[i];
+
+	exit(SKIP);
+}
+
+int main(int argc, char **argv)
 {
 	int invalid;
 
+	if (argc != 2)
+		return EXIT_FAILURE;
+	kernel = find_kernel(argv[1]);
 	printf("%s\n", upper_unicode_version());
 	fflush(stdout);
 	while ((invalid = getchar()) != EOF) {

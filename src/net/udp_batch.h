@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A batch of datagrams, in with one call and out with one call; for udp.c alone. Datagrams that the
+ * kernel hands over as one, of equal size and from one peer, are segments of one arrival; answers of
+ * equal size to one peer leave the same way. */
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct udp_batch;
+
+/* What the kernel tells of one arrival. */
+struct udp_arrival {
+	uint8_t *data;
+	size_t len, segment; /* the last segment may be shorter */
+	struct addr peer;
+	struct in_pktinfo four; /* its ipi_ifindex is 0 when there is none */
+	struct in6_pktinfo six; /* the same */
+	uint32_t overflows;     /* lost for want of room, since the socket was opened */
+};
+
+/* What became of answers. */
+struct udp_sent {
+	uint64_t bytes, failed;
+};
+
+/* Receives; how many arrivals there are, or a negative errno. Less than UDP_BATCH: there are no more. */
+#define UDP_BATCH 32
+int udp_batch_receive(struct udp_batch *batch, int fd);
+/* One of them; it stays as it is until the next are received. */
+const struct udp_arrival *udp_batch_arrival(struct udp_batch *batch, unsigned number);
+
+/* Where the next answer, of at most UDP_LONGEST bytes, is to be written; may send for want of room. */
+uint8_t *udp_batch_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
+/* What was written there is an answer to that arrival. */
+void udp_batch_reply(struct udp_batch *batch, const struct udp_arrival *to, size_t length);
+/* Sends all. An answer that the system does not take is given up: a datagram may be lost. */
+void udp_batch_send(struct udp_batch *batch, int fd, struct udp_sent *sent);
