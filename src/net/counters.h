@@ -89,6 +89,7 @@ struct counters {
 	uint64_t heartbeat; /* grows at least once a second while the loop turns */
 	uint64_t open;      /* connections open now */
 	uint64_t records_lost;
+	int64_t expires; /* when the first certificate does, in seconds since 1970; 0: none does */
 	uint32_t clients[CLIENTS_SLOTS]; /* connections open now, by client */
 	struct listener_counters listeners[];
 };

@@ -331,6 +331,11 @@ uint64_t generation_connections(const struct generation *g)
 	return g->plan.connections;
 }
 
+int64_t generation_expires(const struct generation *g)
+{
+	return g->n > 0 ? g->seats[0].child.counters->expires : 0;
+}
+
 unsigned generation_workers(const struct generation *g)
 {
 	return g->n;

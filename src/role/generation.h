@@ -74,6 +74,8 @@ void *generation_userdata(const struct generation *generation);
 enum generation_state generation_state(const struct generation *generation);
 /* How many may be open in all workers together. */
 uint64_t generation_connections(const struct generation *generation);
+/* When the first of its certificates expires, in seconds since 1970; 0: it has none. */
+int64_t generation_expires(const struct generation *generation);
 unsigned generation_workers(const struct generation *generation);
 /* Adds what its workers have counted. */
 void generation_totals(const struct generation *generation, struct totals *totals);

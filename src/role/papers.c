@@ -288,6 +288,24 @@ int papers_build(struct papers *papers, char why[static TLS_WHY])
 	return r;
 }
 
+time_t papers_expiry(const struct papers *papers)
+{
+	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
+	time_t first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name;
+		time_t expiry;
+
+		if (!papers->contexts[i])
+			continue;
+		expiry = tls_context_expiry(papers->contexts[i], &name);
+		if (first == 0 || expiry < first)
+			first = expiry;
+	}
+	return first;
+}
+
 /* The next of the days at which it is told; 0 when there is time enough. */
 static unsigned days_to_tell(int64_t days)
 {

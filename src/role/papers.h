@@ -46,5 +46,7 @@ int papers_check_certificate(struct papers *papers, size_t listener, size_t inde
 /* Of all, up to the first that is refused; then the files are forgotten. */
 int papers_build(struct papers *papers, char why[static TLS_WHY]);
 
+/* When the first certificate of all expires; 0: there is none. */
+time_t papers_expiry(const struct papers *papers);
 /* Logs once each time that 30, 14, 7 and 1 days are left to the first that expires. */
 void papers_tell_expiry(struct papers *papers, time_t now);

@@ -112,6 +112,14 @@ static int verb_metrics(void *userdata, const struct control_question *question)
 				"upperd_ended_total{listener=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
 				totals.list[i].name, reason_name(r),
 				totals.list[i].counters.reasons[r]);
+	if (s->serving && generation_expires(s->serving) > 0)
+		fprintf(out,
+			"# TYPE upperd_certificate_expires_seconds gauge\n"
+			"# UNIT upperd_certificate_expires_seconds seconds\n"
+			"# HELP upperd_certificate_expires_seconds When the first certificate "
+			"expires, since 1970.\n"
+			"upperd_certificate_expires_seconds %" PRId64 "\n",
+			generation_expires(s->serving));
 	fprintf(out,
 		"# TYPE upperd_open gauge\n# HELP upperd_open Connections open now.\n"
 		"upperd_open %" PRIu64 "\n# EOF\n",

@@ -3,14 +3,17 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import ssl
+import time
 
 import pytest
 
 import process
 from pki import Authority, openssl
+from rig import run_upperctl
 from secure import HalfClosing, ask_tls, connect_tls, context_for, s_client, tls
 from wire import read_exactly
 
@@ -18,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("with_tls")
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 both_versions = pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
+DAY = 86400
 WIDE = "ΐ straße\n".encode()
 
 
@@ -238,3 +242,19 @@ def test_the_keeper_has_channels_and_nothing_else(daemon, pair):
     sockets = [os.readlink(f"/proc/{keeper}/fd/{fd}") for fd, kind in kinds.items()
                if kind == "socket"]
     assert all(link[8:-1] in inodes for link in sockets), "a socket that is not a unix socket"
+
+
+# How long it lasts
+
+
+def test_metrics_say_when_the_certificate_expires(daemon, authority):
+    running = daemon(tls(authority.issue("ec", days=60)))
+    text = run_upperctl(running, "metrics").stdout
+    expires = int(re.search(r"^upperd_certificate_expires_seconds (\d+)$", text, re.M)[1])
+    assert 59 * DAY < expires - time.time() <= 60 * DAY
+
+
+def test_status_says_how_long_the_certificate_lasts(daemon, authority, with_systemd):
+    running = daemon(tls(authority.issue("ec", days=60)))
+    running.wait_for(lambda: [n for n in running.notices("STATUS=") if "certificate 59 d" in n],
+                     "the days in the status")
