@@ -201,11 +201,11 @@ static int stream_turn(struct stream *s)
 {
 	struct scratch *scratch = s->class->scratch;
 	size_t had = stream_fetch_rest(s), n = 0;
-	bool was_blocked = s->blocked;
+	bool was_blocked = s->blocked, reads = !was_blocked && !s->ended;
 	struct upper_in in;
 	int r;
 
-	if (!was_blocked && !s->ended) {
+	if (reads) {
 		r = s->transport.ops->read(
 			&s->transport, scratch->in + had, scratch->in_size - had, &n);
 		if (r == TRANSPORT_E_END)
@@ -229,8 +229,8 @@ static int stream_turn(struct stream *s)
 		stream_finish(s, REASON_trickle);
 	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
 		stream_finish(s, REASON_done);
-	else if (s->transport.drained && !s->hangup && !s->blocked)
-		return TRANSPORT_E_WAIT;
+	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
+		return TRANSPORT_E_WAIT; /* who has not read does not know: the event may be spent */
 	return 0;
 }
 

@@ -79,6 +79,32 @@ def test_line_too_long_closes(server):
         assert read_all(s) == b""
 
 
+def send_until_jammed(s, text, size):
+    """Until neither side takes anything any more; returns how much went out."""
+    sent, quiet = 0, time.monotonic()
+    while time.monotonic() - quiet < 0.5:
+        try:
+            at = sent % len(text)
+            sent += s.send(text[at:at + size])
+            quiet = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    return sent
+
+
+@pytest.mark.parametrize("letter", ["a", "ΐ"])
+@pytest.mark.parametrize("size", [70000, 200000])
+def test_a_jam_that_ends_is_over(server, letter, size):
+    """What came while nothing went out is answered, though no more will come to tell of it."""
+    with connect(server()) as s:
+        s.setblocking(False)
+        sent = send_until_jammed(s, letter.encode() * 10 ** 6, size)
+        s.setblocking(True)
+        s.settimeout(5)
+        expected = letter.upper().encode() * (sent // len(letter.encode()))
+        assert read_exactly(s, len(expected)) == expected
+
+
 def test_oneshot_answers_once_and_closes(server):
     with connect(server(framing="oneshot")) as s:
         s.sendall(b"hello")

@@ -30,6 +30,8 @@ static struct peer {
 	bool slow;     /* gives and takes a few bytes at a time, with pauses */
 	bool vanishes; /* is gone when it has said all */
 	bool our_end, closed;
+	bool sees_edges;  /* tells when a read took all there was */
+	size_t held_back; /* of what it says, the end, which comes later */
 	int fd;
 } peer;
 
@@ -61,10 +63,12 @@ static size_t share(size_t n)
 
 static int fake_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
 {
-	size_t left = peer.says_len - peer.said, n = left < size ? left : size;
+	size_t left = peer.says_len - peer.held_back - peer.said, n = left < size ? left : size;
 
-	transport->drained = false;
+	transport->drained = n < size && peer.sees_edges;
 	if (pauses())
+		return TRANSPORT_E_WAIT;
+	if (left == 0 && peer.held_back > 0)
 		return TRANSPORT_E_WAIT;
 	if (left == 0)
 		return peer.vanishes ? TRANSPORT_E_GONE : TRANSPORT_E_END;
@@ -111,8 +115,7 @@ static void stop_when_closed(struct stream_class *all, const struct addr *from, 
 	loop_stop(all->loop, 0);
 }
 
-/* Holds one conversation to its end. */
-static enum reason converse(const struct talk *talk, const char *says, size_t len,
+static void begin(const struct talk *talk, const char *says, size_t len,
 	const struct stream_timeouts *timeouts)
 {
 	struct transport transport = {.ops = &fake};
@@ -134,6 +137,11 @@ static enum reason converse(const struct talk *talk, const char *says, size_t le
 	};
 	stream_class_init(&class, timeouts);
 	assert_int_equal(stream_open(&class, &transport, &nobody), 0);
+}
+
+/* Until it has ended, and why. */
+static enum reason finish(void)
+{
 	assert_int_equal(loop_run(&loop), 0);
 	assert_true(peer.closed);
 	assert_true(list_is_empty(&class.streams));
@@ -147,8 +155,17 @@ static enum reason converse(const struct talk *talk, const char *says, size_t le
 	return N_REASONS;
 }
 
+/* Holds one conversation to its end. */
+static enum reason converse(const struct talk *talk, const char *says, size_t len,
+	const struct stream_timeouts *timeouts)
+{
+	begin(talk, says, len, timeouts);
+	return finish();
+}
+
 static const struct stream_timeouts patient = {60000, 60000, 60000};
 static const struct stream_timeouts hasty = {20, 20, 20};
+static const struct stream_timeouts quick = {500, 500, 500};
 
 static const struct talk plain = {
 	.service = &service_uppercase,
@@ -266,6 +283,45 @@ static void test_any_rhythm_gives_the_same_bytes(void **state)
 	}
 }
 
+/* The moments of a jam: the rest comes while nothing goes out, and then all goes out. */
+static void on_rest_comes(struct timer *timer, uint64_t now_ms)
+{
+	peer.held_back = 0;
+	nudge();
+}
+
+static void on_jam_ends(struct timer *timer, uint64_t now_ms)
+{
+	peer.stubborn = false;
+	nudge();
+}
+
+/* The end of input has an event of its own, which must not be what wakes the rest. */
+static size_t heard_before_the_end;
+
+static void on_end_comes(struct timer *timer, uint64_t now_ms)
+{
+	heard_before_the_end = peer.heard_len;
+	nudge();
+}
+
+static void test_what_came_in_a_jam_is_read_when_it_ends(void **state)
+{
+	struct timer rest_comes = {.on_time = on_rest_comes}, jam_ends = {.on_time = on_jam_ends};
+	struct timer end_comes = {.on_time = on_end_comes};
+	char text[128];
+
+	memset(text, 'a', sizeof(text));
+	scratch.out_size = 16;
+	peer = (struct peer){.stubborn = true, .sees_edges = true, .held_back = 64};
+	begin(&plain, text, sizeof(text), &quick);
+	loop_set_timer(&loop, &rest_comes, loop.now_ms + 20);
+	loop_set_timer(&loop, &jam_ends, loop.now_ms + 40);
+	loop_set_timer(&loop, &end_comes, loop.now_ms + 80);
+	assert_int_equal(finish(), REASON_done);
+	assert_int_equal(heard_before_the_end, sizeof(text));
+}
+
 static int set_up(void **state)
 {
 	return scratch_init(&scratch, TEXT_MAX);
@@ -287,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_invalid_is_rejected_after_what_came_before),
 		cmocka_unit_test(test_any_rhythm_gives_the_same_bytes),
+		cmocka_unit_test(test_what_came_in_a_jam_is_read_when_it_ends),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
