@@ -271,6 +271,8 @@ static int judge(struct relay *relay, struct why *why)
 	if (relay->is_deaf || is_input_left(relay))
 		return why_set(why, CLIENT_E_LOST,
 			"the server closed the connection before the end of the input");
+	if (relay->sent > 0 && relay->received == 0)
+		return why_set(why, CLIENT_E_LOST, "the server closed the connection unanswered");
 	return 0;
 }
 

@@ -277,6 +277,12 @@ def test_filter_says_when_the_server_closes_early(peer):
     assert b"closed" in result.stderr or b"reset" in result.stderr
 
 
+def test_filter_says_when_nothing_is_answered(peer):
+    result = upper(peer(peers.closing_tcp, 10).url, stdin=b"x" * 10)
+    assert (result.returncode, result.stdout) == (LOST, b"")
+    assert b"unanswered" in result.stderr
+
+
 def test_filter_is_quiet_when_nobody_reads(peer):
     client = subprocess.Popen([UPPER, peer(peers.streaming_tcp).url], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
