@@ -86,7 +86,7 @@ static void acceptor_gained(struct acceptor *acceptor)
 
 static void acceptor_lost(struct acceptor *acceptor)
 {
-	atomic_fetch_sub(&acceptor->shared->open, 1);
+	shared_lose(acceptor->shared, 1);
 	if (--acceptor->counters->open == 0)
 		acceptor->on_idle(acceptor);
 }

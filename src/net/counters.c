@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The names and sentences of the tables in counters.h. */
+/* The names and sentences of the tables in counters.h, and the number that all workers write. */
 
 #include "net/counters.h"
 
@@ -53,4 +53,19 @@ bool reason_is_offence(enum reason reason)
 		reason == REASON_tls_no_certificate || reason == REASON_tls_untrusted ||
 		reason == REASON_tls_keyupdates || reason == REASON_tls_empty_records ||
 		reason == REASON_tls_alerts || reason == REASON_tls_renegotiation;
+}
+
+void shared_lose(struct shared *shared, uint64_t n)
+{
+	uint64_t was = atomic_load(&shared->open);
+
+	while (!atomic_compare_exchange_weak(&shared->open, &was, was - (was < n ? was : n)))
+		;
+}
+
+bool shared_correct(struct shared *shared, uint64_t (*count)(void *userdata), void *userdata)
+{
+	uint64_t was = atomic_load(&shared->open);
+
+	return atomic_compare_exchange_strong(&shared->open, &was, count(userdata));
 }

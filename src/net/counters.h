@@ -97,7 +97,8 @@ struct counters {
 /* What the workers of all generations share and all may write: numbers, and no pointer or index. What a
  * limit counts must be counted together, or a client that reaches every worker had as many times the
  * limit; a worker that was taken over can spoil the limits with it, and nothing else. The supervisor
- * takes back what a worker that died had added to `open` and to the clients. */
+ * takes back what a worker that died had added to `open` and to the clients, and once a second puts `open`
+ * right by what each worker says of itself: what was written there by mistake or malice does not stay. */
 struct shared {
 	struct siphash_key key; /* random; written before anybody else sees it */
 	_Atomic(uint64_t) open;
@@ -111,6 +112,11 @@ static inline size_t counters_size(size_t n_listeners)
 {
 	return sizeof(struct counters) + n_listeners * sizeof(struct listener_counters);
 }
+
+/* Never below none, lest a number that is too low become the highest. */
+void shared_lose(struct shared *shared, uint64_t n);
+/* Puts `open` right, unless somebody comes or goes at this moment. False: it has to be tried again. */
+bool shared_correct(struct shared *shared, uint64_t (*count)(void *userdata), void *userdata);
 
 const char *counter_name(enum counter counter);
 const char *counter_help(enum counter counter);

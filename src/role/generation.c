@@ -336,6 +336,18 @@ int64_t generation_expires(const struct generation *g)
 	return g->n > 0 ? g->seats[0].child.counters->expires : 0;
 }
 
+uint64_t generation_open(const struct generation *g, uint64_t most)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < g->n; i++) {
+		uint64_t open = g->seats[i].child.counters->open;
+
+		all += open < most ? open : most;
+	}
+	return all;
+}
+
 unsigned generation_workers(const struct generation *g)
 {
 	return g->n;

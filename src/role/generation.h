@@ -76,6 +76,8 @@ enum generation_state generation_state(const struct generation *generation);
 uint64_t generation_connections(const struct generation *generation);
 /* When the first of its certificates expires, in seconds since 1970; 0: it has none. */
 int64_t generation_expires(const struct generation *generation);
+/* How many are open in its workers, as they say; none is believed to have more than `most`. */
+uint64_t generation_open(const struct generation *generation, uint64_t most);
 unsigned generation_workers(const struct generation *generation);
 /* Adds what its workers have counted. */
 void generation_totals(const struct generation *generation, struct totals *totals);

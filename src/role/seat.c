@@ -151,11 +151,11 @@ static void seat_take_back_clients(struct seat *seat)
 void seat_take_back(struct seat *seat)
 {
 	struct shared *shared = seat->generation->parts.shared;
-	uint64_t open = seat->child.counters->open, all = atomic_load(&shared->open);
+	uint64_t open = seat->child.counters->open;
 
 	seat_take_back_clients(seat);
 	seat->child.counters->open = 0;
-	atomic_fetch_sub(&shared->open, open < all ? open : all);
+	shared_lose(shared, open);
 }
 
 int seat_init(struct seat *seat, struct generation *g, enum role role, unsigned index)

@@ -343,6 +343,17 @@ static void on_signal(struct source *source, uint32_t events)
 	}
 }
 
+static uint64_t supervisor_open(void *userdata)
+{
+	struct supervisor *s = userdata;
+	uint64_t most = generation_connections(s->serving);
+	uint64_t all = generation_open(s->serving, most);
+
+	list_foreach (node, &s->draining)
+		all += generation_open(generation_of_node(node), most);
+	return all;
+}
+
 static void on_tick(struct timer *timer, uint64_t now_ms)
 {
 	struct supervisor *s = container_of(timer, struct supervisor, tick);
@@ -350,6 +361,8 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 
 	if (s->serving || s->stopping)
 		supervisor_say_status(s);
+	if (s->serving)
+		shared_correct(s->shared, supervisor_open, s); /* or a second later */
 	if (turning && manager_watchdog_ms() > 0)
 		manager_notify("WATCHDOG=1");
 	if (tickets_rotate(&s->tickets, now_ms) < 0)
