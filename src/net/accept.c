@@ -118,8 +118,8 @@ static void door_turn_away(struct door *door)
 	acceptor->reserve_fd = fcntl(acceptor->loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Whether its client may have one more. */
-static bool door_lets_in(struct door *door, const struct addr *peer)
+/* Whether its client may have one more; if not, that is the end of it. */
+static bool door_lets_in(struct door *door, int fd, const struct addr *peer)
 {
 	struct acceptor *acceptor = door->acceptor;
 	int reason, would;
@@ -130,21 +130,20 @@ static bool door_lets_in(struct door *door, const struct addr *peer)
 		refuse(&door->refusals, (enum reason)reason, peer);
 	else if (would != GUARD_ANSWER)
 		refuse(&door->refusals, (enum reason)would, peer);
-	return reason == GUARD_ANSWER;
+	if (reason == GUARD_ANSWER)
+		return true;
+	close(fd);
+	acceptor_lost(acceptor);
+	return false;
 }
 
-/* The peer is known by now. */
-static void door_admit(struct door *door, int fd, const struct addr *peer)
+/* The peer is known, and has been let in. */
+static void door_begin(struct door *door, int fd, const struct addr *peer)
 {
 	struct acceptor *acceptor = door->acceptor;
 	struct transport transport;
 	int r;
 
-	if (!door_lets_in(door, peer)) {
-		close(fd);
-		acceptor_lost(acceptor);
-		return;
-	}
 	r = door->transport_open(door->userdata, fd, &transport);
 	if (r == 0)
 		r = stream_open(&door->class, &transport, peer);
@@ -155,35 +154,47 @@ static void door_admit(struct door *door, int fd, const struct addr *peer)
 	}
 }
 
-static void door_on_ready(struct lobby *lobby, int fd, const struct addr *peer)
+/* Who came by a proxy has a name only now, and is counted under it. */
+static void door_on_ready(struct lobby *lobby, int fd, const struct addr *peer, bool trusted)
 {
-	door_admit(container_of(lobby, struct door, lobby), fd, peer);
+	struct door *door = container_of(lobby, struct door, lobby);
+
+	if (!trusted || door_lets_in(door, fd, peer))
+		door_begin(door, fd, peer);
 }
 
-static void door_on_refused(struct lobby *lobby, const struct addr *peer, enum reason reason)
+/* What a proxy does wrong is not held against it: it speaks for many. */
+static void door_on_refused(
+	struct lobby *lobby, const struct addr *peer, bool trusted, enum reason reason)
 {
 	struct door *door = container_of(lobby, struct door, lobby);
 	struct acceptor *acceptor = door->acceptor;
 
 	refuse(&door->refusals, reason, peer);
-	if (!proxy_rule_trusts(&lobby->rule, peer))
+	if (!trusted) {
 		admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
+		admit_leave(acceptor->guard, acceptor->counters, peer);
+	}
 	acceptor_lost(acceptor);
 }
 
-/* Who it is, and whether it may come in, is known at once, or when its PROXY header has come. */
+/* Who is no proxy is known by its address, and has to be let in before anything is heard of it: one that
+ * says nothing would else have as many connections as it likes. */
 static void door_receive(struct door *door, int fd, const struct addr *peer)
 {
 	const struct proxy_rule *rule = &door->lobby.rule;
+	bool trusted = rule->mode != PROXY_OFF && proxy_rule_trusts(rule, peer);
 
 	acceptor_gained(door->acceptor);
+	if (!trusted && !door_lets_in(door, fd, peer))
+		return;
 	if (rule->mode == PROXY_OFF) {
-		door_admit(door, fd, peer);
-	} else if (rule->mode == PROXY_REQUIRED && !proxy_rule_trusts(rule, peer)) {
+		door_begin(door, fd, peer);
+	} else if (rule->mode == PROXY_REQUIRED && !trusted) {
 		close(fd);
-		door_on_refused(&door->lobby, peer, REASON_proxy);
-	} else if (lobby_enter(&door->lobby, fd, peer) < 0) {
-		door_on_refused(&door->lobby, peer, REASON_memory);
+		door_on_refused(&door->lobby, peer, trusted, REASON_proxy);
+	} else if (lobby_enter(&door->lobby, fd, peer, trusted) < 0) {
+		door_on_refused(&door->lobby, peer, trusted, REASON_memory);
 	}
 }
 

@@ -17,6 +17,7 @@
 
 #define TELLING \
 	6 /* "PROXY ": fewer bytes do not look like a header from one who may not send any */
+#define GUESTS_MAX 1024 /* of proxies, whose clients nobody has counted yet */
 
 struct guest {
 	struct source source;
@@ -62,6 +63,7 @@ static int guest_release(struct guest *guest)
 {
 	deadline_clear(&guest->deadline);
 	list_remove(&guest->node);
+	guest->lobby->n_guests -= guest->trusted;
 	loop_unwatch(guest->lobby->loop, &guest->source);
 	guest->task.run = guest_free;
 	loop_defer(guest->lobby->loop, &guest->task);
@@ -74,7 +76,7 @@ static void guest_refuse(struct guest *guest, enum reason reason)
 	struct addr peer = guest->peer;
 
 	close(guest_release(guest));
-	lobby->on_refused(lobby, &peer, reason);
+	lobby->on_refused(lobby, &peer, guest->trusted, reason);
 }
 
 /* What the bytes of one who may not send a header mean. */
@@ -143,7 +145,7 @@ static void guest_on_event(struct source *source, uint32_t events)
 		return;
 	}
 	fd = guest_release(guest);
-	lobby->on_ready(lobby, fd, &guest->peer);
+	lobby->on_ready(lobby, fd, &guest->peer, guest->trusted);
 }
 
 static void guest_on_deadline(struct deadline *deadline)
@@ -151,7 +153,19 @@ static void guest_on_deadline(struct deadline *deadline)
 	guest_refuse(container_of(deadline, struct guest, deadline), REASON_handshake);
 }
 
-int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer)
+static void lobby_make_room(struct lobby *lobby)
+{
+	list_foreach (node, &lobby->guests) {
+		struct guest *guest = container_of(node, struct guest, node);
+
+		if (lobby->n_guests < GUESTS_MAX)
+			return;
+		if (guest->trusted)
+			guest_refuse(guest, REASON_handshake);
+	}
+}
+
+int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer, bool trusted)
 {
 	struct guest *guest;
 	int r;
@@ -166,7 +180,7 @@ int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer)
 		.lobby = lobby,
 		.peer = *peer,
 		.fd = fd,
-		.trusted = proxy_rule_trusts(&lobby->rule, peer),
+		.trusted = trusted,
 	};
 	r = loop_watch(lobby->loop, &guest->source, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
 	if (r < 0) {
@@ -174,6 +188,9 @@ int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer)
 		free(guest);
 		return r;
 	}
+	if (trusted)
+		lobby_make_room(lobby);
+	lobby->n_guests += trusted;
 	list_append(&lobby->guests, &guest->node);
 	deadline_set(&lobby->deadlines, &guest->deadline);
 	return 0;

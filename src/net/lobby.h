@@ -27,15 +27,18 @@ struct lobby {
 	struct proxy_rule rule;
 	struct deadlines deadlines;
 	struct list guests;
-	/* Takes the descriptor over. */
-	void (*on_ready)(struct lobby *lobby, int fd, const struct addr *peer);
+	size_t n_guests; /* who may send a header */
+	/* Takes the descriptor over. `trusted`: it came from a proxy, and who the peer is was not known. */
+	void (*on_ready)(struct lobby *lobby, int fd, const struct addr *peer, bool trusted);
 	/* It has been closed. */
-	void (*on_refused)(struct lobby *lobby, const struct addr *peer, enum reason reason);
+	void (*on_refused)(
+		struct lobby *lobby, const struct addr *peer, bool trusted, enum reason reason);
 };
 
 void lobby_init(struct lobby *lobby, struct loop *loop, uint64_t within_ms);
 void lobby_done(struct lobby *lobby);
 
-/* Takes the descriptor over, also when it fails, and calls back later. */
-int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer);
+/* Takes the descriptor over, also when it fails, and calls back later. When too many wait for a header of
+ * a proxy, the one that has waited longest is refused. */
+int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer, bool trusted);
 void lobby_close_all(struct lobby *lobby, enum reason reason);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PROXY protocol: whom it names is the peer, and only those who may are believed."""
 
+import contextlib
+import json
 import shutil
 import socket
 import struct
@@ -9,6 +11,7 @@ import subprocess
 import pytest
 
 import process
+from ctl import upperctl
 from settings import free_port, tcp, udp
 from wire import connect, read_exactly, udp_socket
 
@@ -26,6 +29,11 @@ def binary(transport=1, source="203.0.113.7", port=4242, command=1, extra=b""):
 
 def proxied(mode="required", source=LOCAL, **keys):
     return tcp(proxy_protocol=mode, proxy_from=source, **keys)
+
+
+def clients_open(d):
+    """How many connections are counted for one client or another."""
+    return sum(row["open"] for row in json.loads(upperctl(d, "clients"))["clients"])
 
 
 def is_refused(listener, data):
@@ -145,6 +153,60 @@ def test_limits_are_for_whom_the_header_names(daemon):
             other.sendall(binary(source="203.0.113.8") + b"c")
             assert read_exactly(other, 1) == b"C"
     assert d.expect("peer-refused", reason="per_client")["peer"] == "203.0.113.7:4242"
+
+
+def is_closed(s):
+    """By the server, without a word."""
+    s.settimeout(5)
+    try:
+        return s.recv(10) == b""
+    except ConnectionError:
+        return True
+
+
+def test_silent_strangers_are_counted(daemon):
+    """Whether they would send a header or not: from them it would not be believed."""
+    d = daemon(proxied("optional", ELSEWHERE), workers=2,
+               limits={"exempt": [], "per_client": 4})
+    with contextlib.ExitStack() as open_ones:
+        for n in range(4):
+            open_ones.enter_context(connect(d.listeners[0]))
+            process.wait_until(lambda n=n: clients_open(d) == n + 1, what="one more")
+        for _ in range(10):
+            with connect(d.listeners[0]) as s:
+                assert is_closed(s)
+    process.wait_until(lambda: clients_open(d) == 0, what="the end of its connections")
+    d.expect("peer-refused", reason="per_client")
+
+
+def test_so_many_wait_for_the_header_of_a_proxy(daemon):
+    """The one that has waited longest makes room, and is not held against the proxy."""
+    d = daemon(proxied(), workers=1, limits={"exempt": [], "per_client": 4})
+    with contextlib.ExitStack() as open_ones:
+        first = open_ones.enter_context(connect(d.listeners[0]))
+        for _ in range(1024):
+            last = open_ones.enter_context(connect(d.listeners[0]))
+        assert is_closed(first)
+        last.sendall(TEXT + b"hello")
+        assert read_exactly(last, 5) == b"HELLO"
+
+
+def test_stranger_counts_once(daemon):
+    """Silent or not, it is the same connection; and its end is the end of it."""
+    d = daemon(proxied("optional", ELSEWHERE), limits={"exempt": [], "per_client": 1})
+    for _ in range(3):
+        with connect(d.listeners[0]) as s:
+            s.sendall(b"hello")
+            assert read_exactly(s, 5) == b"HELLO"
+            assert clients_open(d) == 1
+        process.wait_until(lambda: clients_open(d) == 0, what="the end of the connection")
+
+
+def test_strangers_that_were_refused_are_not_counted(daemon):
+    d = daemon(proxied("required", ELSEWHERE), limits={"exempt": [], "per_client": 1})
+    for _ in range(3):
+        assert is_refused(d.listeners[0], TEXT)
+    assert clients_open(d) == 0
 
 
 def test_datagrams_may_have_a_header(daemon):
