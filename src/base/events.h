@@ -35,6 +35,7 @@ EVENT(SYSTEM_REFUSED,  "system-refused",  WARNING, "3a9a3b7e0cf4a4133ea67c3f0f1e
 EVENT(CERTIFICATE_EXPIRES, "certificate-expires", WARNING, "ae5a4029f9c9a453ef223d85b76980a6")
 EVENT(CERTIFICATE_RENEWED, "certificate-renewed", NOTICE,  "cfe255c9ca1da3c8a39916c85224a862")
 EVENT(KEEPER_CUT,      "keeper-cut",      ERROR,   "440d722875983148193d224b0d2b3e7b")
+EVENT(SOCKET_SHUT,     "socket-shut",     ERROR,   "080c1f3e6ffca4fcfaa3b1ee8164b67d")
 EVENT(SANDBOX_OFF,     "sandbox-off",     WARNING, "69f2a42a39db99c8514e22cf8242f95d")
 EVENT(SANDBOX_GAP,     "sandbox-gap",     WARNING, "7df511a0d8fbc7bb10aab4933ab4898d")
 EVENT(UPGRADING,       "upgrading",       NOTICE,  "99ee3ff5b97315113161e0d2ae8455c4")

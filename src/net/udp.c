@@ -226,17 +226,20 @@ static void udp_on_again(struct timer *timer, uint64_t now_ms)
 {
 	struct udp *udp = container_of(timer, struct udp, again);
 
-	if (loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN) < 0)
+	if (loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN | EPOLLRDHUP) < 0)
 		loop_set_timer(udp->loop, timer, now_ms + AGAIN_MS);
 }
 
-/* What the system refuses for want of memory it will refuse at once again: that is no reason to spin. */
+/* What the system refuses for want of memory it will refuse at once again, and a socket that somebody has
+ * shut down stays so: that is no reason to spin. */
 static void udp_on_event(struct source *source, uint32_t events)
 {
 	struct udp *udp = container_of(source, struct udp, source);
 	int r;
 
 	r = udp_turn(udp);
+	if (r == -EAGAIN && events & (EPOLLRDHUP | EPOLLHUP))
+		r = -ESHUTDOWN;
 	if (r >= 0 || r == -EAGAIN || r == -EINTR)
 		return;
 	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.listener = udp->name, .error = r),
@@ -276,7 +279,7 @@ int udp_open(struct udp *udp)
 	};
 	if (udp->access)
 		loop_set_timer(udp->loop, &udp->report, udp->loop->now_ms + REPORT_MS);
-	return loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN);
+	return loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN | EPOLLRDHUP);
 }
 
 void udp_stop(struct udp *udp)

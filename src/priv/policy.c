@@ -70,7 +70,7 @@ static const struct policy_call worker_calls[] = {
 	ANY("accept4",         "a connection"),
 	ANY("recvfrom",        "a connection"),
 	ANY("sendto",          "a connection"),
-	ANY("shutdown",        "a connection's last byte"),
+	ONLY("shutdown",       "a connection's last byte", 1, SHUT_WR),
 	ANY("recvmmsg",        "datagrams"),
 	ANY("sendmmsg",        "datagrams"),
 	ANY("poll",            "an answer of the keeper"),
@@ -87,7 +87,7 @@ static const struct policy_call exporter_calls[] = {
 	ANY("accept4",         "a connection"),
 	ANY("recvfrom",        "a connection"),
 	ANY("sendto",          "a connection"),
-	ANY("shutdown",        "a connection's last byte"),
+	ONLY("shutdown",       "a connection's last byte", 1, SHUT_WR),
 	END
 };
 

@@ -6,7 +6,6 @@
 #include "role/seat.h"
 
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +126,7 @@ static void seat_on_again(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(seat->child.loop, &seat->again, now_ms + BACKOFF_MS);
 		return;
 	}
+	sockets_mend(seat->generation->parts.sockets);
 	r = seat_start(seat);
 	if (r >= 0)
 		return;

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "net/listen.h"
+#include "net/mend.h"
 #include "priv/ident.h"
 #include "role/handover.h"
 #include "role/inherit.h"
@@ -310,6 +311,27 @@ static bool spec_allows(const struct listen_spec *wanted, const struct listen_sp
 		return false;
 	return addr_equal(w, f) ||
 		(is_wildcard(w) && (w->sa.sa_family == AF_INET6 || f->sa.sa_family == AF_INET));
+}
+
+static void group_mend(struct socket_group *group)
+{
+	for (unsigned i = 0; i < group->n; i++) {
+		int r;
+
+		if (!mend_is_needed(&group->spec, group->fds[i]))
+			continue;
+		r = mend(&group->spec, &group->fds[i], !group->name);
+		log_each(EVENT_SOCKET_SHUT, ABOUT(.error = r),
+			r < 0 ? "a child has shut %s down, and it cannot be opened again"
+			      : "a child has shut %s down; it is open again",
+			group->key);
+	}
+}
+
+void sockets_mend(struct sockets *sockets)
+{
+	list_foreach (node, &sockets->all)
+		group_mend(container_of(node, struct socket_group, node));
 }
 
 int sockets_claim(struct sockets *sockets, const struct conf_listener *listener, unsigned workers,

@@ -52,6 +52,9 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
  * others get what it says of the queue, and of the mode and the owner of a path. */
 void sockets_settle(struct sockets *sockets, const struct conf *conf);
 
+/* Opens again what a child has shut down that was taken over; whoever is started from now on gets that. */
+void sockets_mend(struct sockets *sockets);
+
 /* "udp [::]:12000" */
 const char *socket_group_text(const struct socket_group *group);
 

@@ -282,6 +282,7 @@ void supervisor_reload(struct supervisor *s)
 		return;
 	}
 	record_faults(&faults);
+	sockets_mend(&s->sockets);
 	supervisor_build(s, conf);
 }
 

@@ -29,11 +29,13 @@ static const struct {
 	const char *const *calls;
 } frozen[] = {
 	{"worker",
-		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown",
-			"recvmmsg", "sendmmsg", "poll", "fcntl arg1&ffffffff=406", NULL}},
+		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto",
+			"shutdown arg1&ffffffff=1", "recvmmsg", "sendmmsg", "poll",
+			"fcntl arg1&ffffffff=406", NULL}},
 	{"keeper", (const char *const[]){COMMON, "sendto", NULL}},
 	{"exporter",
-		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto", "shutdown", NULL}},
+		(const char *const[]){
+			COMMON, "accept4", "recvfrom", "sendto", "shutdown arg1&ffffffff=1", NULL}},
 };
 
 static void describe(const struct policy_call *call, char text[static 64])
@@ -116,6 +118,21 @@ static void test_supervisor_attacks_only_by_executing(void **state)
 			strcmp(call->name, "execve") == 0);
 }
 
+static bool is_same(const struct policy_call *a, const struct policy_call *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->argument == b->argument && a->mask == b->mask &&
+		a->value == b->value;
+}
+
+static bool allows(const struct policy *policy, const struct policy_call *wanted)
+{
+	for (const struct policy_call *const *list = policy->calls; *list; list++)
+		for (const struct policy_call *call = *list; call->name; call++)
+			if (is_same(call, wanted))
+				return true;
+	return policy_has_all_of(policy, wanted->name);
+}
+
 /* Children inherit its filter: what it may not do, they may not. */
 static void test_supervisor_may_what_children_may(void **state)
 {
@@ -127,7 +144,7 @@ static void test_supervisor_may_what_children_may(void **state)
 		size_t n = collect(policy, calls, 256);
 
 		for (size_t c = 0; c < n; c++)
-			assert_true(policy_contradicts(supervisor, calls[c]));
+			assert_true(allows(supervisor, calls[c]));
 	}
 }
 
@@ -140,12 +157,6 @@ static void test_children_keep_nothing(void **state)
 		assert_int_equal(policy->n_limits, 3);
 		assert_int_equal(policy->layers, (1U << N_LAYERS) - 1);
 	}
-}
-
-static bool is_same(const struct policy_call *a, const struct policy_call *b)
-{
-	return strcmp(a->name, b->name) == 0 && a->argument == b->argument && a->mask == b->mask &&
-		a->value == b->value;
 }
 
 /* "worker, exporter" */
