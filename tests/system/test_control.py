@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks at the control socket is answered, and by what was asked for, whatever comes in between."""
+
+import os
+import signal
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+import process
+import rig
+from settings import SANDBOX, tcp
+
+TRY_AGAIN, CONFIGURATION = 75, 78
+
+
+class Question:
+    """What upperctl asks, with the answer left for later."""
+
+    def __init__(self, d, text):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(rig.PATIENCE)
+        self.socket.connect(str(d.folder / "control"))
+        self.socket.sendall(text.encode())
+        # Questions are taken in turn: with a later one answered, this one has been heard.
+        assert rig.run_upperctl(d, "status").returncode == 0
+
+    def answer(self):
+        """The exit code, and the text."""
+        text = b""
+        with self.socket:
+            while packet := self.socket.recv(65536):
+                if packet[:1] == b"E":
+                    return int(packet[1:]), text.decode()
+                text += packet[1:]
+        raise AssertionError(f"the daemon went away after {text!r}")
+
+
+@contextmanager
+def standing_still(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def children_with_remains(d):
+    """Those that nobody has waited for are counted too."""
+    stats = {entry: process.stat_of(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+    return {pid for pid, stat in stats.items() if stat and int(stat[1]) == d.pid}
+
+
+@pytest.mark.skipif(SANDBOX.get("sandbox") == "off", reason="there is no sandbox in this run")
+def test_inspection_ends_before_an_upgrade(daemon):
+    d = daemon(tcp())
+    question = Question(d, "sandbox")
+    probe, = process.wait_until(lambda: d.children("probe"), what="the child that tries")
+    os.kill(probe, signal.SIGSTOP)
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    code, text = question.answer()
+    assert code == TRY_AGAIN and "upgrade" in text
+    assert str(probe) not in children_with_remains(d)
