@@ -28,6 +28,7 @@ struct client {
 	struct task reap;
 	int fd;
 	bool json;
+	bool next;                   /* it asked while an earlier question was being answered */
 	char verb[CONTROL_QUESTION]; /* it waits for this one; empty before it has asked */
 };
 
@@ -116,7 +117,8 @@ static void client_ask(struct client *client, char *text)
 		exit_code = 64;
 	}
 	fclose(question.out);
-	if (exit_code != CONTROL_LATER && client->fd >= 0)
+	client->next = exit_code == CONTROL_NEXT;
+	if (exit_code >= 0 && client->fd >= 0)
 		client_answer(client, exit_code, answer, len);
 }
 
@@ -281,6 +283,18 @@ void control_done(struct control *control)
 	control->path = NULL;
 }
 
+void control_turn(struct control *control, const char *verb)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+
+		if (strcmp(client->verb, verb) == 0)
+			client->next = false;
+	}
+}
+
 void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
 	const char *json)
 {
@@ -290,7 +304,7 @@ void control_answer(struct control *control, const char *verb, int exit_code, co
 		struct client *client = container_of(node, struct client, node);
 		const char *answer = client->json ? json : text;
 
-		if (strcmp(client->verb, verb) == 0)
+		if (strcmp(client->verb, verb) == 0 && !client->next)
 			client_answer(client, exit_code, answer, strlen(answer));
 	}
 }

@@ -19,7 +19,12 @@
 #define CONTROL_QUESTION 256
 #define CONTROL_JSON     "--json " /* in front of the verb: answer as JSON */
 
-enum { CONTROL_LATER = -1 }; /* instead of an exit code: control_answer() will follow */
+/* Instead of an exit code. */
+enum {
+	CONTROL_LATER = -1, /* control_answer() will follow */
+	CONTROL_NEXT =
+		-2, /* and so will control_turn(), before it; what is said until then is for others */
+};
 
 struct control_question {
 	const char *verb;
@@ -31,7 +36,7 @@ struct control_question {
 /* Verbs are a table of the owner's, ended by a NULL name. */
 struct control_verb {
 	const char *name;
-	/* Returns the exit code, or CONTROL_LATER. */
+	/* Returns the exit code, or one of the above. */
 	int (*run)(void *userdata, const struct control_question *question);
 };
 
@@ -58,6 +63,8 @@ void control_hand_over(const struct control *control, struct handover *handover)
 int control_resume(struct control *control, struct loop *loop, const char *path, int fd);
 int control_resume_client(struct control *control, char *line);
 
+/* Those who wait for the next answer to `verb` are among those who hear the one that comes now. */
+void control_turn(struct control *control, const char *verb);
 /* Answers all who wait for `verb`. `text` and `json` say the same to either kind. */
 void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
 	const char *json);

@@ -275,6 +275,7 @@ void supervisor_reload(struct supervisor *s)
 	if (s->reload_again)
 		return;
 	s->renewing = false;
+	control_turn(&s->control, "reload");
 	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	if (command_load(s->options, &faults, &conf) != 0) {

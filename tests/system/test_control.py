@@ -52,6 +52,17 @@ def children_with_remains(d):
     return {pid for pid, stat in stats.items() if stat and int(stat[1]) == d.pid}
 
 
+def test_reload_is_answered_by_what_was_read_after_it_was_asked_for(daemon):
+    d = daemon(tcp())
+    with standing_still(d.workers()[0]):  # the first reload is not done while an old worker may accept
+        first = Question(d, "reload")
+        d.reconfigure(text=d.config.read_text() + "nonsense = 1;\n")
+        second = Question(d, "reload")
+    assert first.answer() == (0, "reloaded\n")
+    code, text = second.answer()
+    assert code == CONFIGURATION and "nonsense" in text
+
+
 @pytest.mark.skipif(SANDBOX.get("sandbox") == "off", reason="there is no sandbox in this run")
 def test_inspection_ends_before_an_upgrade(daemon):
     d = daemon(tcp())
