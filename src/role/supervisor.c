@@ -308,6 +308,10 @@ void supervisor_stop(struct supervisor *s)
 	}
 	s->stopping = true;
 	upgrade_abandon(s);
+	control_turn(&s->control, "reload");
+	control_answer(&s->control, "reload", EX_TEMPFAIL, "upperd is stopping\n", "[]\n");
+	if (s->upgrading)
+		control_answer(&s->control, "upgrade", EX_TEMPFAIL, "upperd is stopping\n", "[]\n");
 	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",

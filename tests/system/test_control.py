@@ -63,6 +63,17 @@ def test_reload_is_answered_by_what_was_read_after_it_was_asked_for(daemon):
     assert code == CONFIGURATION and "nonsense" in text
 
 
+def test_reload_that_a_stop_overtakes_is_answered(daemon):
+    d = daemon(tcp())
+    with standing_still(d.workers()[0]):
+        questions = [Question(d, "reload"), Question(d, "reload")]
+        d.asked_to_stop = True
+        d.signal(signal.SIGTERM)
+        answers = [question.answer() for question in questions]
+    assert answers == [(TRY_AGAIN, "upperd is stopping\n")] * 2
+    assert d.wait() == 0
+
+
 @pytest.mark.skipif(SANDBOX.get("sandbox") == "off", reason="there is no sandbox in this run")
 def test_inspection_ends_before_an_upgrade(daemon):
     d = daemon(tcp())
