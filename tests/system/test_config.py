@@ -59,7 +59,8 @@ def test_help_names_every_option():
         assert option in done.stdout
 
 
-@pytest.mark.parametrize("args", [["--frobnicate"], ["-c"], ["stray"], ["--check=nicely"]])
+@pytest.mark.parametrize("args", [["--frobnicate"], ["-c"], ["stray"], ["--check=nicely"],
+                                  ["--json"], ["--dump", "--json"]])
 def test_misuse_is_said_so(args):
     done = run_upperd(*args)
     assert done.returncode == USAGE
