@@ -167,6 +167,7 @@ static void say_ready(struct supervisor *s, bool again)
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
 	supervisor_watch(s);
+	records_leave_stderr();
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), conf->n_listeners);
 	if (again)
