@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/addr.h"
 #include "net/loop.h"
 #include "role/handover.h"
 
@@ -48,19 +49,21 @@ struct control {
 	struct timer again; /* it is not listened to until then */
 	struct list clients;
 	unsigned n_clients;
-	int fd; /* owned */
-	char *path;
+	int fd;               /* owned */
+	char path[ADDR_TEXT]; /* as it is bound */
 };
 
 #define CONTROL_EMPTY ((struct control){.fd = -1})
 
 /* Makes the socket, for its owner alone. A path that somebody listens on is -EADDRINUSE. */
 int control_open(struct control *control, struct loop *loop, const char *path);
+/* Another path; who waits for an answer gets it all the same. Nothing changes when it cannot be had. */
+int control_move(struct control *control, const char *path);
 void control_done(struct control *control);
 
 /* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
 void control_hand_over(const struct control *control, struct handover *handover);
-int control_resume(struct control *control, struct loop *loop, const char *path, int fd);
+int control_resume(struct control *control, struct loop *loop, int fd);
 int control_resume_client(struct control *control, char *line);
 
 /* Those who wait for the next answer to `verb` are among those who hear the one that comes now. */

@@ -205,7 +205,9 @@ static void on_ready(struct generation *g)
 	if (old)
 		supervisor_retire(s, old);
 	sockets_settle(&s->sockets, generation_conf(g));
-	if (!old)
+	if (old)
+		supervisor_open_control(s, generation_conf(g));
+	else
 		say_ready(s, false);
 }
 

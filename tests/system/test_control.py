@@ -84,3 +84,53 @@ def test_inspection_ends_before_an_upgrade(daemon):
     code, text = question.answer()
     assert code == TRY_AGAIN and "upgrade" in text
     assert str(probe) not in children_with_remains(d)
+
+
+# Its path
+
+
+@pytest.fixture
+def movable(daemon, tmp_path):
+    """A daemon whose configuration says where its control socket is, and two places for it."""
+    first, second = tmp_path / "0/control", tmp_path / "0/elsewhere"
+    return daemon(tcp(), control={"path": str(first)}), first, second
+
+
+def test_reload_takes_up_another_path(movable):
+    d, first, second = movable
+    d.reconfigure(control={"path": str(second)})
+    assert rig.run_upperctl(d, "reload").returncode == 0
+    assert not first.exists()
+    assert rig.run_upperctl(d, "-s", str(second), "status").returncode == 0
+    d.stop()
+    assert not second.exists()
+
+
+def test_path_that_cannot_be_had_leaves_the_old_one(movable):
+    d, first, second = movable
+    second.write_text("in the way")
+    d.reconfigure(control={"path": str(second)})
+    assert rig.run_upperctl(d, "reload").returncode == 0
+    assert str(second) in d.expect("system-refused")["message"]
+    assert rig.run_upperctl(d, "status").returncode == 0
+    assert second.read_text() == "in the way"
+
+
+def test_upgrade_takes_up_another_path(movable):
+    d, first, second = movable
+    d.reconfigure(control={"path": str(second)})
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    assert not first.exists()
+    assert rig.run_upperctl(d, "-s", str(second), "status").returncode == 0
+    d.stop()
+    assert not second.exists()
+
+
+def test_path_that_cannot_be_had_outlives_an_upgrade(movable):
+    d, first, second = movable
+    second.write_text("in the way")
+    d.reconfigure(control={"path": str(second)})
+    for _ in range(2):
+        assert rig.run_upperctl(d, "upgrade").returncode == 0
+    d.stop()
+    assert not first.exists() and second.read_text() == "in the way"
