@@ -13,6 +13,7 @@
 #include "conf/fault.h"
 #include "config.h"
 #include "priv/ident.h"
+#include "priv/sandbox.h"
 #include "role/commands.h"
 #include "role/confine.h"
 #include "role/manager.h"
@@ -101,6 +102,8 @@ static int run(struct supervisor *s)
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
 		return r;
 	}
+	if (!s->trial)
+		sandbox_sweep();
 	r = supervisor_confine(s, conf);
 	if (r != 0)
 		return r;

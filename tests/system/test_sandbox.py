@@ -13,6 +13,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,35 @@ def test_inspection_leaves_nothing_behind(daemon):
         inspect(d)
     assert process.descriptors_of(d.pid) == before
     assert d.children("probe") == []
+
+
+@pytest.fixture
+def leave_behind():
+    """Makes folders such as a child leaves that is killed before it has entered its root."""
+    left = []
+
+    def make():
+        left.append(Path("/dev/shm") / f"upperd-root-{uuid.uuid4().hex[:6]}")
+        left[-1].mkdir()
+        return left[-1]
+
+    yield make
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_start_removes_what_killed_children_left(daemon, leave_behind, as_root):
+    left = leave_behind()
+    daemon(tcp())
+    assert not left.exists()
+
+
+def test_start_removes_nothing_of_others(daemon, leave_behind, as_root):
+    full, of_nobody = leave_behind(), leave_behind()
+    (full / "file").touch()
+    os.chown(of_nobody, NOBODY, NOBODY)
+    daemon(tcp())
+    assert (full / "file").exists() and of_nobody.exists()
 
 
 # What a supervisor does not put up with
