@@ -108,6 +108,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 		start_failed(s, exit_code, why);
 		return;
 	}
+	sockets_restore(&s->sockets);
 	sockets_settle(&s->sockets, generation_conf(s->serving));
 	reload_failed(s, exit_code, &faults, why);
 	if (s->reload_again)
