@@ -256,6 +256,11 @@ int listen_take(int fd, struct listen_spec *ret_spec, char interface[static LIST
 	return r;
 }
 
+bool listen_is_gone(const struct listen_spec *spec)
+{
+	return is_path(spec) && access(spec->address.un.sun_path, F_OK) < 0 && errno == ENOENT;
+}
+
 void listen_remove(const struct listen_spec *spec)
 {
 	if (is_path(spec))

@@ -35,5 +35,7 @@ int listen_adjust(const struct listen_spec *spec, int fd);
 /* A socket that was made elsewhere gets the options that serving needs; `ret_spec` says what it is and
  * is bound to, with the name of its device in `interface`. -EINVAL when it is none, or does not listen. */
 int listen_take(int fd, struct listen_spec *ret_spec, char interface[static LISTEN_INTERFACE]);
+/* Somebody has removed the file of a unix socket. */
+bool listen_is_gone(const struct listen_spec *spec);
 /* Removes the file of a unix socket. */
 void listen_remove(const struct listen_spec *spec);

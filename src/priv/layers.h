@@ -9,6 +9,8 @@
 
 /* An empty folder that does not exist any more is the root from now on. Needs CAP_SYS_CHROOT. */
 int root_enter(void);
+/* Removes the folders of those that were killed on the way. */
+void root_sweep(void);
 
 /* No file, no TCP port to bind or connect to, nobody outside to signal: as far as this kernel's
  * Landlock goes. Needs no_new_privs. */

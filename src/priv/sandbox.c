@@ -130,6 +130,12 @@ int sandbox_enter(const struct sandbox *sandbox, enum layer *ret_layer)
 	return sandbox_enter_some(sandbox, 0, N_LAYERS - 1, ret_layer);
 }
 
+void sandbox_sweep(void)
+{
+	if (ident_is_root())
+		root_sweep();
+}
+
 int sandbox_probe(enum layer *ret_layer)
 {
 	int r;

@@ -195,6 +195,11 @@ static void child_on_failed(struct child *child, const struct message *message)
 	const struct msg_failed *failed = (const void *)message->data;
 	char why[sizeof(failed->text) + 1];
 
+	if (child->failed) {
+		child_end(child, "it goes on after its last word, and is ended");
+		child_unwatch(child, &child->channel, &child->channel_fd);
+		return;
+	}
 	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
 	child->failed = true;
 	child->owner->on_failed(child, failed->exit_code, why);

@@ -68,6 +68,7 @@ int command_check(const struct options *options)
 		size_t before = faults.n;
 
 		check_sandbox(conf, &faults);
+		rehearse_people(conf, &faults);
 		sound = faults.n == before;
 		rehearse_files(conf, &faults);
 		sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);

@@ -28,6 +28,7 @@ struct client {
 	struct task reap;
 	int fd;
 	bool json;
+	bool next;                   /* it asked while an earlier question was being answered */
 	char verb[CONTROL_QUESTION]; /* it waits for this one; empty before it has asked */
 };
 
@@ -116,7 +117,8 @@ static void client_ask(struct client *client, char *text)
 		exit_code = 64;
 	}
 	fclose(question.out);
-	if (exit_code != CONTROL_LATER && client->fd >= 0)
+	client->next = exit_code == CONTROL_NEXT;
+	if (exit_code >= 0 && client->fd >= 0)
 		client_answer(client, exit_code, answer, len);
 }
 
@@ -205,7 +207,7 @@ static void control_on_event(struct source *source, uint32_t events)
 		take_fd(&fd);
 }
 
-int control_open(struct control *control, struct loop *loop, const char *path)
+static int control_bind(const char *path, int *ret_fd)
 {
 	struct listen_spec spec = {
 		.type = SOCK_SEQPACKET,
@@ -214,22 +216,64 @@ int control_open(struct control *control, struct loop *loop, const char *path)
 		.owner = (uid_t)-1,
 		.group = (gid_t)-1,
 	};
-	int r;
 
 	if (addr_parse_unix(path, &spec.address) != 0)
 		return -ENAMETOOLONG;
-	r = listen_open(&spec, &control->fd);
-	return r < 0 ? r : control_resume(control, loop, path, control->fd);
+	return listen_open(&spec, ret_fd);
 }
 
-int control_resume(struct control *control, struct loop *loop, const char *path, int fd)
+int control_open(struct control *control, struct loop *loop, const char *path)
 {
+	int fd, r;
+
+	r = control_bind(path, &fd);
+	return r < 0 ? r : control_resume(control, loop, fd);
+}
+
+/* The path that it is bound to is the one to remove in the end, whatever a configuration says by then. */
+static int control_own(struct control *control, int fd)
+{
+	struct addr address = {.len = sizeof(address) - offsetof(struct addr, sa)};
+
 	control->fd = fd;
+	if (getsockname(fd, &address.sa, &address.len) < 0)
+		return -errno;
+	addr_format(&address, control->path);
+	return 0;
+}
+
+int control_resume(struct control *control, struct loop *loop, int fd)
+{
+	int r;
+
 	control->loop = loop;
-	control->path = strdup(path);
 	control->source.on_event = control_on_event;
 	list_init(&control->clients);
-	return loop_watch(loop, &control->source, control->fd, EPOLLIN);
+	r = control_own(control, fd);
+	return r < 0 ? r : loop_watch(loop, &control->source, control->fd, EPOLLIN);
+}
+
+static void control_close(struct control *control)
+{
+	loop_clear_timer(&control->again);
+	loop_unwatch(control->loop, &control->source);
+	close(take_fd(&control->fd));
+	if (control->path[0] != '@')
+		unlink(control->path);
+}
+
+int control_move(struct control *control, const char *path)
+{
+	int fd, r;
+
+	r = control_bind(path, &fd);
+	if (r < 0)
+		return r;
+	control_close(control);
+	r = control_own(control, fd);
+	control->again.on_time = control_on_again;
+	control_on_again(&control->again, control->loop->now_ms);
+	return r;
 }
 
 void control_hand_over(const struct control *control, struct handover *h)
@@ -272,13 +316,19 @@ void control_done(struct control *control)
 		loop_cancel(&client->reap);
 		free(client);
 	}
-	loop_clear_timer(&control->again);
-	loop_unwatch(control->loop, &control->source);
-	close(take_fd(&control->fd));
-	if (control->path && control->path[0] != '@')
-		unlink(control->path);
-	free(control->path);
-	control->path = NULL;
+	control_close(control);
+}
+
+void control_turn(struct control *control, const char *verb)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+
+		if (strcmp(client->verb, verb) == 0)
+			client->next = false;
+	}
 }
 
 void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
@@ -290,7 +340,7 @@ void control_answer(struct control *control, const char *verb, int exit_code, co
 		struct client *client = container_of(node, struct client, node);
 		const char *answer = client->json ? json : text;
 
-		if (strcmp(client->verb, verb) == 0)
+		if (strcmp(client->verb, verb) == 0 && !client->next)
 			client_answer(client, exit_code, answer, strlen(answer));
 	}
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/addr.h"
 #include "net/loop.h"
 #include "role/handover.h"
 
@@ -19,7 +20,12 @@
 #define CONTROL_QUESTION 256
 #define CONTROL_JSON     "--json " /* in front of the verb: answer as JSON */
 
-enum { CONTROL_LATER = -1 }; /* instead of an exit code: control_answer() will follow */
+/* Instead of an exit code. */
+enum {
+	CONTROL_LATER = -1, /* control_answer() will follow */
+	CONTROL_NEXT =
+		-2, /* and so will control_turn(), before it; what is said until then is for others */
+};
 
 struct control_question {
 	const char *verb;
@@ -31,7 +37,7 @@ struct control_question {
 /* Verbs are a table of the owner's, ended by a NULL name. */
 struct control_verb {
 	const char *name;
-	/* Returns the exit code, or CONTROL_LATER. */
+	/* Returns the exit code, or one of the above. */
 	int (*run)(void *userdata, const struct control_question *question);
 };
 
@@ -43,21 +49,25 @@ struct control {
 	struct timer again; /* it is not listened to until then */
 	struct list clients;
 	unsigned n_clients;
-	int fd; /* owned */
-	char *path;
+	int fd;               /* owned */
+	char path[ADDR_TEXT]; /* as it is bound */
 };
 
 #define CONTROL_EMPTY ((struct control){.fd = -1})
 
 /* Makes the socket, for its owner alone. A path that somebody listens on is -EADDRINUSE. */
 int control_open(struct control *control, struct loop *loop, const char *path);
+/* Another path; who waits for an answer gets it all the same. Nothing changes when it cannot be had. */
+int control_move(struct control *control, const char *path);
 void control_done(struct control *control);
 
 /* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
 void control_hand_over(const struct control *control, struct handover *handover);
-int control_resume(struct control *control, struct loop *loop, const char *path, int fd);
+int control_resume(struct control *control, struct loop *loop, int fd);
 int control_resume_client(struct control *control, char *line);
 
+/* Those who wait for the next answer to `verb` are among those who hear the one that comes now. */
+void control_turn(struct control *control, const char *verb);
 /* Answers all who wait for `verb`. `text` and `json` say the same to either kind. */
 void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
 	const char *json);

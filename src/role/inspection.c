@@ -180,6 +180,15 @@ void inspection_done(struct inspection *inspection)
 	inspection->found = NULL;
 }
 
+void inspection_abandon(struct inspection *inspection, const char *why)
+{
+	if (!inspection->found)
+		return;
+	inspection_done(inspection);
+	control_answer(inspection->control, "sandbox", EX_TEMPFAIL, why,
+		"{\"held\":false,\"attempts\":[]}\n");
+}
+
 static int inspection_start(struct inspection *inspection, const struct sandbox *sandbox)
 {
 	const struct msg_probe probe = {

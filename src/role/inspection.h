@@ -21,6 +21,8 @@ struct inspection {
 
 void inspection_init(struct inspection *inspection, struct loop *loop, struct control *control);
 void inspection_done(struct inspection *inspection);
+/* Ends one before its time, and tells those who wait for it `why`. */
+void inspection_abandon(struct inspection *inspection, const char *why);
 
 /* Begins one, unless one is on its way; then all who asked hear of that. Returns CONTROL_LATER, or the
  * exit code when it could not begin, with the reason in `out`. */

@@ -143,6 +143,10 @@ int options_parse(int argc, char *argv[], struct options *ret_options)
 			argv[optind]);
 		return usage(argv[0]);
 	}
+	if (options.json && options.action != ACTION_CHECK && options.action != ACTION_HELP) {
+		fprintf(stderr, "upperd: --json is for --check\n");
+		return usage(argv[0]);
+	}
 	*ret_options = options;
 	options.sets = NULL;
 	return 0;

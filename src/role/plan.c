@@ -114,7 +114,7 @@ static int plan_claim_one(
 	if (r > 0) {
 		snprintf(why, 512, "listener %s: there is no such %s", l->name,
 			r == IDENT_E_NO_USER ? "owner" : "group");
-		return EX_NOUSER;
+		return EX_CONFIG;
 	}
 	snprintf(why, 512, "listener %s: cannot listen on %s: %s", l->name,
 		l->path ? l->path : text, strerror(-r));

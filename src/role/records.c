@@ -5,6 +5,7 @@
 
 #include "role/records.h"
 
+#include <paths.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 static struct {
 	enum conf_log_target target;
 	enum conf_log_format format;
+	bool left_stderr;
 	uint64_t lost;
 } log_to;
 
@@ -50,7 +52,7 @@ static bool write_syslog(const struct log_record *record)
 	return true;
 }
 
-static bool write_record(const struct log_record *record)
+static bool write_target(const struct log_record *record)
 {
 	switch (log_to.target) {
 	case CONF_LOG_JOURNAL:
@@ -62,6 +64,21 @@ static bool write_record(const struct log_record *record)
 		break;
 	}
 	return write_stderr(record);
+}
+
+/* Whoever starts us looks at stderr, wherever the log is. */
+static bool is_for_starter(const struct log_record *record)
+{
+	return !log_to.left_stderr && record->level == LOG_LEVEL_ERROR &&
+		log_to.target != CONF_LOG_STDERR &&
+		!(log_to.target == CONF_LOG_JOURNAL && manager_stderr_is_journal());
+}
+
+static bool write_record(const struct log_record *record)
+{
+	if (is_for_starter(record))
+		write_stderr(record);
+	return write_target(record);
 }
 
 /* The count of what was lost comes first, as soon as anything can be written again. */
@@ -80,16 +97,45 @@ static void record_in_log(void *userdata, const struct log_record *record)
 		log_to.lost++;
 }
 
+/* Libraries drop a record without a word when there is nobody to take it. */
+static bool is_listened_to(enum conf_log_target target)
+{
+	switch (target) {
+	case CONF_LOG_JOURNAL:
+		return access("/run/systemd/journal/socket", F_OK) == 0;
+	case CONF_LOG_SYSLOG:
+		return access(_PATH_LOG, F_OK) == 0;
+	case CONF_LOG_AUTO:
+	case CONF_LOG_STDERR:
+		break;
+	}
+	return true;
+}
+
+void records_leave_stderr(void)
+{
+	log_to.left_stderr = true;
+}
+
 void records_to_log(const struct conf *conf)
 {
+	bool falls_back;
+
 	log_to.target = conf->log.target;
 	log_to.format = conf->log.format;
 	if (log_to.target == CONF_LOG_AUTO)
 		log_to.target = manager_stderr_is_journal() ? CONF_LOG_JOURNAL : CONF_LOG_STDERR;
+	falls_back = !is_listened_to(log_to.target);
+	if (falls_back)
+		log_to.target = CONF_LOG_STDERR;
 	if (log_to.target == CONF_LOG_SYSLOG)
 		openlog("upperd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	log_set_level(conf->log.level);
 	log_set_sink(record_in_log, NULL);
+	if (falls_back)
+		log_each(EVENT_NOTICE, ABOUT_NOTHING,
+			"there is no %s here, so the log goes to stderr",
+			conf->log.target == CONF_LOG_SYSLOG ? "system log" : "journal");
 }
 
 static struct {

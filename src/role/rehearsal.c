@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Does in one process what a generation does in several: reads every file, keys included, matches keys
- * to certificates, and builds the contexts. Runs for whoever asks for --check, and never serves. */
+ * to certificates, and builds the contexts. Runs for whoever asks for --check, and never serves.
+ *
+ * Who is named in the configuration is looked up at a start as well. */
 
 #include "role/rehearsal.h"
 
@@ -13,6 +15,8 @@
 
 #include "base/cleanup.h"
 #include "conf/schema.h"
+#include "config.h"
+#include "priv/ident.h"
 #include "role/papers.h"
 
 struct rehearsal {
@@ -22,7 +26,29 @@ struct rehearsal {
 	struct papers papers;
 };
 
-/* Where the list of certificates, or another key, stands: its origin is "FILE:LINE", or a --set. */
+/* What is at fault stands at its origin, which is "FILE:LINE", or a --set, or none: then it is the default. */
+static void add_fault_at(const char *origin, enum fault_level level, const char *key,
+	const char *message, struct faults *faults)
+{
+	_cleanup_free_ char *file = strdup(origin ? origin : "");
+	char *colon = file ? strrchr(file, ':') : NULL;
+	struct fault_place at = {.level = level, .key = key};
+
+	if (colon && colon[1] >= '0' && colon[1] <= '9') {
+		*colon = '\0';
+		at.line = (unsigned)strtoul(colon + 1, NULL, 10);
+	}
+	at.file = file && *file ? file : NULL;
+	faults_add(faults, &at, "%s", message);
+}
+
+static const char *origin_of(char **origins, enum conf_scope scope, const char *key)
+{
+	const struct conf_row *row = conf_schema_find(scope, key);
+
+	return origins && row ? origins[row - conf_schemas[scope].rows] : NULL;
+}
+
 static void add_fault(const struct rehearsal *in, enum fault_level level,
 	const struct file_place *place, const char *key, const char *message)
 {
@@ -34,19 +60,10 @@ static void add_fault(const struct rehearsal *in, enum fault_level level,
 		[FILE_CRL] = "crl",
 		[FILE_TICKET_KEYS] = "ticket_keys",
 	};
-	const struct conf_row *row = conf_schema_find(SCOPE_TLS, words[place->kind]);
 	char **origins = in->conf->listeners[place->listener].tls.origins;
-	const char *origin = origins && row ? origins[row - conf_schemas[SCOPE_TLS].rows] : NULL;
-	_cleanup_free_ char *file = strdup(origin ? origin : "");
-	char *colon = file ? strrchr(file, ':') : NULL;
-	struct fault_place at = {.level = level, .key = key};
 
-	if (colon && colon[1] >= '0' && colon[1] <= '9') {
-		*colon = '\0';
-		at.line = (unsigned)strtoul(colon + 1, NULL, 10);
-	}
-	at.file = file && *file ? file : NULL;
-	faults_add(in->faults, &at, "%s", message);
+	add_fault_at(
+		origin_of(origins, SCOPE_TLS, words[place->kind]), level, key, message, in->faults);
 }
 
 static bool rehearse_one(struct rehearsal *in, struct file *file)
@@ -140,4 +157,52 @@ void rehearse_files(const struct conf *conf, struct faults *faults)
 			rehearse_listener(&in, i);
 	papers_done(&in.papers);
 	files_done(&in.files);
+}
+
+/* Workers of a root supervisor must be able to become somebody: better to hear that now. */
+static void rehearse_user(const struct conf *conf, struct faults *faults)
+{
+	char why[FILE_WHY];
+	bool is_user;
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if (!ident_is_root())
+		return;
+	r = ident_find(conf->user, conf->group, &uid, &gid);
+	if (r == 0)
+		return;
+	is_user = r == IDENT_E_NO_USER;
+	snprintf(why, sizeof(why),
+		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
+		"--system --group %s', or name another",
+		is_user ? "user" : "group", is_user ? conf->user : conf->group, UPPERD_USER);
+	add_fault_at(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
+		is_user ? "user" : "group", why, faults);
+}
+
+static void add_stranger(const struct conf_listener *l, const char *word, const char *name,
+	const char *what, struct faults *faults)
+{
+	char key[FILE_WHY], why[FILE_WHY];
+
+	snprintf(key, sizeof(key), "listeners.%s.%s", l->name, word);
+	snprintf(why, sizeof(why), "there is no %s \"%s\" to give the socket to", what, name);
+	add_fault_at(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
+}
+
+void rehearse_people(const struct conf *conf, struct faults *faults)
+{
+	rehearse_user(conf, faults);
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *l = &conf->listeners[i];
+		uid_t uid;
+		gid_t gid;
+
+		if (l->owner && ident_find_user(l->owner, &uid) != 0)
+			add_stranger(l, "owner", l->owner, "user", faults);
+		if (l->group && ident_find_group(l->group, &gid) != 0)
+			add_stranger(l, "group", l->group, "group", faults);
+	}
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* For --check: all that a start would find out about files, without a start. */
+/* For --check: what a start would find out about files and people, without a start. */
 
 #include "conf/conf.h"
 #include "conf/fault.h"
 
 /* Adds a fault for each file that will not do, and a warning for what has expired. */
 void rehearse_files(const struct conf *conf, struct faults *faults);
+/* Adds a fault for each user and group that the system does not know. */
+void rehearse_people(const struct conf *conf, struct faults *faults);

@@ -155,8 +155,7 @@ static int resume_control(struct resume *resume, char *rest)
 {
 	struct supervisor *s = resume->supervisor;
 
-	return control_resume(&s->control, &s->loop, generation_conf(s->serving)->control_path,
-		handover_own(&rest));
+	return control_resume(&s->control, &s->loop, handover_own(&rest));
 }
 
 static int resume_client(struct resume *resume, char *rest)

@@ -71,18 +71,25 @@ static void raise_files(void)
 }
 
 /* The daemon serves without it, too: two that run with default paths must not stop each other. */
-static void open_control(struct supervisor *s, const struct conf *conf)
+void supervisor_open_control(struct supervisor *s, const struct conf *conf)
 {
-	_cleanup_free_ char *path = strdup(conf->control_path);
+	const char *wanted = conf->control_path;
+	_cleanup_free_ char *path = strdup(wanted);
+	bool is_open = s->control.fd >= 0;
 	int r;
 
+	if (is_open && strcmp(s->control.path, wanted) == 0)
+		return;
 	if (path && path[0] == '/')
 		mkdir(dirname(path), 0755);
-	r = control_open(&s->control, &s->loop, conf->control_path);
-	if (r < 0)
+	r = is_open ? control_move(&s->control, wanted)
+		    : control_open(&s->control, &s->loop, wanted);
+	if (r < 0 && is_open)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
-			"no control socket at %s, so upperctl will not reach this daemon",
-			conf->control_path);
+			"no control socket at %s, so it stays at %s", wanted, s->control.path);
+	else if (r < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
+			"no control socket at %s, so upperctl will not reach this daemon", wanted);
 }
 
 static int take_sockets(struct supervisor *s)
@@ -159,7 +166,7 @@ int supervisor_init(struct supervisor *s, const struct conf *conf, const struct 
 		return r;
 	s->started_ms = s->loop.now_ms;
 	if (conf)
-		open_control(s, conf);
+		supervisor_open_control(s, conf);
 	return 0;
 }
 

@@ -19,9 +19,9 @@
 #include "base/log.h"
 #include "net/listen.h"
 #include "net/mend.h"
-#include "priv/ident.h"
 #include "role/handover.h"
 #include "role/inherit.h"
+#include "role/socket_spec.h"
 
 struct socket_group {
 	struct list node;
@@ -30,6 +30,7 @@ struct socket_group {
 	char *interface; /* owned, for the spec */
 	char *name;      /* owned; the manager's; NULL when the socket is our own */
 	bool lent;       /* for a trial, which leaves everything as it is */
+	int lost;        /* owned; whose file is gone, until it is known who serves; or -1 */
 	int *fds;
 	unsigned n;
 };
@@ -40,6 +41,8 @@ static void group_free(struct socket_group *group)
 		return;
 	for (unsigned i = 0; i < group->n; i++)
 		close(group->fds[i]);
+	if (group->lost >= 0)
+		close(group->lost);
 	if (group->n > 0 && !group->name && !group->lent)
 		listen_remove(&group->spec);
 	free(group->fds);
@@ -64,39 +67,6 @@ void sockets_done(struct sockets *sockets)
 		list_remove(node);
 		group_free(container_of(node, struct socket_group, node));
 	}
-}
-
-static bool is_datagram(const struct conf_listener *listener)
-{
-	return listener->transport == CONF_UDP || listener->transport == CONF_DTLS;
-}
-
-static int spec_of(const struct conf_listener *listener, struct listen_spec *ret_spec)
-{
-	struct listen_spec spec = {
-		.type = is_datagram(listener) ? SOCK_DGRAM : SOCK_STREAM,
-		.address = listener->address,
-		.v6only = listener->v6only,
-		.interface = listener->interface,
-		.backlog = listener->backlog,
-		.mode = listener->mode,
-		.owner = (uid_t)-1,
-		.group = (gid_t)-1,
-		.shared = !listener->path,
-	};
-	int r = 0;
-
-	if (listener->path && addr_parse_unix(listener->path, &spec.address) != 0)
-		return -ENAMETOOLONG;
-	if (listener->path && listener->owner)
-		r = ident_find_user(listener->owner, &spec.owner);
-	if (r == 0 && listener->path && listener->group)
-		r = ident_find_group(listener->group, &spec.group);
-	if (r != 0)
-		return r;
-
-	*ret_spec = spec;
-	return 0;
 }
 
 static struct socket_group *sockets_find(struct sockets *sockets, const char *key)
@@ -138,6 +108,7 @@ static int group_new(const struct listen_spec *spec, struct socket_group **ret_g
 	if (!group)
 		return -ENOMEM;
 	group->spec = *spec;
+	group->lost = -1;
 	if (spec->interface) {
 		group->spec.interface = group->interface = strdup(spec->interface);
 		if (!group->interface)
@@ -174,6 +145,21 @@ static int group_grow(struct socket_group *group, unsigned wanted)
 			return r;
 		group->n++;
 	}
+	return 0;
+}
+
+/* Whoever comes by the path of a file that was removed finds nobody. */
+static int group_renew(struct socket_group *group)
+{
+	int fd, r;
+
+	if (group->lost >= 0 || !listen_is_gone(&group->spec))
+		return 0;
+	r = listen_open(&group->spec, &fd);
+	if (r < 0)
+		return r;
+	group->lost = group->fds[0];
+	group->fds[0] = fd;
 	return 0;
 }
 
@@ -289,30 +275,6 @@ const char *sockets_unclaimed(const struct sockets *sockets, const struct conf *
 	return NULL;
 }
 
-static bool is_wildcard(const struct addr *address)
-{
-	return address->sa.sa_family == AF_INET6
-		? IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr)
-		: address->sa.sa_family == AF_INET && address->in.sin_addr.s_addr == INADDR_ANY;
-}
-
-/* A socket that is bound to less than the listener asks for will do. */
-static bool spec_allows(const struct listen_spec *wanted, const struct listen_spec *found)
-{
-	const struct addr *w = &wanted->address, *f = &found->address;
-
-	if (wanted->type != found->type || addr_port(w) != addr_port(f) ||
-		(w->sa.sa_family == AF_UNIX) != (f->sa.sa_family == AF_UNIX))
-		return false;
-	if (wanted->interface &&
-		(!found->interface || strcmp(wanted->interface, found->interface) != 0))
-		return false;
-	if (wanted->v6only && !found->v6only && is_wildcard(f))
-		return false;
-	return addr_equal(w, f) ||
-		(is_wildcard(w) && (w->sa.sa_family == AF_INET6 || f->sa.sa_family == AF_INET));
-}
-
 static void group_mend(struct socket_group *group)
 {
 	for (unsigned i = 0; i < group->n; i++) {
@@ -343,13 +305,13 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 	bool fresh;
 	int r;
 
-	r = spec_of(listener, &spec);
+	r = socket_spec_of(listener, &spec);
 	if (r != 0)
 		return r;
 	group = sockets_find_named(sockets, listener->name);
 	if (group) {
 		*ret_group = group;
-		return spec_allows(&spec, &group->spec) ? 0 : SOCKETS_E_OTHER;
+		return socket_spec_allows(&spec, &group->spec) ? 0 : SOCKETS_E_OTHER;
 	}
 	group = sockets_find(sockets, listen_key(&spec, key));
 	fresh = !group;
@@ -366,7 +328,9 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 		spec.interface = group->interface;
 		group->spec = spec;
 	}
-	r = group_grow(group, spec.shared ? workers : 1);
+	r = fresh ? 0 : group_renew(group);
+	if (r >= 0)
+		r = group_grow(group, spec.shared ? workers : 1);
 	if (r < 0) {
 		if (fresh)
 			group_free(group);
@@ -385,7 +349,7 @@ static bool conf_claims(
 	char key[LISTEN_KEY];
 
 	for (size_t i = 0; conf && i < conf->n_listeners; i++) {
-		if (spec_of(&conf->listeners[i], &spec) == 0 &&
+		if (socket_spec_of(&conf->listeners[i], &spec) == 0 &&
 			strcmp(listen_key(&spec, key), group->key) == 0) {
 			*ret_spec = spec;
 			return true;
@@ -412,12 +376,27 @@ void sockets_settle(struct sockets *sockets, const struct conf *conf)
 
 		if (group->name)
 			continue;
+		if (group->lost >= 0)
+			close(take_fd(&group->lost));
 		if (conf_claims(conf, group, &spec)) {
 			group_adjust(group, &spec);
 			continue;
 		}
 		list_remove(node);
 		group_free(group);
+	}
+}
+
+void sockets_restore(struct sockets *sockets)
+{
+	list_foreach (node, &sockets->all) {
+		struct socket_group *group = container_of(node, struct socket_group, node);
+
+		if (group->lost < 0)
+			continue;
+		close(group->fds[0]);
+		listen_remove(&group->spec);
+		group->fds[0] = take_fd(&group->lost);
 	}
 }
 

@@ -51,6 +51,9 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 /* `conf` is what serves now (NULL: nothing does): groups that no listener of it claims are closed, and the
  * others get what it says of the queue, and of the mode and the owner of a path. */
 void sockets_settle(struct sockets *sockets, const struct conf *conf);
+/* Before that, when those who claimed do not come to serve: sockets that were made anew, since their file
+ * was gone, are given up for the ones before. */
+void sockets_restore(struct sockets *sockets);
 
 /* Opens again what a child has shut down that was taken over; whoever is started from now on gets that. */
 void sockets_mend(struct sockets *sockets);

@@ -13,38 +13,26 @@
 #include "conf/fault.h"
 #include "config.h"
 #include "priv/ident.h"
+#include "priv/sandbox.h"
 #include "role/commands.h"
 #include "role/confine.h"
 #include "role/manager.h"
 #include "role/records.h"
+#include "role/rehearsal.h"
 #include "role/supervisor.h"
 
-/* Workers of a root supervisor must be able to become somebody: better to hear that now. */
-static bool user_exists(const struct conf *conf)
+static bool people_exist(const struct conf *conf)
 {
-	const char *what = "user", *name = conf->user;
-	uid_t uid;
-	gid_t gid;
-	int r;
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 
-	if (!ident_is_root()) {
-		if (strcmp(conf->user, UPPERD_USER) != 0)
-			log_each(EVENT_NOTICE, ABOUT_NOTHING,
-				"not started as root, so \"user\" and \"group\" are passed over");
-		return true;
-	}
-	r = ident_find(conf->user, conf->group, &uid, &gid);
-	if (r == 0)
-		return true;
-	if (r == IDENT_E_NO_GROUP) {
-		what = "group";
-		name = conf->group;
-	}
-	log_each(EVENT_START_FAILED, ABOUT_NOTHING,
-		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
-		"--system --group %s', or name another with the key \"%s\"",
-		what, name, UPPERD_USER, what);
-	return false;
+	if (!ident_is_root() && strcmp(conf->user, UPPERD_USER) != 0)
+		log_each(EVENT_NOTICE, ABOUT_NOTHING,
+			"not started as root, so \"user\" and \"group\" are passed over");
+	rehearse_people(conf, &faults);
+	for (size_t i = 0; i < faults.n; i++)
+		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s: %s",
+			faults.list[i].key, faults.list[i].message);
+	return faults.n == 0;
 }
 
 /* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
@@ -104,7 +92,7 @@ static int run(struct supervisor *s)
 		log_set_level(LOG_LEVEL_ERROR);
 	else
 		records_to_log(conf);
-	if (!user_exists(conf) || (s->trial && supervisor_could_take_over(s) < 0))
+	if (!people_exist(conf) || (s->trial && supervisor_could_take_over(s) < 0))
 		return EX_CONFIG;
 
 	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
@@ -114,6 +102,8 @@ static int run(struct supervisor *s)
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
 		return r;
 	}
+	if (!s->trial)
+		sandbox_sweep();
 	r = supervisor_confine(s, conf);
 	if (r != 0)
 		return r;

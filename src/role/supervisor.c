@@ -108,6 +108,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 		start_failed(s, exit_code, why);
 		return;
 	}
+	sockets_restore(&s->sockets);
 	sockets_settle(&s->sockets, generation_conf(s->serving));
 	reload_failed(s, exit_code, &faults, why);
 	if (s->reload_again)
@@ -167,6 +168,7 @@ static void say_ready(struct supervisor *s, bool again)
 		generation_workers(g), conf->n_listeners,
 		(unsigned long long)generation_connections(g));
 	supervisor_watch(s);
+	records_leave_stderr();
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), conf->n_listeners);
 	if (again)
@@ -204,7 +206,9 @@ static void on_ready(struct generation *g)
 	if (old)
 		supervisor_retire(s, old);
 	sockets_settle(&s->sockets, generation_conf(g));
-	if (!old)
+	if (old)
+		supervisor_open_control(s, generation_conf(g));
+	else
 		say_ready(s, false);
 }
 
@@ -275,6 +279,7 @@ void supervisor_reload(struct supervisor *s)
 	if (s->reload_again)
 		return;
 	s->renewing = false;
+	control_turn(&s->control, "reload");
 	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	if (command_load(s->options, &faults, &conf) != 0) {
@@ -308,6 +313,10 @@ void supervisor_stop(struct supervisor *s)
 	}
 	s->stopping = true;
 	upgrade_abandon(s);
+	control_turn(&s->control, "reload");
+	control_answer(&s->control, "reload", EX_TEMPFAIL, "upperd is stopping\n", "[]\n");
+	if (s->upgrading)
+		control_answer(&s->control, "upgrade", EX_TEMPFAIL, "upperd is stopping\n", "[]\n");
 	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",

@@ -86,6 +86,8 @@ void supervisor_empty(struct supervisor *supervisor, const struct options *optio
 int supervisor_init(
 	struct supervisor *supervisor, const struct conf *conf, const struct control_verb *verbs);
 void supervisor_done(struct supervisor *supervisor);
+/* Where `conf` wants it, unless it is there. */
+void supervisor_open_control(struct supervisor *supervisor, const struct conf *conf);
 
 /* status.c: tells the service manager how we are. */
 void supervisor_say_status(struct supervisor *supervisor);

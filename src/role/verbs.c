@@ -136,7 +136,7 @@ static int verb_reload(void *userdata, const struct control_question *question)
 		return EX_TEMPFAIL;
 	}
 	supervisor_reload(s);
-	return CONTROL_LATER;
+	return s->reload_again ? CONTROL_NEXT : CONTROL_LATER;
 }
 
 static int verb_drain(void *userdata, const struct control_question *question)

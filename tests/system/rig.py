@@ -96,8 +96,10 @@ class Daemon:
         self.config = folder / "upperd.conf"
         self.config.write_text(text or configuration(*listeners, **settings))
         self.ears = Ears(folder)
+        if "control" not in settings:
+            args = ("--set", f"control.path={folder}/control", *args)
         self.process = subprocess.Popen(
-            [UPPERD, "-c", str(self.config), "--set", f"control.path={folder}/control", *args],
+            [UPPERD, "-c", str(self.config), *args],
             cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before,
             env={**os.environ, "NOTIFY_SOCKET": self.ears.address, **(env or {})})
         self.pid = self.process.pid

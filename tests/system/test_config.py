@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import run_upperd
+from rig import run_upperctl, run_upperd
 from settings import configuration, free_port, tcp, udp
 from wire import tcp_ask
 
@@ -59,7 +59,8 @@ def test_help_names_every_option():
         assert option in done.stdout
 
 
-@pytest.mark.parametrize("args", [["--frobnicate"], ["-c"], ["stray"], ["--check=nicely"]])
+@pytest.mark.parametrize("args", [["--frobnicate"], ["-c"], ["stray"], ["--check=nicely"],
+                                  ["--json"], ["--dump", "--json"]])
 def test_misuse_is_said_so(args):
     done = run_upperd(*args)
     assert done.returncode == USAGE
@@ -109,6 +110,29 @@ def test_every_fault_is_shown_at_once(write):
         tcp(name="a", port=0), udp(name="b", framing="lines"), wokers=3, drain=5))))
     for word in ("wokers", "workers", "port", "lines", "drain"):
         assert word in faults
+
+
+@pytest.mark.parametrize("key", ["user", "group"])
+def test_who_does_not_exist_is_named(write, start, key, as_root):
+    text = configuration(tcp(), **{key: "nobody-at-all"})
+    path = write(text)
+    assert re.search(rf'^{path}:\d+: error: {key}: there is no {key} "nobody-at-all"',
+                     faults_of(check(path)), re.M)
+    assert start(text=text).wait() == CONFIGURATION
+
+
+@pytest.mark.parametrize("key, what", [("owner", "user"), ("group", "group")])
+def test_owner_who_does_not_exist_is_named(write, start, tmp_path, key, what):
+    text = configuration(tcp(path=str(tmp_path / "socket"), **{key: "nobody-at-all"}))
+    assert f'listeners.tcp.{key}: there is no {what} "nobody-at-all"' in faults_of(check(write(text)))
+    d = start(text=text)
+    assert d.wait() == CONFIGURATION and "nobody-at-all" in d.log()
+
+
+def test_reload_for_an_owner_who_does_not_exist_is_refused(daemon, tmp_path):
+    d = daemon(tcp())
+    d.reconfigure(tcp(path=str(tmp_path / "socket"), owner="nobody-at-all"))
+    assert run_upperctl(d, "reload").returncode == CONFIGURATION
 
 
 BAD_VALUES = [("port", 65536), ("port", "http"), ("transport", "sctp"), ("address", "localhost"),
@@ -252,7 +276,8 @@ def test_start_on_an_address_of_someone_else(start):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_configuration_is_sound(path):
     """As far as it can be told without the certificates that it names."""
-    faults = json.loads(run_upperd("-c", path, "--check", "--json").stdout)
+    faults = json.loads(run_upperd("-c", path, "--check", "--json", "--set", "user=nobody",
+                                   "--set", "group=nogroup").stdout)
     messages = [fault["message"] for fault in faults]
     if any("not supported by this build" in message for message in messages):
         pytest.skip("it is for a feature that this build lacks")

@@ -154,6 +154,43 @@ def test_reload_that_cannot_bind_changes_nothing(daemon):
     assert tcp_ask(one, b"still") == b"STILL"
 
 
+def test_reload_makes_a_file_that_was_removed(daemon, tmp_path):
+    path = tmp_path / "socket"
+    d = daemon(tcp(path=str(path)))
+    path.unlink()
+    d.reload()
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+    d.reload()
+    assert tcp_ask(d.listeners[0], b"b") == b"B"
+    d.stop()
+    assert not path.exists()
+
+
+def test_file_that_was_removed_and_cannot_be_made_fails_the_reload(daemon, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    d = daemon(tcp(path=str(folder / "socket")))
+    (folder / "socket").unlink()
+    folder.rmdir()
+    d.reload("reload-failed")
+    folder.mkdir()
+    d.reload()
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
+def test_reload_that_fails_makes_no_file_that_nobody_serves(daemon, tmp_path):
+    path = tmp_path / "socket"
+    d = daemon(tcp(path=str(path)))
+    path.unlink()
+    one = d.listeners[0]
+    d.reconfigure(one, tcp(name="other", address="192.0.2.1"))
+    d.reload("reload-failed")
+    assert not path.exists()
+    d.reconfigure(one)
+    d.reload()
+    assert tcp_ask(one, b"a") == b"A"
+
+
 def test_reload_works_after_one_that_failed(daemon):
     d = daemon(tcp())
     one = d.listeners[0]

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records: how they look, and what the network cannot do to them."""
 
+import ctypes
 import json
+import os
 import re
+import socket
+
+import pytest
 
 from settings import tcp, udp
 from wire import connect, read_all, read_exactly, tcp_ask, udp_ask, udp_socket
+
+CLONE_NEWNS = 0x20000
+MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 
 TEXT_LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d "
@@ -97,6 +105,50 @@ def test_name_in_the_configuration_cannot_forge_a_line(start):
                    'address = "127.0.0.1"; port = 20; prot = 1; } );\n')
     d.wait()
     assert not any(line.startswith("notice ready") for line in d.ears.lines)
+
+
+def empty_run():
+    """Before the exec: a /run of its own, where no log is listening."""
+    libc = ctypes.CDLL(None)
+    assert libc.unshare(CLONE_NEWNS) == 0
+    assert libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0
+    assert libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, None) == 0
+
+
+@pytest.fixture
+def journal(tmp_path, as_root):
+    """A socket that takes records, and what puts it where a process looks for the journal."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+
+    def put_in_place():
+        empty_run()
+        os.makedirs("/run/systemd/journal")
+        assert ctypes.CDLL(None).mount(bytes(folder), b"/run/systemd/journal", None, MS_BIND, None) == 0
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(folder / "socket"))
+        yield put_in_place
+
+
+@pytest.mark.parametrize("target", ["journal", "syslog"])
+def test_failed_start_says_why_without_a_log(start, target, as_root):
+    d = start(tcp(address="192.0.2.1"), log={"target": target}, before=empty_run)
+    assert d.wait() != 0
+    assert "192.0.2.1" in d.log()
+
+
+def test_failed_start_says_why_beside_the_journal(start, journal, with_systemd):
+    d = start(tcp(address="192.0.2.1"), log={"target": "journal"}, before=journal)
+    assert d.wait() != 0
+    assert "192.0.2.1" in d.log()
+
+
+def test_stderr_is_left_alone_once_it_serves(daemon, journal, with_systemd):
+    d = daemon(tcp(), log={"target": "journal"}, before=journal)
+    d.reconfigure(tcp(prot=1), log={"target": "journal"})
+    d.reload("reload-failed")
+    assert d.log() == ""
 
 
 def test_configuration_that_works_is_quiet(daemon):

@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import struct
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,8 @@ NOBODY = 65534
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 24, 38, 22
 CAP_SYS_CHROOT = 18
 LANDLOCK_CREATE_RULESET = 444
+PIDFD_GETFD = 438
+CHANNEL = 3
 CHILDREN = ("worker", "keeper", "exporter")
 
 pytestmark = pytest.mark.skipif(SANDBOX.get("sandbox") in ("off", "best-effort"),
@@ -235,6 +239,60 @@ def test_inspection_leaves_nothing_behind(daemon):
         inspect(d)
     assert process.descriptors_of(d.pid) == before
     assert d.children("probe") == []
+
+
+@pytest.fixture
+def leave_behind():
+    """Makes folders such as a child leaves that is killed before it has entered its root."""
+    left = []
+
+    def make():
+        left.append(Path("/dev/shm") / f"upperd-root-{uuid.uuid4().hex[:6]}")
+        left[-1].mkdir()
+        return left[-1]
+
+    yield make
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_start_removes_what_killed_children_left(daemon, leave_behind, as_root):
+    left = leave_behind()
+    daemon(tcp())
+    assert not left.exists()
+
+
+def test_start_removes_nothing_of_others(daemon, leave_behind, as_root):
+    full, of_nobody = leave_behind(), leave_behind()
+    (full / "file").touch()
+    os.chown(of_nobody, NOBODY, NOBODY)
+    daemon(tcp())
+    assert (full / "file").exists() and of_nobody.exists()
+
+
+# What a supervisor does not put up with
+
+
+def channel_of(pid):
+    """A copy of its end, which code that runs in it could use as well."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        return socket.socket(fileno=ctypes.CDLL(None).syscall(PIDFD_GETFD, pidfd, CHANNEL, 0))
+    finally:
+        os.close(pidfd)
+
+
+def test_worker_that_says_its_last_word_twice_is_ended(daemon, as_root):
+    """What it says then is not limited in rate, since it is said once."""
+    d = daemon(tcp(), workers=1)
+    worker, = d.workers()
+    types = re.findall(r"^\tMESSAGE\((\w+),", (rig.ROOT / "src/role/channel.h").read_text(), re.M)
+    last_word = struct.pack("=Ii508s", types.index("FAILED"), 70, b"again and again")
+    with channel_of(worker) as channel, pytest.raises(ConnectionError):
+        for _ in range(10000):
+            channel.send(last_word)
+    d.expect("child-ended", pid=worker)
+    assert len(d.records("start-failed")) == 1
 
 
 # What becomes of a layer that cannot be had

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* From a listener of the configuration to the socket that it wants. */
+
+#include <stdbool.h>
+
+#include "conf/conf.h"
+#include "net/listen.h"
+
+/* A negative errno, or IDENT_E_* for an owner or a group that does not exist. */
+int socket_spec_of(const struct conf_listener *listener, struct listen_spec *ret_spec);
+/* Whether a socket will do: one that is bound to less than the listener asks for does. */
+bool socket_spec_allows(const struct listen_spec *wanted, const struct listen_spec *found);

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks at the control socket is answered, and by what was asked for, whatever comes in between."""
+
+import os
+import signal
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+import process
+import rig
+from settings import SANDBOX, tcp
+
+TRY_AGAIN, CONFIGURATION = 75, 78
+
+
+class Question:
+    """What upperctl asks, with the answer left for later."""
+
+    def __init__(self, d, text):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(rig.PATIENCE)
+        self.socket.connect(str(d.folder / "control"))
+        self.socket.sendall(text.encode())
+        # Questions are taken in turn: with a later one answered, this one has been heard.
+        assert rig.run_upperctl(d, "status").returncode == 0
+
+    def answer(self):
+        """The exit code, and the text."""
+        text = b""
+        with self.socket:
+            while packet := self.socket.recv(65536):
+                if packet[:1] == b"E":
+                    return int(packet[1:]), text.decode()
+                text += packet[1:]
+        raise AssertionError(f"the daemon went away after {text!r}")
+
+
+@contextmanager
+def standing_still(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def children_with_remains(d):
+    """Those that nobody has waited for are counted too."""
+    stats = {entry: process.stat_of(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+    return {pid for pid, stat in stats.items() if stat and int(stat[1]) == d.pid}
+
+
+def test_reload_is_answered_by_what_was_read_after_it_was_asked_for(daemon):
+    d = daemon(tcp())
+    with standing_still(d.workers()[0]):  # the first reload is not done while an old worker may accept
+        first = Question(d, "reload")
+        d.reconfigure(text=d.config.read_text() + "nonsense = 1;\n")
+        second = Question(d, "reload")
+    assert first.answer() == (0, "reloaded\n")
+    code, text = second.answer()
+    assert code == CONFIGURATION and "nonsense" in text
+
+
+def test_reload_that_a_stop_overtakes_is_answered(daemon):
+    d = daemon(tcp())
+    with standing_still(d.workers()[0]):
+        questions = [Question(d, "reload"), Question(d, "reload")]
+        d.asked_to_stop = True
+        d.signal(signal.SIGTERM)
+        answers = [question.answer() for question in questions]
+    assert answers == [(TRY_AGAIN, "upperd is stopping\n")] * 2
+    assert d.wait() == 0
+
+
+@pytest.mark.skipif(SANDBOX.get("sandbox") == "off", reason="there is no sandbox in this run")
+def test_inspection_ends_before_an_upgrade(daemon):
+    d = daemon(tcp())
+    question = Question(d, "sandbox")
+    probe, = process.wait_until(lambda: d.children("probe"), what="the child that tries")
+    os.kill(probe, signal.SIGSTOP)
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    code, text = question.answer()
+    assert code == TRY_AGAIN and "upgrade" in text
+    assert str(probe) not in children_with_remains(d)
+
+
+# Its path
+
+
+@pytest.fixture
+def movable(daemon, tmp_path):
+    """A daemon whose configuration says where its control socket is, and two places for it."""
+    first, second = tmp_path / "0/control", tmp_path / "0/elsewhere"
+    return daemon(tcp(), control={"path": str(first)}), first, second
+
+
+def test_reload_takes_up_another_path(movable):
+    d, first, second = movable
+    d.reconfigure(control={"path": str(second)})
+    assert rig.run_upperctl(d, "reload").returncode == 0
+    assert not first.exists()
+    assert rig.run_upperctl(d, "-s", str(second), "status").returncode == 0
+    d.stop()
+    assert not second.exists()
+
+
+def test_path_that_cannot_be_had_leaves_the_old_one(movable):
+    d, first, second = movable
+    second.write_text("in the way")
+    d.reconfigure(control={"path": str(second)})
+    assert rig.run_upperctl(d, "reload").returncode == 0
+    assert str(second) in d.expect("system-refused")["message"]
+    assert rig.run_upperctl(d, "status").returncode == 0
+    assert second.read_text() == "in the way"
+
+
+def test_upgrade_takes_up_another_path(movable):
+    d, first, second = movable
+    d.reconfigure(control={"path": str(second)})
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    assert not first.exists()
+    assert rig.run_upperctl(d, "-s", str(second), "status").returncode == 0
+    d.stop()
+    assert not second.exists()
+
+
+def test_path_that_cannot_be_had_outlives_an_upgrade(movable):
+    d, first, second = movable
+    second.write_text("in the way")
+    d.reconfigure(control={"path": str(second)})
+    for _ in range(2):
+        assert rig.run_upperctl(d, "upgrade").returncode == 0
+    d.stop()
+    assert not first.exists() and second.read_text() == "in the way"
