@@ -169,7 +169,7 @@ def test_a_peer_that_does_not_read_is_not_read_from(daemon, authority, pair):
         with pytest.raises((TimeoutError, ssl.SSLError, OSError)):
             for _ in range(10_000):
                 s.sendall(b"x" * 16384)
-    running.expect("peer-ended", reason="write")
+        running.expect("peer-ended", reason="write")  # before we hang up, which would be a reset
 
 
 # The keeper
