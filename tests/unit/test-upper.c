@@ -163,6 +163,17 @@ static void test_invalid(void **state)
 	}
 }
 
+/* A character of a script with case, and then a surrogate, a beginning, and another beginning. */
+static void test_bad_bytes_behind_a_good_character(void **state)
+{
+	const char *text = "\xE1\xBF\x80\xED\xA0\x80\xE1\xBF\xC3\xC3\xA4\xC9\x90";
+	struct result result = call(&replace, true, text, strlen(text), 3 * strlen(text));
+
+	assert_made(&result,
+		"\xE1\xBF\x80" REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT
+		"\u00C4\u2C6F");
+}
+
 static void test_replaced_to_the_byte(void **state)
 {
 	const char *text = "a\xF0\x80\x80\x41\xE1\xBFz";
@@ -378,6 +389,7 @@ static int pick_kernel(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(test_conversations),
 	TEST(test_invalid),
+	TEST(test_bad_bytes_behind_a_good_character),
 	TEST(test_replaced_to_the_byte),
 	TEST(test_any_split_gives_the_same_bytes),
 	TEST(test_every_size_of_room),
