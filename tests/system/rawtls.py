@@ -2,6 +2,7 @@
 """A TLS 1.3 client that breaks the rules: Python shakes hands, and tells its secrets; from there on
 records are made here, of any kind and size. Wants a server with TLS_CHACHA20_POLY1305_SHA256."""
 
+import contextlib
 import hashlib
 import hmac
 import socket
@@ -85,6 +86,12 @@ class RawClient:
     def update_key(self, answer=False):
         self.send(HANDSHAKE, bytes([24, 0, 0, 1, answer]))
         self.use(expand(self.secret, b"traffic upd", 32))
+
+    def send_many(self, count, send):
+        """Sends so many, or fewer when the server ends the connection meanwhile, as it well may."""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(count):
+                send()
 
     def is_ended(self):
         """Reads until the end; False when there is none in time."""

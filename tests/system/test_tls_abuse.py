@@ -121,8 +121,7 @@ def test_handshakes_in_flight_are_bounded(daemon, authority):
 
 @pytest.mark.parametrize("answer", [False, True], ids=["plain", "answer-wanted"])
 def test_key_updates_without_data_end_it(raw, running, authority, answer):
-    for _ in range(20):
-        raw.update_key(answer)
+    raw.send_many(20, lambda: raw.update_key(answer))
     assert raw.is_ended()
     ended_for(running, authority, "tls_keyupdates")
 
@@ -137,15 +136,13 @@ def test_key_updates_with_data_between_are_fine(raw, running):
 
 
 def test_empty_records_without_data_end_it(raw, running, authority):
-    for _ in range(40):
-        raw.send(rawtls.DATA, b"")
+    raw.send_many(40, lambda: raw.send(rawtls.DATA, b""))
     assert raw.is_ended()
     ended_for(running, authority, "tls_empty_records")
 
 
 def test_warnings_without_data_end_it(raw, running, authority):
-    for _ in range(8):
-        raw.send(rawtls.ALERT, b"\x01\x5a")  # user_canceled
+    raw.send_many(8, lambda: raw.send(rawtls.ALERT, b"\x01\x5a"))  # user_canceled
     assert raw.is_ended()
     ended_for(running, authority, "tls_alerts")
 
