@@ -138,7 +138,7 @@ static bool door_lets_in(struct door *door, int fd, const struct addr *peer)
 }
 
 /* The peer is known, and has been let in. */
-static void door_begin(struct door *door, int fd, const struct addr *peer)
+static void door_begin(struct door *door, int fd, const struct addr *peer, uint64_t since_ms)
 {
 	struct acceptor *acceptor = door->acceptor;
 	struct transport transport;
@@ -146,7 +146,7 @@ static void door_begin(struct door *door, int fd, const struct addr *peer)
 
 	r = door->transport_open(door->userdata, fd, &transport);
 	if (r == 0)
-		r = stream_open(&door->class, &transport, peer);
+		r = stream_open(&door->class, &transport, peer, since_ms);
 	if (r < 0) {
 		door->class.counters->reasons[REASON_memory]++;
 		admit_leave(acceptor->guard, acceptor->counters, peer);
@@ -155,12 +155,13 @@ static void door_begin(struct door *door, int fd, const struct addr *peer)
 }
 
 /* Who came by a proxy has a name only now, and is counted under it. */
-static void door_on_ready(struct lobby *lobby, int fd, const struct addr *peer, bool trusted)
+static void door_on_ready(
+	struct lobby *lobby, int fd, const struct addr *peer, bool trusted, uint64_t since_ms)
 {
 	struct door *door = container_of(lobby, struct door, lobby);
 
 	if (!trusted || door_lets_in(door, fd, peer))
-		door_begin(door, fd, peer);
+		door_begin(door, fd, peer, since_ms);
 }
 
 /* What a proxy does wrong is not held against it: it speaks for many. */
@@ -189,7 +190,7 @@ static void door_receive(struct door *door, int fd, const struct addr *peer)
 	if (!trusted && !door_lets_in(door, fd, peer))
 		return;
 	if (rule->mode == PROXY_OFF) {
-		door_begin(door, fd, peer);
+		door_begin(door, fd, peer, door->acceptor->loop->now_ms);
 	} else if (rule->mode == PROXY_REQUIRED && !trusted) {
 		close(fd);
 		door_on_refused(&door->lobby, peer, trusted, REASON_proxy);

@@ -48,15 +48,24 @@ void deadlines_done(struct deadlines *all)
 	loop_clear_timer(&all->timer);
 }
 
-void deadline_set(struct deadlines *all, struct deadline *deadline)
+void deadline_set_since(struct deadlines *all, struct deadline *deadline, uint64_t since_ms)
 {
 	bool was_idle = list_is_empty(&all->queue);
+	struct list *next = &all->queue;
 
 	deadline_clear(deadline);
-	deadline->at_ms = all->loop->now_ms + all->after_ms;
-	list_append(&all->queue, &deadline->node);
-	if (was_idle)
+	deadline->at_ms = since_ms + all->after_ms;
+	while (next->prev != &all->queue &&
+		container_of(next->prev, struct deadline, node)->at_ms > deadline->at_ms)
+		next = next->prev;
+	list_insert_before(next, &deadline->node);
+	if (was_idle || deadline->at_ms < all->timer.at_ms)
 		deadlines_arm(all);
+}
+
+void deadline_set(struct deadlines *all, struct deadline *deadline)
+{
+	deadline_set_since(all, deadline, all->loop->now_ms);
 }
 
 void deadline_clear(struct deadline *deadline)

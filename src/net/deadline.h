@@ -25,4 +25,6 @@ void deadlines_done(struct deadlines *all);
 
 /* From now on, `after_ms` to go; again and again, if need be. */
 void deadline_set(struct deadlines *all, struct deadline *deadline);
+/* As if it had been set then. Costs a step for each that was set since. */
+void deadline_set_since(struct deadlines *all, struct deadline *deadline, uint64_t since_ms);
 void deadline_clear(struct deadline *deadline);

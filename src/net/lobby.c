@@ -26,6 +26,7 @@ struct guest {
 	struct deadline deadline;
 	struct task task;
 	struct addr peer;
+	uint64_t since_ms;
 	int fd; /* owned */
 	bool trusted;
 };
@@ -145,7 +146,7 @@ static void guest_on_event(struct source *source, uint32_t events)
 		return;
 	}
 	fd = guest_release(guest);
-	lobby->on_ready(lobby, fd, &guest->peer, guest->trusted);
+	lobby->on_ready(lobby, fd, &guest->peer, guest->trusted, guest->since_ms);
 }
 
 static void guest_on_deadline(struct deadline *deadline)
@@ -179,6 +180,7 @@ int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer, bool trust
 		.source.on_event = guest_on_event,
 		.lobby = lobby,
 		.peer = *peer,
+		.since_ms = lobby->loop->now_ms,
 		.fd = fd,
 		.trusted = trusted,
 	};

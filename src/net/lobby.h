@@ -28,8 +28,10 @@ struct lobby {
 	struct deadlines deadlines;
 	struct list guests;
 	size_t n_guests; /* who may send a header */
-	/* Takes the descriptor over. `trusted`: it came from a proxy, and who the peer is was not known. */
-	void (*on_ready)(struct lobby *lobby, int fd, const struct addr *peer, bool trusted);
+	/* Takes the descriptor over. `trusted`: it came from a proxy, and who the peer is was not known.
+	 * `since_ms`: it has been here since then. */
+	void (*on_ready)(struct lobby *lobby, int fd, const struct addr *peer, bool trusted,
+		uint64_t since_ms);
 	/* It has been closed. */
 	void (*on_refused)(
 		struct lobby *lobby, const struct addr *peer, bool trusted, enum reason reason);

@@ -40,8 +40,10 @@ struct stream_timeouts {
 void stream_class_init(struct stream_class *class, const struct stream_timeouts *timeouts);
 void stream_class_done(struct stream_class *class);
 
-/* Takes the transport over and begins; on failure it is closed. */
-int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer);
+/* Takes the transport over and begins; on failure it is closed. The time to shake hands runs since the
+ * peer was accepted. */
+int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
+	uint64_t since_ms);
 /* Whether one more may shake hands: a crowd that is full loses who has waited longest in it, if that
  * is longer than anybody needs to. */
 bool stream_class_has_room(struct stream_class *class);

@@ -68,7 +68,8 @@ static void stream_on_linger(struct deadline *deadline)
 	stream_close(container_of(deadline, struct stream, deadline), REASON_done);
 }
 
-int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer)
+int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
+	uint64_t since_ms)
 {
 	bool agree = transport->ops->handshake != NULL;
 	struct stream *s;
@@ -83,7 +84,7 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 	s->class = class;
 	s->source.on_event = stream_on_event;
 	s->task.run = stream_pump_task;
-	s->opened_ms = class->loop->now_ms;
+	s->opened_ms = since_ms;
 	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
 	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
 
@@ -94,10 +95,13 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 		free(s);
 		return r;
 	}
-	if (agree)
-		class->crowd->n++;
 	list_append(&class->streams, &s->node);
-	deadline_set(agree ? &class->handshake : &class->idle, &s->deadline);
+	if (agree) {
+		class->crowd->n++;
+		deadline_set_since(&class->handshake, &s->deadline, since_ms);
+	} else {
+		deadline_set(&class->idle, &s->deadline);
+	}
 	class->counters->counted[COUNT_connections]++;
 	return 0;
 }

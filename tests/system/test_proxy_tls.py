@@ -5,6 +5,7 @@ and what becomes of those who begin a handshake and go no further."""
 import contextlib
 import socket
 import ssl
+import time
 
 import pytest
 
@@ -68,6 +69,17 @@ def test_header_and_handshake_may_come_in_one_piece(proxied, authority, header):
         session.write(b"hello")
         assert until(lambda: session.read(5)) == b"HELLO"
     assert d.expect("access")["peer"] == "203.0.113.7:4242"
+
+
+def test_header_and_handshake_have_one_deadline(proxied):
+    d = proxied(handshake_timeout="2s")
+    with connect(d.listeners[0]) as s:
+        time.sleep(1.6)
+        s.sendall(TEXT)
+        begun = time.monotonic()
+        assert s.recv(100) == b""
+        assert time.monotonic() - begun < 1.6, "the header gained the handshake time"
+    assert d.expect("access")["reason"] == "handshake"
 
 
 def test_who_fails_handshakes_again_and_again_is_turned_away(daemon, pair):
