@@ -63,6 +63,7 @@ struct conf_listener {
 	mode_t mode;
 	char *owner, *group;
 	unsigned backlog;
+	uint64_t connections;
 
 	enum conf_service service;
 	struct upper_rule rule;

@@ -12,6 +12,10 @@
 
 #include "core/siphash.h"
 
+/* What is counted here and begins with this byte is no client but something else that has connections:
+ * it begins multicast addresses. */
+#define CLIENTS_NO_CLIENT 0xff
+
 #define CLIENTS_WAYS  8
 #define CLIENTS_SLOTS (2048 * CLIENTS_WAYS)
 

@@ -78,14 +78,22 @@ static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
 }
 
-static void acceptor_gained(struct acceptor *acceptor)
+static void door_gained(struct door *door)
 {
+	struct acceptor *acceptor = door->acceptor;
+
+	if (door->limit > 0)
+		admit_listener_enter(acceptor->guard, acceptor->counters, &door->listener);
 	acceptor->counters->open++;
 	atomic_fetch_add(&acceptor->shared->open, 1);
 }
 
-static void acceptor_lost(struct acceptor *acceptor)
+static void door_lost(struct door *door)
 {
+	struct acceptor *acceptor = door->acceptor;
+
+	if (door->limit > 0)
+		admit_listener_leave(acceptor->guard, acceptor->counters, &door->listener);
 	shared_lose(acceptor->shared, 1);
 	if (--acceptor->counters->open == 0)
 		acceptor->on_idle(acceptor);
@@ -98,7 +106,7 @@ static void door_on_closed(struct stream_class *class, const struct addr *peer, 
 
 	admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
 	admit_leave(acceptor->guard, acceptor->counters, peer);
-	acceptor_lost(acceptor);
+	door_lost(door);
 }
 
 /* The first in the queue learns at once that we are full, rather than never. */
@@ -133,7 +141,7 @@ static bool door_lets_in(struct door *door, int fd, const struct addr *peer)
 	if (reason == GUARD_ANSWER)
 		return true;
 	close(fd);
-	acceptor_lost(acceptor);
+	door_lost(door);
 	return false;
 }
 
@@ -150,7 +158,7 @@ static void door_begin(struct door *door, int fd, const struct addr *peer, uint6
 	if (r < 0) {
 		door->class.counters->reasons[REASON_memory]++;
 		admit_leave(acceptor->guard, acceptor->counters, peer);
-		acceptor_lost(acceptor);
+		door_lost(door);
 	}
 }
 
@@ -176,7 +184,7 @@ static void door_on_refused(
 		admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
 		admit_leave(acceptor->guard, acceptor->counters, peer);
 	}
-	acceptor_lost(acceptor);
+	door_lost(door);
 }
 
 /* Who is no proxy is known by its address, and has to be let in before anything is heard of it: one that
@@ -186,7 +194,7 @@ static void door_receive(struct door *door, int fd, const struct addr *peer)
 	const struct proxy_rule *rule = &door->lobby.rule;
 	bool trusted = rule->mode != PROXY_OFF && proxy_rule_trusts(rule, peer);
 
-	acceptor_gained(door->acceptor);
+	door_gained(door);
 	if (!trusted && !door_lets_in(door, fd, peer))
 		return;
 	if (rule->mode == PROXY_OFF) {
@@ -208,6 +216,25 @@ static void door_rest(struct door *door)
 	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
 }
 
+/* Whoever comes waits in the queue until somebody has gone, or a few when there are many. */
+static bool door_is_full(struct door *door)
+{
+	uint64_t most = door->full ? door->limit - door->limit / 16 : door->limit, open;
+
+	if (door->limit == 0)
+		return false;
+	open = admit_listener_open(door->acceptor->guard, &door->listener);
+	if ((open >= most) != door->full) {
+		door->full = !door->full;
+		log_event(door->full ? EVENT_ACCEPT_PAUSED : EVENT_ACCEPT_RESUMED,
+			ABOUT(.listener = door->class.name, .reason = "limit"),
+			"%llu connections are open, of %llu; accepting %s",
+			(unsigned long long)open, (unsigned long long)door->limit,
+			door->full ? "pauses" : "goes on");
+	}
+	return door->full;
+}
+
 static int door_accept(struct door *door)
 {
 	struct acceptor *acceptor = door->acceptor;
@@ -218,7 +245,7 @@ static int door_accept(struct door *door)
 		acceptor_pause(acceptor, "limit", 0);
 		return ACCEPT_E_FULL;
 	}
-	if (!stream_class_has_room(&door->class)) {
+	if (door_is_full(door) || !stream_class_has_room(&door->class)) {
 		door_rest(door);
 		return ACCEPT_E_FULL;
 	}
@@ -297,6 +324,7 @@ int acceptor_add(struct acceptor *acceptor, struct door *door)
 		.counters = door->class.counters,
 		.dry_run = acceptor->guard->limits.dry_run,
 	};
+	door->listener = admit_listener(acceptor->guard, door->class.name);
 	list_append(&acceptor->doors, &door->node);
 	return loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
 }

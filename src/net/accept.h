@@ -35,6 +35,9 @@ struct door {
 	struct list node;
 	int fd; /* owned */
 	unsigned backlog;
+	uint64_t limit; /* connections of this listener in all processes; 0: none of its own */
+	struct in6_addr listener; /* counted as */
+	bool full;                /* and somebody has been told */
 	/* Makes the transport of an accepted socket, and owns the descriptor also when it fails. */
 	int (*transport_open)(void *userdata, int fd, struct transport *ret_transport);
 	void *userdata;

@@ -5,6 +5,8 @@
 
 #include "net/admit.h"
 
+#include <string.h>
+
 static bool is_client(const struct addr *peer)
 {
 	return peer->sa.sa_family == AF_INET || peer->sa.sa_family == AF_INET6;
@@ -49,18 +51,55 @@ int admit_enter(struct guard *guard, struct counters *counters, const struct add
 	return admit_count(guard, counters, host, 0);
 }
 
-void admit_leave(struct guard *guard, struct counters *counters, const struct addr *peer)
+static void admit_uncount(struct guard *guard, struct counters *counters, const uint8_t host[16])
 {
-	struct in6_addr address = addr_host6(peer);
 	struct clients *clients = &guard->shared->clients;
 	size_t slot;
 
-	if (!is_client(peer) || clients_find(clients, &guard->key, address.s6_addr, &slot) != 0)
-		return;
-	if (counters->clients[slot] == 0)
+	if (clients_find(clients, &guard->key, host, &slot) != 0 || counters->clients[slot] == 0)
 		return;
 	counters->clients[slot]--;
 	clients_leave(clients, slot, 1);
+}
+
+void admit_leave(struct guard *guard, struct counters *counters, const struct addr *peer)
+{
+	struct in6_addr address = addr_host6(peer);
+
+	if (is_client(peer))
+		admit_uncount(guard, counters, address.s6_addr);
+}
+
+/* A multicast address: it cannot connect. The first half of it is what the table looks at. */
+struct in6_addr admit_listener(const struct guard *guard, const char *name)
+{
+	uint64_t hash = siphash(&guard->key, name, strlen(name));
+	struct in6_addr listener = {.s6_addr = {CLIENTS_NO_CLIENT}};
+
+	memcpy(&listener.s6_addr[1], &hash, 7);
+	return listener;
+}
+
+uint64_t admit_listener_open(const struct guard *guard, const struct in6_addr *listener)
+{
+	const struct clients *clients = &guard->shared->clients;
+	size_t slot;
+
+	if (clients_find(clients, &guard->key, listener->s6_addr, &slot) != 0)
+		return 0;
+	return clients_open(clients, slot);
+}
+
+void admit_listener_enter(
+	struct guard *guard, struct counters *counters, const struct in6_addr *listener)
+{
+	admit_count(guard, counters, listener->s6_addr, 0);
+}
+
+void admit_listener_leave(
+	struct guard *guard, struct counters *counters, const struct in6_addr *listener)
+{
+	admit_uncount(guard, counters, listener->s6_addr);
 }
 
 void admit_judge_end(

@@ -126,6 +126,7 @@ static void port_make_door(struct engine *engine, struct port *port)
 			},
 		.fd = take_fd(&port->fd),
 		.backlog = port->conf->backlog,
+		.limit = port->conf->connections,
 		.transport_open = plain_open,
 	};
 	if (port->conf->transport == CONF_TLS) {

@@ -29,7 +29,7 @@ static void rows_add_clients(struct rows *rows, const struct clients *clients)
 	for (size_t slot = 0; slot < CLIENTS_SLOTS; slot++) {
 		uint64_t open = clients_open(clients, slot);
 
-		if (open == 0)
+		if (open == 0 || clients->hosts[slot][0] == CLIENTS_NO_CLIENT)
 			continue;
 		rows->list[rows->n] = (struct row){.open = open};
 		memcpy(rows->list[rows->n++].host, clients->hosts[slot], 16);

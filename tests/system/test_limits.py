@@ -66,6 +66,43 @@ def test_dry_run_only_tells(daemon):
     assert "would be" in d.expect("peer-refused", reason="rate")["message"]
 
 
+def test_listener_has_a_limit_of_its_own(daemon):
+    """In all workers together; who comes too many waits, and other listeners take no notice."""
+    d = daemon(tcp(name="small", connections=3), tcp(), workers=2)
+    inside = [connect(d.listeners[0]) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        for s in inside:
+            stack.enter_context(s)
+            assert answers(s)
+        waiting = stack.enter_context(connect(d.listeners[0]))
+        waiting.sendall(b"hello")
+        paused = d.expect("accept-paused", reason="limit")
+        assert paused["listener"] == "small"
+        with connect(d.listeners[1]) as other:
+            assert answers(other)
+        waiting.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            waiting.recv(5)
+        assert all(answers(s) for s in inside)
+        assert not [name for name in clients_of(d) if name.startswith("ff")]
+
+        inside[1].close()
+        waiting.settimeout(20)
+        assert read_exactly(waiting, 5) == b"HELLO"
+        assert all(answers(s) for s in (inside[0], inside[2]))
+
+
+def test_listener_is_counted_right_when_a_worker_dies(daemon):
+    d = daemon(tcp(connections=2), workers=1)
+    for _ in range(3):
+        with connect(d.listeners[0]) as one, connect(d.listeners[0]) as other:
+            assert answers(one) and answers(other)
+            since = d.mark()
+            os.kill(d.workers()[0], signal.SIGKILL)
+            d.killed += 1
+            d.expect("child-started", since=since)
+
+
 def clients_of(d):
     return {row["client"]: row for row in json.loads(upperctl(d, "clients"))["clients"]}
 
