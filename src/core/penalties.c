@@ -31,9 +31,12 @@ static size_t first_slot(uint64_t hash)
 	return (hash >> 1) % (PENALTY_SLOTS / PENALTY_WAYS) * PENALTY_WAYS;
 }
 
+/* The last offence may have been counted by a process whose loop has turned since ours did: then it is
+ * ahead of our now. */
 uint64_t penalty_offences(const struct penalty *penalty, uint64_t now_ms)
 {
-	uint64_t halves = (now_ms - load(&penalty->last_ms)) / PENALTY_HALF_MS;
+	uint64_t last_ms = load(&penalty->last_ms);
+	uint64_t halves = now_ms > last_ms ? (now_ms - last_ms) / PENALTY_HALF_MS : 0;
 
 	return halves < 64 ? load(&penalty->offences) >> halves : 0;
 }

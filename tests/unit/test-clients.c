@@ -127,6 +127,14 @@ static void test_half_is_forgotten(void **state)
 	assert_int_equal(penalties_add(penalties, &key, host_of("2001:db8::1"), now_ms), 0);
 }
 
+/* Processes share the table, and not the moment at which each last looked at the clock. */
+static void test_who_is_behind_forgets_nothing(void **state)
+{
+	for (int i = 0; i < 4; i++)
+		penalties_add(penalties, &key, host_of("2001:db8::1"), 5000);
+	assert_int_equal(penalties_add(penalties, &key, host_of("2001:db8::1"), 4999), 2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +143,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_penalties_grow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_who_is_behind_forgets_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("clients", tests, NULL, NULL);
