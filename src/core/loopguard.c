@@ -12,6 +12,7 @@
 #define SILENCE     0xff /* in place of a count */
 #define TICK_MS     256
 #define TICK_MASK   0xffffffu /* it wraps in seven weeks, and only differences count */
+#define AHEAD_TICKS 64        /* longer than any loop stands still */
 
 /* 32 bits that say whose, 8 of a count, 24 of when. */
 static uint64_t entry_make(uint64_t hash, unsigned run, uint64_t now_ms)
@@ -29,9 +30,12 @@ static unsigned entry_run(uint64_t entry)
 	return entry >> 24 & 0xff;
 }
 
+/* One made by a process whose loop has turned since ours did is ahead of our now: as old as none. */
 static uint64_t entry_age_ms(uint64_t entry, uint64_t now_ms)
 {
-	return ((now_ms / TICK_MS - entry) & TICK_MASK) * TICK_MS;
+	uint64_t ticks = (now_ms / TICK_MS - entry) & TICK_MASK;
+
+	return ticks > TICK_MASK - AHEAD_TICKS ? 0 : ticks * TICK_MS;
 }
 
 static bool entry_is_alive(uint64_t entry, uint64_t now_ms)

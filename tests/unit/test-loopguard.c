@@ -133,6 +133,18 @@ static void test_a_pause_ends_a_row(void **state)
 	free(guard);
 }
 
+/* Processes share the table, and not the moment at which each last looked at the clock. */
+static void test_who_is_behind_ends_no_row(void **state)
+{
+	struct loopguard *guard = calloc(1, sizeof(*guard));
+	uint64_t ahead_ms = 1000000, behind_ms = 990000;
+
+	assert_int_equal(send_many(guard, "A", LOOPGUARD_RUN - 1, 0, &ahead_ms), 0);
+	assert_int_equal(send_many(guard, "A", 1, 0, &behind_ms), LOOPGUARD_E_LOOP);
+	assert_int_equal(ask(guard, 5000, behind_ms - 10000), LOOPGUARD_E_SILENCED);
+	free(guard);
+}
+
 /* The table is small, and whoever fills it must not lift a silence with that. */
 static void test_a_flood_lifts_no_silence(void **state)
 {
@@ -156,6 +168,7 @@ int main(void)
 		cmocka_unit_test(test_sixteen_are_a_loop),
 		cmocka_unit_test(test_rows_do_not_break_each_other),
 		cmocka_unit_test(test_a_pause_ends_a_row),
+		cmocka_unit_test(test_who_is_behind_ends_no_row),
 		cmocka_unit_test(test_a_flood_lifts_no_silence),
 	};
 
