@@ -7,16 +7,18 @@ import socket
 import struct
 import threading
 
+from settings import family_of, free_port
+
 
 def upper(data):
     """As the textbook's server does it, for text that is whole."""
     return data.decode().upper().encode()
 
 
-def bind(kind, family=socket.AF_INET, address="127.0.0.1", port=0):
-    s = socket.socket(family, kind)
+def bind(kind, address="127.0.0.1", port=None):
+    s = socket.socket(family_of(address), kind)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((address, port))
+    s.bind((address, port or free_port()))
     return s
 
 
@@ -126,8 +128,3 @@ def resetting_tcp():
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     return tcp(handle)
-
-
-def unused_port(kind=socket.SOCK_STREAM):
-    with bind(kind) as s:
-        return s.getsockname()[1]

@@ -1,37 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configurations as Python values, written the way that upperd.conf wants them."""
 
+import functools
 import itertools
 import os
 import socket
 
-# Not in the range from which the kernel takes ports for clients, so that no test takes another's.
-_ports = itertools.count(20000 + os.getpid() % 5000)
+import pytest
+
+# Not in the range from which the kernel takes ports for clients, so that no client takes a server's.
+FIRST_PORT, BLOCK, BLOCKS = 20000, 200, 60
 
 # The suite runs once more with every call that is not on the list killing: SANDBOX=strict.
 SANDBOX = {"sandbox": os.environ["SANDBOX"]} if "SANDBOX" in os.environ else {}
 
 
+@functools.cache
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            s.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def family_of(address):
+    """A test that needs IPv6 ends here where there is none."""
+    if ":" not in address:
+        return socket.AF_INET
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    return socket.AF_INET6
+
+
 def is_free(port):
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET6, kind) as s:
+        with socket.socket(socket.AF_INET6 if has_ipv6() else socket.AF_INET, kind) as s:
             if kind == socket.SOCK_STREAM:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                s.bind(("::", port))
+                s.bind(("", port))
             except OSError:
                 return False
     return True
 
 
+def claim(name):
+    """True for the first who claims it in this network, until the end of the process. This is what
+    keeps a port between its choice and its use, where several suites run at once."""
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        s.bind(f"\0upperd-test-claim-{name}")
+    except OSError:
+        s.close()
+        return False
+    _claims.append(s)
+    return True
+
+
+_claims = []
+
+
+def _ports_of_a_block():
+    blocks = range(FIRST_PORT, FIRST_PORT + BLOCKS * BLOCK, BLOCK)
+    first = next(block for block in blocks if claim(f"ports-{block}"))
+    yield from itertools.cycle(range(first, first + BLOCK))
+
+
+_ports = _ports_of_a_block()
+
+
 def free_port():
     """A port that nobody has, on any address, for TCP and UDP."""
-    return next(port for port in _ports if is_free(port))
+    return next(port for port in itertools.islice(_ports, BLOCK) if is_free(port))
 
 
 def listener(transport, **keys):
     if "path" not in keys:
         keys = {"address": "127.0.0.1", "port": free_port(), **keys}
+        family_of(keys["address"])
     return {"name": transport, "transport": transport, **keys}
 
 
