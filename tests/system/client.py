@@ -15,7 +15,7 @@ FINE, WRONG, USAGE, NO_NAME, UNREACHABLE, LOST = range(6)
 LOCAL = 8
 
 
-def upper(*args, stdin=b"", env=None, timeout=30):
+def upper(*args, stdin=b"", env=None, timeout=60):
     return subprocess.run([UPPER, *map(str, args)], input=stdin, capture_output=True,
                           timeout=timeout, env={**os.environ, **(env or {})})
 

@@ -2,6 +2,8 @@
 """Fixtures of the system tests. What they are made of: rig.py (the daemon), settings.py (its
 configuration), wire.py (clients) and process.py (what /proc tells)."""
 
+import contextlib
+import itertools
 import os
 import resource
 
@@ -21,17 +23,16 @@ def pytest_configure(config):
 @pytest.fixture
 def start(tmp_path):
     """Starts a daemon that may not come up; the test waits for what it expects."""
-    daemons = []
+    folders = map(str, itertools.count())
+    with contextlib.ExitStack() as stack:  # one that fails leaves none of the others running
+        def start_daemon(*listeners, **options):
+            folder = tmp_path / next(folders)
+            folder.mkdir()
+            one = rig.Daemon(folder, *listeners, **options)
+            stack.callback(one.see_off)
+            return one
 
-    def start_daemon(*listeners, **options):
-        folder = tmp_path / str(len(daemons))
-        folder.mkdir()
-        daemons.append(rig.Daemon(folder, *listeners, **options))
-        return daemons[-1]
-
-    yield start_daemon
-    for one in daemons:
-        one.see_off()
+        yield start_daemon
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def descriptors_of(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def wait_until(condition, seconds=5, what=None):
+def wait_until(condition, seconds=30, what=None):
     """For what nobody sends a message about. Returns what the condition returned."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

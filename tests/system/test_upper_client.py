@@ -17,6 +17,7 @@ import pytest
 import peers
 from client import (FINE, LOCAL, LOST, NO_NAME, UNREACHABLE, UPPER, USAGE, both, peer,  # noqa: F401
                     upper)
+from settings import family_of, free_port
 
 
 # One-shot.
@@ -98,7 +99,7 @@ def test_oneshot_over_a_unix_socket(tmp_path):
             assert connection.recv(100) == b"abc"
             assert connection.recv(100) == b"", "our side has not ended"
             connection.sendall(b"ABC")
-        assert client.communicate(timeout=10)[0] == b"ABC\n"
+        assert client.communicate(timeout=30)[0] == b"ABC\n"
 
 
 def test_large_oneshot_does_not_stall(peer):
@@ -128,16 +129,16 @@ def test_failure(args, code, words):
     assert words in result.stderr.decode()
 
 
-@pytest.mark.parametrize("scheme, kind", [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)])
-def test_refused(scheme, kind):
-    url = f"{scheme}://127.0.0.1:{peers.unused_port(kind)}"
+@pytest.mark.parametrize("scheme", ["udp", "tcp"])
+def test_refused(scheme):
+    url = f"{scheme}://127.0.0.1:{free_port()}"
     result = upper(url, "a")
     assert result.returncode == UNREACHABLE
     assert result.stderr.decode().startswith(f"upper: {url}: connection refused (127.0.0.1)")
 
 
 def test_failure_as_json():
-    url = f"tcp://127.0.0.1:{peers.unused_port()}"
+    url = f"tcp://127.0.0.1:{free_port()}"
     result = upper("--json", url, "a")
     answer = json.loads(result.stdout)
     assert (answer["server"], answer["exit"], result.stderr) == (url, UNREACHABLE, b"")
@@ -175,7 +176,7 @@ def test_full_disk_is_local():
 
 def test_lost_question_is_sent_again(peer):
     server = peer(peers.udp, lambda number, data: [peers.upper(data)] if number else [])
-    result = json.loads(upper("--json", "--timeout", "1400ms", server.url, "abc").stdout)
+    result = json.loads(upper("--json", "--timeout", "7s", server.url, "abc").stdout)
     assert (result["reply"], result["tries"]) == ("ABC", 2)
 
 
@@ -206,7 +207,7 @@ def test_late_answer_is_not_the_next_one(peer):
 
     server = peer(peers.Peer, "udp", peers.bind(socket.SOCK_DGRAM), serve)
     lines = b"a" * 999 + b"\n", b"b" * 999 + b"\n"
-    result = upper("--timeout", "1400ms", server.url, stdin=b"".join(lines))
+    result = upper("--timeout", "7s", server.url, stdin=b"".join(lines))
     assert result.stdout == b"".join(b"re " + line for line in lines)
 
 
@@ -228,7 +229,7 @@ def test_filter_answers_lines_as_they_come(peer):
         client.stdin.write(word)
         client.stdin.flush()
         assert client.stdout.readline() == word.upper()
-    client.communicate(timeout=10)
+    client.communicate(timeout=30)
     assert client.returncode == FINE
 
 
@@ -261,7 +262,7 @@ def test_filter_waits_for_a_slow_reader(peer):
         client.wait(1.5)
     assert client.stdout.read() == data.upper()
     feeder.join()
-    assert client.wait(10) == FINE
+    assert client.wait(30) == FINE
 
 
 def test_filter_adds_up_as_json(peer):
@@ -291,7 +292,7 @@ def test_filter_is_quiet_when_nobody_reads(peer):
         client.stdin.write(b"x" * 1_000_000)
         client.stdin.close()
     assert client.stderr.read() == b""
-    assert client.wait(10) == LOCAL
+    assert client.wait(30) == LOCAL
 
 
 # Names with several addresses.
@@ -300,6 +301,7 @@ def upper_knowing(hosts, tmp_path, *args):
     """With a table of hosts of its own, in a mount namespace."""
     if os.getuid() != 0:
         pytest.skip("needs root, to mount another /etc/hosts")
+    family_of("::1")
     (tmp_path / "hosts").write_text(hosts)
     script = f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$@"'
     return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", UPPER, *args],
@@ -314,7 +316,7 @@ def test_refusing_address_is_passed_over(peer, make, tmp_path):
 
 
 def test_all_addresses_tried_are_named(tmp_path):
-    url = f"tcp://two.test:{peers.unused_port()}"
+    url = f"tcp://two.test:{free_port()}"
     result = upper_knowing("::1 two.test\n127.0.0.1 two.test\n", tmp_path, url, "a")
     assert result.returncode == UNREACHABLE
     assert b"connection refused ([::1] and 127.0.0.1)" in result.stderr
@@ -324,8 +326,7 @@ def test_silent_address_does_not_hold_up_the_next(peer, tmp_path):
     """A full backlog drops connections without a word, as a firewall does."""
     server = peer(peers.textbook_tcp)
     with contextlib.ExitStack() as stack:
-        full = stack.enter_context(peers.bind(socket.SOCK_STREAM, socket.AF_INET6, "::1",
-                                              server.port))
+        full = stack.enter_context(peers.bind(socket.SOCK_STREAM, "::1", server.port))
         full.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket(socket.AF_INET6))
@@ -335,7 +336,7 @@ def test_silent_address_does_not_hold_up_the_next(peer, tmp_path):
         begun = time.monotonic()
         result = upper_knowing("::1 two.test\n127.0.0.1 two.test\n", tmp_path, url, "a")
         assert (result.returncode, result.stdout) == (FINE, b"A\n")
-        assert 0.25 <= time.monotonic() - begun < 3
+        assert 0.25 <= time.monotonic() - begun < 5, "it waited for the first one to the end"
 
 
 # The manual.

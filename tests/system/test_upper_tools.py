@@ -11,6 +11,7 @@ import pytest
 
 import peers
 from client import FINE, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
+from settings import free_port
 
 
 @both
@@ -43,13 +44,13 @@ def test_ping_sums_up_when_interrupted(peer):
     client = subprocess.Popen([UPPER, "ping", peer(peers.textbook_udp).url], stdout=subprocess.PIPE)
     assert b"seq=1" in client.stdout.readline()
     client.send_signal(signal.SIGINT)
-    assert b"0 wrong, 0% lost" in client.communicate(timeout=10)[0]
+    assert b"0 wrong, 0% lost" in client.communicate(timeout=30)[0]
     assert client.returncode == FINE
 
 
 def test_ping_counts_what_is_lost(peer):
     server = peer(peers.udp, lambda number, data: [data.upper()] if number else [])
-    result = upper("ping", "--json", "-q", "-t", "100ms", "-c", "2", "-i", "10ms", server.url)
+    result = upper("ping", "--json", "-q", "-t", "2s", "-c", "2", "-i", "10ms", server.url)
     summary = json.loads(result.stdout)
     assert result.returncode == LOST
     assert (summary["sent"], summary["answered"], summary["wrong"]) == (2, 1, 0)
@@ -77,7 +78,7 @@ def test_check_of_a_slow_server(peer, thresholds, code):
 
 def test_check_of_a_server_that_is_wrong_or_gone(peer):
     wrong = upper("check", peer(peers.udp, lambda number, data: [data]).url)
-    gone = upper("check", f"tcp://127.0.0.1:{peers.unused_port()}")
+    gone = upper("check", f"tcp://127.0.0.1:{free_port()}")
     assert (wrong.returncode, gone.returncode) == (2, 2)
     assert wrong.stdout.startswith(b"UPPER CRITICAL") and b"refused" in gone.stdout
 
@@ -100,5 +101,5 @@ def test_bench(peer, make):
 @pytest.mark.parametrize("answer", [lambda data: data, lambda data: data.upper()[:-2] + b"?\n"])
 def test_bench_sees_wrong_answers(peer, answer):
     server = peer(peers.udp, lambda number, data: [answer(data)])
-    result = upper("bench", "--json", "-t", "100ms", "-n", "3", "-c", "1", server.url)
+    result = upper("bench", "--json", "-t", "1s", "-n", "3", "-c", "1", server.url)
     assert (result.returncode, json.loads(result.stdout)["wrong"]) == (WRONG, 3)

@@ -4,12 +4,12 @@
 import socket
 import struct
 import threading
+import time
 
-TIMEOUT = 5
+from settings import family_of
 
-
-def family_of(address):
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
+# For what will come: long enough for a machine that is busy with something else.
+TIMEOUT = 20
 
 
 def address_of(listener, address=None):
@@ -38,7 +38,9 @@ def connect(listener, address=None):
         path = listener["path"]
         s.connect("\0" + path[1:] if path.startswith("@") else path)
         return s
-    s = socket.create_connection(address_of(listener, address), TIMEOUT)
+    target = address_of(listener, address)
+    family_of(target[0])
+    s = socket.create_connection(target, TIMEOUT)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
 
@@ -93,6 +95,13 @@ class Background:
     def __enter__(self):
         self._thread.start()
         return self
+
+    def ask_more(self, n=1):
+        """Returns when so many more have been asked: what is done meanwhile is done under load."""
+        enough, deadline = self.asked + n, time.monotonic() + 3 * TIMEOUT
+        while self.asked < enough:
+            assert time.monotonic() < deadline, f"{self.asked} asked of {enough}"
+            time.sleep(0.001)
 
     def __exit__(self, *_):
         self._stop.set()
