@@ -93,6 +93,14 @@ class Wire:
         self.seen.append((source, target, socket.inet_ntoa(packet[16:20]) if leaves
                           else packet[head + 8:head + length]))
 
+    def wait_for(self, n, seconds=20):
+        """Reads until so many have gone by."""
+        end = time.monotonic() + seconds
+        while len(self.seen) < n:
+            assert time.monotonic() < end, f"{len(self.seen)} of {n} packets: {self.seen}"
+            with contextlib.suppress(TimeoutError):
+                self._read()
+
     def settle(self, quiet=0.5, seconds=10):
         """Reads until nothing has come for a while; what never falls quiet is cut off."""
         end = time.monotonic() + seconds
