@@ -19,6 +19,10 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
 /* Where a file does not say how long it is. */
 #define READ_FIRST 4096
 
@@ -72,7 +76,7 @@ int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd)
 	return 0;
 }
 
-int fd_shared(const char *name, size_t size, int *ret_fd)
+static int memory_of_size(const char *name, size_t size, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -82,10 +86,47 @@ int fd_shared(const char *name, size_t size, int *ret_fd)
 		return r;
 	if (ftruncate(fd, (off_t)size) < 0)
 		return -errno;
+
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int fd_shared(const char *name, size_t size, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = memory_of_size(name, size, &fd);
+	if (r < 0)
+		return r;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		return -errno;
 
 	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int fd_published(const char *name, size_t size, int *ret_fd, void **ret_page)
+{
+	const int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+	_cleanup_close_ int fd = -1;
+	void *page;
+	int r;
+
+	r = memory_of_size(name, size, &fd);
+	if (r < 0)
+		return r;
+	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	if (fcntl(fd, F_ADD_SEALS, seals) < 0) {
+		r = -errno;
+		munmap(page, size);
+		return r;
+	}
+
+	*ret_fd = take_fd(&fd);
+	*ret_page = page;
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd);
 /* A memory file of `size` zero bytes that cannot grow or shrink. */
 int fd_shared(const char *name, size_t size, int *ret_fd);
+/* The same, mapped at `ret_page`, by which alone it can be written: who maps the descriptor can read. */
+int fd_published(const char *name, size_t size, int *ret_fd, void **ret_page);
 
 /* All of what a descriptor holds, from its start, with a NUL after it; -EFBIG above `max`. */
 int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_len);

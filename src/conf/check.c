@@ -27,17 +27,6 @@ static const config_setting_t *has(const struct check *check, const char *key)
 void check_top(const struct load *load, const struct section *top)
 {
 	const struct conf *conf = load->conf;
-	const config_setting_t *path = section_has(top, "metrics.path");
-	const config_setting_t *address = section_has(top, "metrics.address");
-	const config_setting_t *port = section_has(top, "metrics.port");
-
-	if (path && (address || port))
-		load_fault(load, path, "", "metrics.path",
-			"a path and an address both; one of them will do");
-	else if (address && !port)
-		load_fault(load, address, "", "metrics.address", "needs metrics.port too");
-	else if (port && !address)
-		load_fault(load, port, "", "metrics.port", "needs metrics.address too");
 
 	for (size_t i = 0; conf->control_path && i < conf->n_listeners; i++) {
 		const struct conf_listener *l = &conf->listeners[i];
@@ -234,4 +223,53 @@ void check_names_and_addresses(const struct load *load)
 	for (size_t j = 0; j < load->conf->n_listeners; j++)
 		for (size_t i = 0; i < j; i++)
 			check_pair(load, i, j);
+}
+
+static void check_metrics_place(const struct load *load, const struct section *top)
+{
+	const struct conf *conf = load->conf;
+	const config_setting_t *path = section_has(top, "metrics.path");
+	const config_setting_t *address = section_has(top, "metrics.address");
+	const config_setting_t *port = section_has(top, "metrics.port");
+	struct addr unused;
+
+	if (path && (address || port))
+		load_fault(load, path, "", "metrics.path",
+			"a path and an address both; one of them will do");
+	else if (address && !port)
+		load_fault(load, address, "", "metrics.address", "needs metrics.port too");
+	else if (port && !address)
+		load_fault(load, port, "", "metrics.port", "needs metrics.address too");
+	if (conf->metrics.path && addr_parse_unix(conf->metrics.path, &unused) != 0)
+		load_fault(load, path, "", "metrics.path",
+			"\"%s\" is not a path of a unix socket, nor @ and a name",
+			conf->metrics.path);
+	else if (conf->metrics.path && conf->control_path &&
+		strcmp(conf->metrics.path, conf->control_path) == 0)
+		load_fault(load, path, "", "metrics.path", "\"%s\" is the path of control.path",
+			conf->control_path);
+}
+
+void check_metrics(const struct load *load, const struct section *top)
+{
+	const char *key = load->conf->metrics.path ? "metrics.path" : "metrics.port";
+	struct conf_listener metrics;
+	char text[ADDR_TEXT];
+
+	check_metrics_place(load, top);
+	if (!conf_metrics(load->conf, &metrics))
+		return;
+	for (size_t i = 0; i < load->conf->n_listeners; i++) {
+		const struct conf_listener *l = &load->conf->listeners[i];
+
+		if (l->name && overlap(l, &metrics))
+			load_fault(load, section_has(top, key), "", key,
+				"listener \"%s\" has %s already", l->name,
+				addr_format(&l->address, text));
+		if (l->name && strcmp(l->name, CONF_METRICS) == 0)
+			load_fault(load, section_has(top, key), "", key,
+				"listener \"%s\" needs another name: its own is that of the "
+				"socket for metrics",
+				l->name);
+	}
 }

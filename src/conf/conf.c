@@ -100,6 +100,7 @@ static int read_tree(struct load *load)
 
 	check_names_and_addresses(load);
 	check_top(load, &top);
+	check_metrics(load, &top);
 	return 0;
 }
 
@@ -154,6 +155,31 @@ int conf_load(const struct conf_source *source, struct faults *faults, struct co
 
 	*ret_conf = take_ptr(&conf);
 	return 0;
+}
+
+bool conf_metrics(const struct conf *conf, struct conf_listener *ret_listener)
+{
+	struct conf_listener listener = {
+		.name = (char *)(uintptr_t)CONF_METRICS,
+		.transport = CONF_TCP,
+		.path = conf->metrics.path,
+		.address = conf->metrics.address,
+		.port = conf->metrics.port,
+		.mode = 0666, /* numbers, as anybody on the machine could have them over an address */
+		.backlog = 128,
+	};
+
+	if (!listener.path && listener.port == 0)
+		return false;
+	if (listener.path && addr_parse_unix(listener.path, &listener.address) != 0)
+		return false;
+	if (listener.address.sa.sa_family == AF_INET6)
+		listener.address.in6.sin6_port = htons(listener.port);
+	else if (listener.address.sa.sa_family == AF_INET)
+		listener.address.in.sin_port = htons(listener.port);
+
+	*ret_listener = listener;
+	return true;
 }
 
 static void scope_free(enum conf_scope scope, void *object, char **origins);

@@ -99,8 +99,9 @@ struct conf {
 	} log;
 	char *control_path;
 	struct {
-		char *address, *path;
-		uint16_t port;
+		struct addr address;
+		uint16_t port; /* 0: there is no address */
+		char *path;
 	} metrics;
 	struct conf_limits limits;
 	struct conf_tls tls;
@@ -131,6 +132,10 @@ enum { CONF_E_FAULTS = 1 }; /* `faults` says what is wrong; there is no configur
  * fault found, and warnings also when it succeeds. Opens none of the files that are named. */
 int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf);
 void conf_free(struct conf *conf);
+
+/* The socket for metrics, as a listener that is called CONF_METRICS; false when there is none. */
+#define CONF_METRICS "metrics"
+bool conf_metrics(const struct conf *conf, struct conf_listener *ret_listener);
 
 /* The text from which conf_load() makes the same configuration, with each value's origin. */
 int conf_dump(const struct conf *conf, char **ret_text);

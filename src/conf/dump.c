@@ -154,6 +154,8 @@ static bool is_set(const struct conf_row *row, const void *object)
 		return *(const uint16_t *)field;
 	case TYPE_STRING:
 		return *(char *const *)field;
+	case TYPE_ADDRESS:
+		return ((const struct addr *)field)->len > 0;
 	case TYPE_CERTIFICATES:
 		return ((const struct conf_tls *)object)->n_certificates;
 	default:

@@ -79,3 +79,4 @@ void check_top(const struct load *load, const struct section *top);
 void check_listener(
 	const struct load *load, const struct section *section, struct conf_listener *listener);
 void check_names_and_addresses(const struct load *load);
+void check_metrics(const struct load *load, const struct section *top);

@@ -123,11 +123,11 @@ static const struct conf_row top_rows[] = {
 		AT(control_path), NULL,
 		"The socket that upperctl talks to."},
 
-	{"metrics.address", TYPE_STRING, NULL, 1, 64, NEEDS_LATER, AT(metrics.address), NULL,
+	{"metrics.address", TYPE_ADDRESS, NULL, 1, 64, 0, AT(metrics.address), NULL,
 		"Where counters are served over HTTP; needs a port."},
-	{"metrics.port", TYPE_PORT, NULL, 1, 65535, NEEDS_LATER, AT(metrics.port), NULL,
+	{"metrics.port", TYPE_PORT, NULL, 1, 65535, 0, AT(metrics.port), NULL,
 		"The port for it."},
-	{"metrics.path", TYPE_STRING, NULL, 1, 107, NEEDS_LATER, AT(metrics.path), NULL,
+	{"metrics.path", TYPE_STRING, NULL, 1, 107, 0, AT(metrics.path), NULL,
 		"A unix socket instead of an address and a port."},
 
 	{"limits.connections", TYPE_COUNT, "0", 0, 10000000, 0, AT(limits.connections), NULL,

@@ -46,6 +46,8 @@ void generation_hand_over(const struct generation *g, struct handover *h, bool w
 		child_hand_over(&g->seats[i].child, h);
 	if (g->keeper)
 		child_hand_over(&g->keeper->child, h);
+	if (g->exporter)
+		child_hand_over(&g->exporter->child, h);
 }
 
 static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
@@ -168,20 +170,25 @@ static struct seat *generation_make_room(struct generation *g, enum role role)
 {
 	if (role == ROLE_KEEPER)
 		return g->keeper = calloc(1, sizeof(*g->keeper));
+	if (role == ROLE_EXPORTER)
+		return g->exporter = calloc(1, sizeof(*g->exporter));
 	if (!g->seats)
 		g->seats = calloc(SEATS_MAX, sizeof(*g->seats));
 	return g->seats && g->n < SEATS_MAX ? &g->seats[g->n] : NULL;
 }
 
 /* What the state of the generation means for a child that has just been added. A keeper serves until
- * the last worker is gone. */
+ * the last worker is gone. An exporter reads a board that nobody writes any more, and makes place for
+ * another. */
 static void generation_settle(struct generation *g, struct seat *seat)
 {
 	bool serving = g->state == GENERATION_SERVING, worker = seat->child.role == ROLE_WORKER;
 
 	if (seat->child.state == CHILD_ENDED && serving)
 		seat_replace(seat);
-	else if (seat->child.state != CHILD_ENDED && !serving && worker)
+	else if (serving && seat->child.role == ROLE_EXPORTER)
+		seat_drain(seat);
+	else if (seat->child.state != CHILD_ENDED && !serving && seat != g->keeper)
 		seat->child.state = CHILD_DRAINING;
 	if (worker && serving)
 		g->plan.workers = g->n;
@@ -194,7 +201,8 @@ int generation_adopt_child(struct generation *g, char *line, bool foreign)
 	struct seat *seat;
 	int r;
 
-	if (role == N_ROLES || index < 0 || (role == ROLE_KEEPER && g->keeper))
+	if (role >= ROLE_PROBE || index < 0 || (role == ROLE_KEEPER && g->keeper) ||
+		(role == ROLE_EXPORTER && g->exporter))
 		return -EINVAL;
 	seat = generation_make_room(g, role);
 	if (!seat)

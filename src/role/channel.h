@@ -11,7 +11,7 @@
 
 #define CHANNEL_FD      3
 #define CHANNEL_PAYLOAD 4096
-#define CHANNEL_FDS     3
+#define CHANNEL_FDS     2
 
 /* MESSAGE(name, who may send it, descriptors, least and longest payload) */
 #define MESSAGES(MESSAGE)                                                                             \
@@ -23,8 +23,10 @@
 	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)                                                 \
 	/* told to drain, it takes nothing new from here on */                                        \
 	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                             \
-	/* the configuration, the counters, what all workers share; struct msg_setup */               \
-	MESSAGE(SETUP, SUPERVISOR, 3, sizeof(struct msg_setup), sizeof(struct msg_setup))             \
+	/* the configuration, and the page of counters of this child; struct msg_setup */             \
+	MESSAGE(SETUP, SUPERVISOR, 2, sizeof(struct msg_setup), sizeof(struct msg_setup))             \
+	/* to a worker: what all workers share */                                                     \
+	MESSAGE(SHARED, SUPERVISOR, 1, 0, 0)                                                          \
 	/* a listening socket; struct msg_listener */                                                 \
 	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener))    \
 	/* a file that the configuration names; struct file_place */                                  \
@@ -35,6 +37,8 @@
 	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                          \
 	/* to the keeper: the channel of a worker; struct msg_client */                               \
 	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))          \
+	/* to the exporter: the socket that scrapes come to, and the board */                         \
+	MESSAGE(METRICS, SUPERVISOR, 2, 0, 0)                                                         \
 	/* all is said: get ready, and say so */                                                      \
 	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                         \
 	/* the whole generation is ready: begin */                                                    \

@@ -232,6 +232,8 @@ static void child_on_message(struct child *child, const struct message *message)
 		break;
 	case MSG_PROBE:
 	case MSG_SETUP:
+	case MSG_SHARED:
+	case MSG_METRICS:
 	case MSG_LISTENER:
 	case MSG_FILE:
 	case MSG_TICKETS:

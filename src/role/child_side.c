@@ -53,11 +53,6 @@ int child_side_setup(struct child_side *side, struct message *message)
 	if (page == MAP_FAILED)
 		return -errno;
 	side->counters = page;
-	page = mmap(NULL, sizeof(*side->shared), PROT_READ | PROT_WRITE, MAP_SHARED,
-		message->fds[2], 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	side->shared = page;
 	memcpy(&side->setup, message->data, sizeof(side->setup));
 	side->counters->open = 0;
 	records_to_channel(CHANNEL_FD, side->conf->log.level, &side->counters->records_lost);

@@ -15,7 +15,6 @@ struct child_side {
 	struct loop loop;
 	struct conf *conf; /* from here on: NULL until SETUP */
 	struct counters *counters;
-	struct shared *shared;
 	struct msg_setup setup;
 	struct source channel;
 	struct timer heartbeat;
@@ -34,7 +33,7 @@ struct child_side {
 int child_side_run(struct child_side *side);
 void child_side_done(struct child_side *side);
 
-/* For SETUP: the configuration, the counters, and what all workers share. */
+/* For SETUP: the configuration and the counters. */
 int child_side_setup(struct child_side *side, struct message *message);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */
 int child_side_fail(int exit_code, const char *what, int error);

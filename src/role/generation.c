@@ -32,16 +32,20 @@ void generation_fail(struct generation *g, int exit_code, const char *why)
 
 static bool generation_all(const struct generation *g, enum child_state state)
 {
-	for (unsigned i = 0; i < g->n; i++)
-		if (g->seats[i].child.state != state)
+	const struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		if (seat->child.state != state)
 			return false;
 	return true;
 }
 
 static bool generation_is_released(const struct generation *g)
 {
-	for (unsigned i = 0; i < g->n; i++)
-		if (g->seats[i].child.state < CHILD_RELEASED)
+	const struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		if (seat->child.state < CHILD_RELEASED)
 			return false;
 	return true;
 }
@@ -99,9 +103,10 @@ static void seat_on_ready(struct child *child)
 
 static void seat_on_released(struct child *child)
 {
-	struct seat *seat = container_of(child, struct seat, child);
+	struct generation *g = container_of(child, struct seat, child)->generation;
 
-	loop_defer(child->loop, &seat->generation->report);
+	if (g->state == GENERATION_DRAINING)
+		loop_defer(child->loop, &g->report);
 }
 
 static void seat_on_failed(struct child *child, int exit_code, const char *why)
@@ -118,15 +123,16 @@ static void seat_on_ended(struct child *child, bool as_told)
 {
 	struct seat *seat = container_of(child, struct seat, child);
 	struct generation *g = seat->generation;
+	char why[64];
 
 	seat_take_back(seat);
 	switch (g->state) {
 	case GENERATION_BUILDING:
-		generation_fail(g, EX_SOFTWARE,
-			seat == g->keeper ? "the keeper died before it was ready"
-					  : "a worker died before it was ready");
+		snprintf(why, sizeof(why), "a %s died before it was ready", role_word(child->role));
+		generation_fail(g, EX_SOFTWARE, why);
 		break;
 	case GENERATION_SERVING:
+		g->parts.figures->replaced[child->role] += !as_told;
 		seat_replace(seat);
 		break;
 	case GENERATION_DRAINING:
@@ -147,7 +153,7 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 	struct generation *g = container_of(timer, struct generation, limit);
 
 	if (g->state == GENERATION_BUILDING)
-		generation_fail(g, EX_TEMPFAIL, "the workers did not come up in time");
+		generation_fail(g, EX_TEMPFAIL, "its processes did not come up in time");
 	else if (g->state == GENERATION_DRAINING)
 		generation_kill(g);
 	if (g->state == GENERATION_DRAINING && generation_all(g, CHILD_ENDED))
@@ -157,13 +163,19 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 /* The keeper first; when it is ready, so are its keys, and the workers begin. */
 static int generation_start(struct generation *g)
 {
-	int r = 0;
+	int r = g->exporter ? seat_start(g->exporter) : 0;
 
-	if (g->keeper)
+	if (r >= 0 && g->keeper)
 		return seat_start(g->keeper);
 	for (unsigned i = 0; i < g->n && r >= 0; i++)
 		r = seat_start(&g->seats[i]);
 	return r;
+}
+
+static int generation_seat_one(struct generation *g, enum role role, struct seat **ret_seat)
+{
+	*ret_seat = calloc(1, sizeof(**ret_seat));
+	return *ret_seat ? seat_init(*ret_seat, g, role, 0) : -ENOMEM;
 }
 
 static int generation_seat(struct generation *g)
@@ -179,15 +191,10 @@ static int generation_seat(struct generation *g)
 			return r;
 		g->n++;
 	}
-	if (plan_has_keys(&g->plan)) {
-		g->keeper = calloc(1, sizeof(*g->keeper));
-		if (!g->keeper)
-			return -ENOMEM;
-		r = seat_init(g->keeper, g, ROLE_KEEPER, 0);
-		if (r < 0)
-			return r;
-	}
-	return generation_start(g);
+	r = plan_has_keys(&g->plan) ? generation_seat_one(g, ROLE_KEEPER, &g->keeper) : 0;
+	if (r >= 0 && g->plan.metrics)
+		r = generation_seat_one(g, ROLE_EXPORTER, &g->exporter);
+	return r < 0 ? r : generation_start(g);
 }
 
 struct generation *generation_alloc(const struct generation_parts *parts)
@@ -202,6 +209,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan.shared_fd = parts->shared_fd;
 	g->plan.tickets_fd = parts->tickets_fd;
 	g->plan.is_strict = parts->is_strict;
+	g->plan.names = parts->names;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
 	list_init(&g->node);
@@ -240,15 +248,22 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 	return 0;
 }
 
+/* It may be half-made. */
+static void generation_unseat(struct seat *seat)
+{
+	if (seat && seat->generation)
+		seat_done(seat);
+	free(seat);
+}
+
 void generation_free(struct generation *g)
 {
 	if (!g)
 		return;
 	for (unsigned i = 0; i < g->n; i++)
 		seat_done(&g->seats[i]);
-	if (g->keeper && g->keeper->generation)
-		seat_done(g->keeper);
-	free(g->keeper);
+	generation_unseat(g->exporter);
+	generation_unseat(g->keeper);
 	loop_clear_timer(&g->limit);
 	loop_cancel(&g->report);
 	list_remove(&g->node);
@@ -259,10 +274,12 @@ void generation_free(struct generation *g)
 
 void generation_serve(struct generation *g)
 {
+	struct seat *seat;
+
 	loop_clear_timer(&g->limit);
 	g->state = GENERATION_SERVING;
-	for (unsigned i = 0; i < g->n; i++)
-		seat_serve(&g->seats[i]);
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		seat_serve(seat);
 	if (g->keeper && g->keeper->child.state == CHILD_READY)
 		seat_serve(g->keeper);
 }
@@ -275,18 +292,11 @@ void generation_limit_drain(struct generation *g)
 
 void generation_drain(struct generation *g)
 {
-	struct msg_drain drain = {.within_ms = g->plan.conf->drain_ms};
+	struct seat *seat;
 
 	g->state = GENERATION_DRAINING;
-	for (unsigned i = 0; i < g->n; i++) {
-		struct child *child = &g->seats[i].child;
-
-		loop_clear_timer(&g->seats[i].again);
-		if (child->state == CHILD_ENDED)
-			continue;
-		child->state = CHILD_DRAINING;
-		child_tell(child, MSG_DRAIN, &drain, sizeof(drain), NULL);
-	}
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		seat_drain(seat);
 	if (g->keeper)
 		loop_clear_timer(&g->keeper->again);
 	loop_defer(g->parts.loop, &g->report);
@@ -295,8 +305,10 @@ void generation_drain(struct generation *g)
 
 void generation_kill(struct generation *g)
 {
-	for (unsigned i = 0; i < g->n; i++)
-		child_kill(&g->seats[i].child, SIGKILL);
+	struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		child_kill(&seat->child, SIGKILL);
 	if (g->keeper)
 		child_kill(&g->keeper->child, SIGKILL);
 }
@@ -353,6 +365,12 @@ unsigned generation_workers(const struct generation *g)
 	return g->n;
 }
 
+void generation_publish(
+	struct generation *g, const struct figures *figures, const struct totals *totals)
+{
+	board_write(&g->plan.board, figures, totals);
+}
+
 void generation_totals(const struct generation *g, struct totals *totals)
 {
 	for (unsigned i = 0; i < g->n; i++) {
@@ -369,9 +387,10 @@ void generation_totals(const struct generation *g, struct totals *totals)
 bool generation_check(struct generation *g)
 {
 	bool all = !g->keeper || seat_check(g->keeper);
+	struct seat *seat;
 
-	for (unsigned i = 0; i < g->n; i++)
-		all = seat_check(&g->seats[i]) && all;
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		all = seat_check(seat) && all;
 	return all;
 }
 

@@ -11,6 +11,7 @@
 #include "net/counters.h"
 #include "net/loop.h"
 #include "role/files.h"
+#include "role/metrics.h"
 #include "role/sockets.h"
 #include "role/totals.h"
 
@@ -37,6 +38,8 @@ struct generation_parts {
 	int shared_fd;
 	int tickets_fd; /* -1: nobody wants it */
 	bool is_strict; /* what has expired is refused */
+	size_t names;   /* of listeners that have been counted so far */
+	struct figures *figures;
 	const struct generation_owner *owner;
 	void *userdata;
 };
@@ -79,6 +82,9 @@ int64_t generation_expires(const struct generation *generation);
 /* How many are open in its workers, as they say; none is believed to have more than `most`. */
 uint64_t generation_open(const struct generation *generation, uint64_t most);
 unsigned generation_workers(const struct generation *generation);
+/* For its exporter, if it has one: what it is to show from now on. */
+void generation_publish(
+	struct generation *generation, const struct figures *figures, const struct totals *totals);
 /* Adds what its workers have counted. */
 void generation_totals(const struct generation *generation, struct totals *totals);
 /* Whether the loops of all workers turn; one that does not is ended, and so replaced. */

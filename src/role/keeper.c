@@ -157,7 +157,9 @@ static int keeper_on_message(struct child_side *side, struct message *message)
 	case MSG_DRAIN:
 		loop_stop(&side->loop, EX_OK);
 		return 0;
+	case MSG_SHARED:
 	case MSG_LISTENER:
+	case MSG_METRICS:
 	case MSG_TICKETS:
 	case MSG_KEEPER:
 	case MSG_PROBE:

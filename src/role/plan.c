@@ -20,6 +20,7 @@
 #include "priv/ident.h"
 
 #define SPARE_FDS    64 /* for what is not a connection */
+#define SPARE_NAMES  32 /* after an upgrade, those of the past are heard of later */
 #define LONGEST_TEXT (64 << 20)
 
 static unsigned cpus(void)
@@ -88,14 +89,13 @@ static int plan_lacks_socket(const struct conf_listener *l, const struct sockets
 	return EX_CONFIG;
 }
 
-static int plan_claim_one(
-	struct plan *plan, size_t listener, struct sockets *sockets, char why[static 512])
+static int plan_claim_one(const struct conf_listener *l, unsigned workers, struct sockets *sockets,
+	struct socket_group **group, char why[static 512])
 {
-	const struct conf_listener *l = &plan->conf->listeners[listener];
 	char text[ADDR_TEXT];
 	int r;
 
-	r = sockets_claim(sockets, l, plan->workers, &plan->groups[listener]);
+	r = sockets_claim(sockets, l, workers, group);
 	if (r == 0)
 		return 0;
 	addr_format(&l->address, text);
@@ -105,8 +105,8 @@ static int plan_claim_one(
 			"is "
 			"%s, and the listener asks for %s %s; change the .socket unit or the "
 			"listener",
-			l->name, socket_group_text(plan->groups[listener]),
-			conf_transport_name(l->transport), l->path ? l->path : text);
+			l->name, socket_group_text(*group), conf_transport_name(l->transport),
+			l->path ? l->path : text);
 		return EX_CONFIG;
 	}
 	if (r == -EAFNOSUPPORT || (r < 0 && sockets_any_inherited(sockets)))
@@ -172,12 +172,32 @@ static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512]
 	return EX_OSERR;
 }
 
+/* The exporter is one process, and wants one socket. */
+static int plan_claim_metrics(struct plan *plan, struct sockets *sockets, char why[static 512])
+{
+	struct conf_listener metrics;
+	int r;
+
+	if (!conf_metrics(plan->conf, &metrics))
+		return 0;
+	r = plan_claim_one(&metrics, 1, sockets, &plan->metrics, why);
+	if (r != 0)
+		return r;
+	r = board_make(&plan->board, plan->names + plan->conf->n_listeners + SPARE_NAMES);
+	if (r < 0)
+		snprintf(why, 512, "no memory for the exporter to read: %s", strerror(-r));
+	return r < 0 ? EX_OSERR : 0;
+}
+
 static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[static 512])
 {
 	int r = 0;
 
 	for (size_t i = 0; i < plan->conf->n_listeners && r == 0; i++)
-		r = plan_claim_one(plan, i, sockets, why);
+		r = plan_claim_one(
+			&plan->conf->listeners[i], plan->workers, sockets, &plan->groups[i], why);
+	if (r == 0)
+		r = plan_claim_metrics(plan, sockets, why);
 	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
 }
 
@@ -218,6 +238,7 @@ void plan_done(struct plan *plan)
 	if (plan->conf_fd >= 0)
 		close(plan->conf_fd);
 	free(plan->groups);
+	board_done(&plan->board);
 	files_done(&plan->files);
 	conf_free(plan->conf);
 	*plan = PLAN_EMPTY;
@@ -226,6 +247,7 @@ void plan_done(struct plan *plan)
 struct give {
 	struct child *child;
 	struct msg_listener message;
+	int board_fd;
 };
 
 static int give_listener(void *userdata, int fd)
@@ -239,7 +261,7 @@ static int give_listener(void *userdata, int fd)
 static void supply_listeners(const struct plan *plan, struct child *child)
 {
 	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
-		struct give give = {child, {(uint32_t)i}};
+		struct give give = {.child = child, .message = {(uint32_t)i}};
 
 		socket_group_share(
 			plan->groups[i], child->index, plan->workers, give_listener, &give);
@@ -252,9 +274,35 @@ static void supply_files(const struct plan *plan, struct child *child)
 	for (size_t i = 0; i < plan->files.n; i++) {
 		const struct file *file = &plan->files.list[i];
 
-		if ((file->place.kind == FILE_KEY) == (child->role == ROLE_KEEPER))
+		if (child->role == (file->place.kind == FILE_KEY ? ROLE_KEEPER : ROLE_WORKER))
 			child_tell(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
 	}
+}
+
+static void supply_worker(const struct plan *plan, struct child *child, int keeper_fd)
+{
+	child_tell(child, MSG_SHARED, NULL, 0, &plan->shared_fd);
+	supply_listeners(plan, child);
+	if (plan_has_keys(plan) && plan->tickets_fd >= 0)
+		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
+	if (keeper_fd >= 0)
+		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);
+}
+
+static int give_metrics(void *userdata, int fd)
+{
+	struct give *give = userdata;
+	const int fds[CHANNEL_FDS] = {fd, give->board_fd};
+
+	child_tell(give->child, MSG_METRICS, NULL, 0, fds);
+	return 1; /* one is enough */
+}
+
+static void supply_exporter(const struct plan *plan, struct child *child)
+{
+	struct give give = {.child = child, .board_fd = plan->board.fd};
+
+	socket_group_share(plan->metrics, 0, 1, give_metrics, &give);
 }
 
 void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
@@ -264,15 +312,13 @@ void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
 		.is_strict = plan->is_strict,
 		.connections = plan->connections,
 	};
-	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd, plan->shared_fd};
+	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd};
 
 	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
 	supply_files(plan, child);
 	if (child->role == ROLE_WORKER)
-		supply_listeners(plan, child);
-	if (child->role == ROLE_WORKER && plan_has_keys(plan) && plan->tickets_fd >= 0)
-		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
-	if (keeper_fd >= 0)
-		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);
+		supply_worker(plan, child, keeper_fd);
+	if (child->role == ROLE_EXPORTER)
+		supply_exporter(plan, child);
 	child_tell(child, MSG_PREPARE, NULL, 0, NULL);
 }

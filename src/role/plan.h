@@ -5,6 +5,7 @@
 
 #include "conf/conf.h"
 #include "net/counters.h"
+#include "role/board.h"
 #include "role/child.h"
 #include "role/files.h"
 #include "role/handover.h"
@@ -16,15 +17,18 @@ struct plan {
 	unsigned workers;
 	uint64_t connections;         /* open at most, in all workers together */
 	struct socket_group **groups; /* per listener */
+	struct socket_group *metrics; /* NULL: nobody scrapes */
+	struct board board;           /* for who does */
 	struct files files;           /* open, so that they stay what they were */
 	bool is_strict;               /* what has expired is refused */
 	int tickets_fd;               /* -1: nobody wants it */
+	size_t names;                 /* of listeners that have been counted so far */
 	struct shared *shared;
 	int shared_fd;
 };
 
 /* Fit for plan_done(). */
-#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1})
+#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1, .board = BOARD_EMPTY})
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */

@@ -15,13 +15,14 @@
 #include "role/records.h"
 #include "role/supervisor.h"
 
-/* Two builds that say the same count the same things in the same places. */
+/* Two builds that say the same count the same things in the same places, and speak of as many. */
 const char *supervisor_layout(void)
 {
 	static char text[64];
 
-	snprintf(text, sizeof(text), "%zu %zu %zu %d %d", sizeof(struct shared),
-		sizeof(struct counters), sizeof(struct ticket_page), N_COUNTERS, N_REASONS);
+	snprintf(text, sizeof(text), "%zu %zu %zu %d %d %d", sizeof(struct shared),
+		sizeof(struct counters), sizeof(struct ticket_page), N_COUNTERS, N_REASONS,
+		N_MESSAGES);
 	return text;
 }
 
@@ -151,6 +152,12 @@ static int resume_total(struct resume *resume, char *rest)
 	return 0;
 }
 
+static int resume_figures(struct resume *resume, char *rest)
+{
+	figures_resume(&resume->supervisor->figures, rest);
+	return 0;
+}
+
 static int resume_control(struct resume *resume, char *rest)
 {
 	struct supervisor *s = resume->supervisor;
@@ -174,6 +181,7 @@ static const struct {
 	{"generation", resume_generation},
 	{"child", resume_child},
 	{"total", resume_total},
+	{"figures", resume_figures},
 	{"control", resume_control},
 	{"client", resume_client},
 };

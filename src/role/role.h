@@ -4,9 +4,10 @@
 /* The roles a process can have. A new one is a row here and a file. */
 
 /* ROLE(name, word, main) */
-#define ROLES(ROLE)                         \
-	ROLE(WORKER, "worker", worker_main) \
-	ROLE(KEEPER, "keeper", keeper_main) \
+#define ROLES(ROLE)                               \
+	ROLE(WORKER, "worker", worker_main)       \
+	ROLE(KEEPER, "keeper", keeper_main)       \
+	ROLE(EXPORTER, "exporter", exporter_main) \
 	ROLE(PROBE, "probe", probe_main)
 
 enum role {

@@ -76,6 +76,17 @@ void seat_serve(struct seat *seat)
 	seat->child.state = CHILD_SERVING;
 }
 
+void seat_drain(struct seat *seat)
+{
+	const struct msg_drain drain = {.within_ms = seat->generation->plan.conf->drain_ms};
+
+	loop_clear_timer(&seat->again);
+	if (seat->child.state >= CHILD_DRAINING)
+		return;
+	seat->child.state = CHILD_DRAINING;
+	child_tell(&seat->child, MSG_DRAIN, &drain, sizeof(drain), NULL);
+}
+
 static bool child_is_up(const struct child *child)
 {
 	return child->state == CHILD_READY || child->state == CHILD_SERVING;
@@ -122,7 +133,7 @@ static void seat_on_again(struct timer *timer, uint64_t now_ms)
 	int r;
 
 	/* Without a keeper it would not come up. */
-	if (keeper && seat != keeper && !child_is_up(&keeper->child)) {
+	if (keeper && seat->child.role == ROLE_WORKER && !child_is_up(&keeper->child)) {
 		loop_set_timer(seat->child.loop, &seat->again, now_ms + BACKOFF_MS);
 		return;
 	}
@@ -153,6 +164,8 @@ void seat_take_back(struct seat *seat)
 	struct shared *shared = seat->generation->parts.shared;
 	uint64_t open = seat->child.counters->open;
 
+	if (seat->child.role != ROLE_WORKER)
+		return;
 	seat_take_back_clients(seat);
 	seat->child.counters->open = 0;
 	shared_lose(shared, open);

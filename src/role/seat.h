@@ -26,13 +26,20 @@ struct generation {
 	enum generation_state state;
 	struct seat *seats; /* of workers */
 	unsigned n;
-	struct seat *keeper; /* NULL: there are no private keys */
-	struct timer limit;  /* on coming up, and on draining */
+	struct seat *keeper;   /* NULL: there are no private keys */
+	struct seat *exporter; /* NULL: nobody scrapes */
+	struct timer limit;    /* on coming up, and on draining */
 	struct task report;
 	bool released; /* and the owner knows */
 	int exit_code;
 	char why[512];
 };
+
+/* Those who face the network, by number: the workers, then the exporter if there is one, then NULL. */
+static inline struct seat *generation_front(const struct generation *g, unsigned number)
+{
+	return number < g->n ? &g->seats[number] : number == g->n ? g->exporter : NULL;
+}
 
 /* generation.c */
 extern const struct child_owner generation_seat_owner;
@@ -49,6 +56,8 @@ int seat_start(struct seat *seat);
 /* The same, and fails the generation if it cannot. */
 void seat_begin(struct seat *seat);
 void seat_serve(struct seat *seat);
+/* It is to finish, if it runs, and is not replaced. */
+void seat_drain(struct seat *seat);
 /* Some time later, another takes the place of the one that died. */
 void seat_replace(struct seat *seat);
 /* What it had open is closed. */

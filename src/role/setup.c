@@ -165,6 +165,7 @@ int supervisor_init(struct supervisor *s, const struct conf *conf, const struct 
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;
+	s->figures.started = time(NULL);
 	if (conf)
 		supervisor_open_control(s, conf);
 	return 0;

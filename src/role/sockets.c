@@ -256,10 +256,22 @@ bool sockets_any_inherited(const struct sockets *sockets)
 	return false;
 }
 
+/* The listeners, by number, and the metrics as the last of them; false when there are no more. */
+static bool conf_listener(
+	const struct conf *conf, size_t number, struct conf_listener *ret_listener)
+{
+	if (number < conf->n_listeners)
+		*ret_listener = conf->listeners[number];
+	return number < conf->n_listeners ||
+		(number == conf->n_listeners && conf_metrics(conf, ret_listener));
+}
+
 static bool conf_names(const struct conf *conf, const char *name)
 {
-	for (size_t i = 0; i < conf->n_listeners; i++)
-		if (is_name_of(name, conf->listeners[i].name))
+	struct conf_listener listener;
+
+	for (size_t i = 0; conf_listener(conf, i, &listener); i++)
+		if (is_name_of(name, listener.name))
 			return true;
 	return false;
 }
@@ -345,11 +357,12 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 static bool conf_claims(
 	const struct conf *conf, const struct socket_group *group, struct listen_spec *ret_spec)
 {
+	struct conf_listener listener;
 	struct listen_spec spec;
 	char key[LISTEN_KEY];
 
-	for (size_t i = 0; conf && i < conf->n_listeners; i++) {
-		if (socket_spec_of(&conf->listeners[i], &spec) == 0 &&
+	for (size_t i = 0; conf && conf_listener(conf, i, &listener); i++) {
+		if (socket_spec_of(&listener, &spec) == 0 &&
 			strcmp(listen_key(&spec, key), group->key) == 0) {
 			*ret_spec = spec;
 			return true;

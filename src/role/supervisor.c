@@ -82,6 +82,7 @@ static void answer_reload(struct supervisor *s, int exit_code, const struct faul
 			&s->control, "upgrade", exit_code, text ? text : "", json ? json : "");
 	s->upgrading = false;
 	s->reload_failed = exit_code != EX_OK;
+	*(exit_code == EX_OK ? &s->figures.reloads : &s->figures.failed_reloads) += 1;
 	s->status[0] = '\0'; /* what is shown now is another line */
 }
 
@@ -126,7 +127,8 @@ static void on_failed(struct generation *g, int exit_code, const char *why)
 	generation_free(g);
 }
 
-static void supervisor_retire(struct supervisor *s, struct generation *g)
+/* To be drained next; it is counted among those that drain from here on. */
+static void supervisor_set_aside(struct supervisor *s, struct generation *g)
 {
 	if (s->n_draining >= DRAINING_MAX) {
 		log_each(EVENT_DRAIN_CUT, ABOUT_NOTHING,
@@ -134,7 +136,6 @@ static void supervisor_retire(struct supervisor *s, struct generation *g)
 		generation_kill(generation_of_node(s->draining.next));
 	}
 	supervisor_keep_draining(s, g);
-	generation_drain(g);
 }
 
 static void stop_if_idle(struct supervisor *s)
@@ -189,6 +190,16 @@ static void on_released(struct generation *g)
 		say_ready(s, true);
 }
 
+/* For whoever scrapes. */
+static void publish(struct supervisor *s)
+{
+	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
+	struct figures figures = supervisor_figures(s);
+
+	supervisor_totals(s, &totals);
+	generation_publish(s->serving, &figures, &totals);
+}
+
 static void on_ready(struct generation *g)
 {
 	struct supervisor *s = generation_userdata(g);
@@ -201,10 +212,14 @@ static void on_ready(struct generation *g)
 	s->building = NULL;
 	s->serving = g;
 	s->replaced = old;
+	s->figures.generation++;
 	records_to_log(generation_conf(g));
+	if (old)
+		supervisor_set_aside(s, old);
+	publish(s);
 	generation_serve(g);
 	if (old)
-		supervisor_retire(s, old);
+		generation_drain(old);
 	sockets_settle(&s->sockets, generation_conf(g));
 	if (old)
 		supervisor_open_control(s, generation_conf(g));
@@ -236,6 +251,9 @@ static int supervisor_claim_tickets(
 
 struct generation_parts supervisor_parts(struct supervisor *s)
 {
+	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
+
+	supervisor_totals(s, &totals);
 	return (struct generation_parts){
 		.loop = &s->loop,
 		.sockets = &s->sockets,
@@ -243,6 +261,8 @@ struct generation_parts supervisor_parts(struct supervisor *s)
 		.shared_fd = s->shared_fd,
 		.tickets_fd = s->tickets.fd,
 		.is_strict = s->renewing,
+		.names = totals.n,
+		.figures = &s->figures,
 		.owner = &owner,
 		.userdata = s,
 	};
@@ -323,8 +343,10 @@ void supervisor_stop(struct supervisor *s)
 		(unsigned long long)supervisor_patience_ms(s) * 1000);
 	generation_free(s->building);
 	s->building = NULL;
-	if (s->serving)
-		supervisor_retire(s, s->serving);
+	if (s->serving) {
+		supervisor_set_aside(s, s->serving);
+		generation_drain(s->serving);
+	}
 	s->serving = NULL;
 	sockets_settle(&s->sockets, NULL);
 	stop_if_idle(s);
@@ -371,8 +393,10 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 
 	if (s->serving || s->stopping)
 		supervisor_say_status(s);
-	if (s->serving)
+	if (s->serving) {
 		shared_correct(s->shared, supervisor_open, s); /* or a second later */
+		publish(s);
+	}
 	if (turning && manager_watchdog_ms() > 0)
 		manager_notify("WATCHDOG=1");
 	if (tickets_rotate(&s->tickets, now_ms) < 0)
@@ -386,4 +410,6 @@ void supervisor_begin(struct supervisor *s)
 	s->tick.on_time = on_tick;
 	s->signals.on_event = on_signal;
 	loop_set_timer(&s->loop, &s->tick, s->loop.now_ms + TICK_MS);
+	if (s->serving)
+		publish(s); /* after an upgrade, on a board that is new */
 }

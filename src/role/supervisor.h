@@ -10,6 +10,7 @@
 #include "role/control.h"
 #include "role/generation.h"
 #include "role/inspection.h"
+#include "role/metrics.h"
 #include "role/options.h"
 #include "role/sockets.h"
 #include "role/tickets.h"
@@ -38,6 +39,7 @@ struct supervisor {
 	unsigned n_draining;
 	bool reload_again, stopping, reload_failed;
 	struct totals history; /* of generations that are gone */
+	struct figures figures;
 	uint64_t started_ms;
 	uint64_t messages, rate; /* as of the last tick, and since the one before */
 	char status[256];
@@ -96,5 +98,7 @@ void supervisor_say_status(struct supervisor *supervisor);
 extern const struct control_verb supervisor_verbs[];
 /* verb_clients.c */
 int verb_clients(void *userdata, const struct control_question *question);
+/* What it shows of itself, as it is now. */
+struct figures supervisor_figures(const struct supervisor *supervisor);
 /* All counters as they are now, those of the past included. */
 void supervisor_totals(const struct supervisor *supervisor, struct totals *totals);

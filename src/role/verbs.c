@@ -84,46 +84,28 @@ static int verb_status(void *userdata, const struct control_question *question)
 	return EX_OK;
 }
 
-static void print_counter(const struct totals *totals, enum counter counter, FILE *out)
+struct figures supervisor_figures(const struct supervisor *s)
 {
-	fprintf(out, "# TYPE upperd_%s counter\n# HELP upperd_%s %s.\n", counter_name(counter),
-		counter_name(counter), counter_help(counter));
-	for (size_t i = 0; i < totals->n; i++)
-		fprintf(out, "upperd_%s_total{listener=\"%s\"} %" PRIu64 "\n",
-			counter_name(counter), totals->list[i].name,
-			totals->list[i].counters.counted[counter]);
+	struct figures figures = s->figures;
+
+	figures.draining = s->n_draining;
+	figures.open = atomic_load(&s->shared->open);
+	if (s->serving) {
+		figures.workers = generation_workers(s->serving);
+		figures.most_open = generation_connections(s->serving);
+		figures.expires = generation_expires(s->serving);
+	}
+	return figures;
 }
 
 static int verb_metrics(void *userdata, const struct control_question *question)
 {
 	const struct supervisor *s = userdata;
 	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
-	FILE *out = question->out;
+	struct figures figures = supervisor_figures(s);
 
 	supervisor_totals(s, &totals);
-	for (int i = 0; i < N_COUNTERS; i++)
-		print_counter(&totals, i, out);
-	fprintf(out,
-		"# TYPE upperd_ended counter\n"
-		"# HELP upperd_ended Connections ended and datagrams not answered.\n");
-	for (size_t i = 0; i < totals.n; i++)
-		for (int r = 0; r < N_REASONS; r++)
-			fprintf(out,
-				"upperd_ended_total{listener=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
-				totals.list[i].name, reason_name(r),
-				totals.list[i].counters.reasons[r]);
-	if (s->serving && generation_expires(s->serving) > 0)
-		fprintf(out,
-			"# TYPE upperd_certificate_expires_seconds gauge\n"
-			"# UNIT upperd_certificate_expires_seconds seconds\n"
-			"# HELP upperd_certificate_expires_seconds When the first certificate "
-			"expires, since 1970.\n"
-			"upperd_certificate_expires_seconds %" PRId64 "\n",
-			generation_expires(s->serving));
-	fprintf(out,
-		"# TYPE upperd_open gauge\n# HELP upperd_open Connections open now.\n"
-		"upperd_open %" PRIu64 "\n# EOF\n",
-		atomic_load(&s->shared->open));
+	metrics_print(&figures, &totals, question->out);
 	return EX_OK;
 }
 

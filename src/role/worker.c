@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <time.h>
 
@@ -29,6 +30,7 @@ struct worker {
 	struct child_side side;
 	struct engine engine;
 	struct papers papers;
+	struct shared *shared;
 	struct timer drained;
 	struct task leave;
 	enum stage stage;
@@ -47,6 +49,17 @@ static int worker_on_setup(struct worker *w, struct message *message)
 	w->engine.counters = w->side.counters;
 	w->engine.papers = &w->papers;
 	w->papers.is_strict = w->side.setup.is_strict;
+	return 0;
+}
+
+static int worker_on_shared(struct worker *w, const struct message *message)
+{
+	void *page = mmap(
+		NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, message->fds[0], 0);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	w->shared = page;
 	return 0;
 }
 
@@ -92,8 +105,7 @@ static int worker_build(struct worker *w)
 	if (r == TLS_E_REFUSED)
 		return child_side_fail(EX_CONFIG, why, 0);
 	if (r == 0)
-		r = engine_build(
-			&w->engine, w->side.shared, w->side.setup.connections, worker_on_idle);
+		r = engine_build(&w->engine, w->shared, w->side.setup.connections, worker_on_idle);
 	return r < 0 ? child_side_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
 }
 
@@ -102,7 +114,7 @@ static int worker_prepare(struct worker *w)
 	char why[CONFINE_WHY];
 	int r;
 
-	if (!w->side.conf)
+	if (!w->side.conf || !w->shared)
 		return child_side_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
 	tzset();
 	r = worker_build(w);
@@ -175,6 +187,9 @@ static int worker_on_message(struct child_side *side, struct message *message)
 	case MSG_SETUP:
 		r = worker_on_setup(w, message);
 		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
+	case MSG_SHARED:
+		r = worker_on_shared(w, message);
+		return r < 0 ? child_side_fail(EX_OSERR, "cannot map what workers share", r) : 0;
 	case MSG_LISTENER:
 		r = worker_on_listener(w, message);
 		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a socket", r) : 0;
@@ -191,6 +206,7 @@ static int worker_on_message(struct child_side *side, struct message *message)
 		worker_drain(w, (const void *)message->data);
 		return 0;
 	case MSG_CLIENT:
+	case MSG_METRICS:
 	case MSG_PROBE:
 	case MSG_PROBED:
 	case MSG_READY:

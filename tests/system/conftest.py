@@ -11,6 +11,7 @@ import pytest
 
 import machine as machines
 import rig
+from pki import Authority
 
 
 def pytest_configure(config):
@@ -68,3 +69,14 @@ def machine(tmp_path_factory):
 def with_tls():
     if not rig.has_feature("tls"):
         pytest.skip("this build has no TLS")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def pair(authority):
+    """A certificate for localhost, and its key."""
+    return authority.issue("ec")

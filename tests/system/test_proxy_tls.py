@@ -11,23 +11,12 @@ import pytest
 
 import process
 from ctl import reasons_of
-from pki import Authority
 from secure import context_for, tls
 from test_proxy import LOCAL, TEXT, binary, haproxy
 from wire import connect, read_exactly
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 __all__ = ["haproxy"]  # the fixture
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def pair(authority):
-    return authority.issue("ec")
 
 
 @pytest.fixture

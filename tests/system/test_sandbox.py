@@ -54,23 +54,27 @@ def sandboxed(d):
 
 
 @pytest.fixture
-def of_all_kinds(tmp_path):
-    """Listeners that make every role necessary that this build has."""
-    if not rig.has_feature("tls"):
-        return [udp(), tcp()]
-    folder = tmp_path / "pki"
-    folder.mkdir()
-    return [udp(), tcp(), tls(Authority(folder).issue())]
+def of_all_kinds(daemon, tmp_path):
+    """Starts a daemon that has every role which this build has."""
+    def start(**settings):
+        listeners = [udp(), tcp()]
+        if rig.has_feature("tls"):
+            folder = tmp_path / "pki"
+            folder.mkdir()
+            listeners.append(tls(Authority(folder).issue()))
+        return daemon(*listeners, metrics={"address": "127.0.0.1", "port": free_port()}, **settings)
+
+    return start
 
 
 @pytest.fixture
-def statuses(daemon, of_all_kinds):
-    return sandboxed(daemon(*of_all_kinds))
+def statuses(of_all_kinds):
+    return sandboxed(of_all_kinds())
 
 
 def test_every_role_is_running(statuses):
     """Or else the tests below would say nothing about it."""
-    expected = {"--role=worker"} | ({"--role=keeper"} if rig.has_feature("tls") else set())
+    expected = {"--role=worker", "--role=exporter"} | ({"--role=keeper"} if rig.has_feature("tls") else set())
     assert {role for role, _ in statuses} == expected
 
 
@@ -102,15 +106,15 @@ def test_every_child_is_nobody(statuses, as_root):
         assert (role, set(status["Gid"].split())) == (role, {str(NOBODY)})
 
 
-def test_root_of_every_child_is_gone(daemon, of_all_kinds, as_root):
-    d = daemon(*of_all_kinds)
+def test_root_of_every_child_is_gone(of_all_kinds, as_root):
+    d = of_all_kinds()
     for pid in d.children():
         assert os.readlink(f"/proc/{pid}/root").endswith("(deleted)")
         assert os.listdir(f"/proc/{pid}/root") == []
 
 
-def test_limits_of_every_child(daemon, of_all_kinds):
-    d = daemon(*of_all_kinds)
+def test_limits_of_every_child(of_all_kinds):
+    d = of_all_kinds()
     for pid in d.children():
         limits = Path(f"/proc/{pid}/limits").read_text()
         for name in ("Max processes", "Max file size", "Max core file size"):
@@ -170,21 +174,28 @@ def test_worker_holds_what_it_serves_with(daemon):
         ["[eventpoll]", "[eventpoll]", "tcp", "tcp listening", "udp"]
 
 
-def test_keeper_holds_its_channels(daemon, of_all_kinds):
+def test_exporter_holds_its_socket(of_all_kinds):
+    """Nothing, its last words, its channel; its loop; the socket for scrapes. What it reads is mapped."""
+    found = descriptors_of(of_all_kinds().children("exporter")[0])
+    assert [found.pop(fd) for fd in range(4)] == ["/dev/null", "/dev/null", "pipe:", "packets"]
+    assert sorted(found.values()) == ["[eventpoll]", "tcp listening"]
+
+
+def test_keeper_holds_its_channels(of_all_kinds):
     """Nothing, its last words, its channel; its loop; a channel to each worker."""
     if not rig.has_feature("tls"):
         pytest.skip("a keeper is for TLS")
-    d = daemon(*of_all_kinds, workers=2)
+    d = of_all_kinds(workers=2)
     found = descriptors_of(d.children("keeper")[0])
     assert [found.pop(fd) for fd in range(4)] == ["/dev/null", "/dev/null", "pipe:", "packets"]
     assert sorted(found.values()) == ["[eventpoll]", "packets", "packets"]
 
 
-def test_children_hold_no_file_and_no_folder(daemon, of_all_kinds):
+def test_children_hold_no_file_and_no_folder(of_all_kinds):
     """Memory, pipes, sockets and loops of whatever role; /dev/null is the only path."""
     known = re.compile(r"/dev/null|pipe:|/memfd:upperd.*|\[(eventpoll|timerfd|signalfd)\]|packets|"
                        r"stream|udp|tcp( listening)?")
-    d = daemon(*of_all_kinds)
+    d = of_all_kinds()
     for pid in d.children():
         for fd, kind in descriptors_of(pid).items():
             assert known.fullmatch(kind), (process.arguments_of(pid), fd, kind)

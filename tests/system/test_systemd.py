@@ -320,6 +320,21 @@ def test_stopped_supervisor_is_restarted_by_the_watchdog(service, ask_tcp):
     ask_tcp()
 
 
+# Metrics
+
+
+def test_metrics_socket_goes_by_its_name(service, connect):
+    """The service has no network of its own, so that it could not have made it."""
+    service.configure(UDP, TCP, metrics={"address": HOST, "port": 12090})
+    service.listen()
+    service.machine.systemctl("start", "upperd-metrics.socket")
+    with connect(12090) as s:
+        s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        answer = read_all(s)
+    service.machine.systemctl("stop", "upperd.service", "upperd-metrics.socket")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\n# EOF\n")
+
+
 # TLS
 
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import process
-from pki import Authority, openssl
+from pki import openssl
 from rig import run_upperctl
 from secure import HalfClosing, ask_tls, connect_tls, context_for, s_client, tls
 from wire import read_exactly
@@ -23,16 +23,6 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 both_versions = pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
 DAY = 86400
 WIDE = "ΐ straße\n".encode()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def pair(authority):
-    return authority.issue("ec")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 
 import rawtls
 import rig
-from pki import Authority
 from secure import ask_tls, context_for, tls
 from settings import tcp
 from wire import tcp_ask
@@ -22,11 +21,6 @@ pytestmark = pytest.mark.usefixtures("with_tls")
 
 
 UPPERCTL = Path(rig.UPPERD).parent / "ctl/upperctl"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture

@@ -5,17 +5,12 @@ import pytest
 
 import peers
 from client import FINE, USAGE, peer, upper  # noqa: F401
-from pki import Authority, Pair, openssl
+from pki import Pair, openssl
 from secure import tls
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
 UNTRUSTED, TLS_FAILED = 6, 7
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture

@@ -9,18 +9,13 @@ import threading
 import pytest
 
 import process
-from pki import Authority, Pair
+from pki import Pair
 from secure import ask_tls, connect_tls, context_for, tls
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
 # Each takes half a second to settle, so the usual run has fewer.
 REPLACEMENTS = int(os.environ.get("REPLACEMENTS", "8"))
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import ssl
 
 import pytest
 
-from pki import Authority
 from secure import connect_tls, context_for, s_client, tls
 from wire import read_exactly
 
@@ -14,16 +13,6 @@ pytestmark = pytest.mark.usefixtures("with_tls")
 
 both_versions = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def pair(authority):
-    return authority.issue("ec")
 
 
 def visit(at, context, session=None):

@@ -11,7 +11,6 @@ import pytest
 
 import process
 import rig
-from pki import Authority
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import tcp, udp
 from wire import Background, connect, read_exactly, tcp_ask, udp_ask
@@ -187,12 +186,7 @@ def test_path_of_a_unix_socket_stays(installed, tmp_path):
 # TLS
 
 
-@pytest.fixture
-def authority(tmp_path, with_tls):
-    return Authority(tmp_path / "pki")
-
-
-def test_tls_connection_outlives_the_upgrade(installed, authority):
+def test_tls_connection_outlives_the_upgrade(installed, authority, with_tls):
     one = installed(tls(authority.issue("ec")))
     with connect_tls(one.d.listeners[0], context_for(authority)) as s:
         assert one.upgrade().returncode == 0
@@ -201,7 +195,7 @@ def test_tls_connection_outlives_the_upgrade(installed, authority):
     process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="the end of the old keeper")
 
 
-def test_tls_session_is_resumed_after_the_upgrade(installed, authority):
+def test_tls_session_is_resumed_after_the_upgrade(installed, authority, with_tls):
     one = installed(tls(authority.issue("ec")))
     context = context_for(authority)
     with connect_tls(one.d.listeners[0], context) as s:
@@ -213,7 +207,7 @@ def test_tls_session_is_resumed_after_the_upgrade(installed, authority):
         assert s.session_reused
 
 
-def test_no_tls_request_is_lost_under_load(installed, authority):
+def test_no_tls_request_is_lost_under_load(installed, authority, with_tls):
     one = installed(tls(authority.issue("ec")))
     context = context_for(authority)
     with Background(lambda: ask_tls(one.d.listeners[0], context)) as load:
@@ -222,7 +216,7 @@ def test_no_tls_request_is_lost_under_load(installed, authority):
     assert load.asked > 5 and not load.failures
 
 
-def test_keeper_is_replaced_after_the_upgrade(installed, authority):
+def test_keeper_is_replaced_after_the_upgrade(installed, authority, with_tls):
     one = installed(tls(authority.issue("ec")))
     assert one.upgrade().returncode == 0
     process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="one keeper")

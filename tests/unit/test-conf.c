@@ -47,7 +47,7 @@ static void test_defaults(void **state)
 	assert_int_equal(conf->drain_ms, 30000);
 	assert_int_equal(conf->limits.datagrams, 200);
 	assert_int_equal(conf->limits.exempt.n, 2);
-	assert_null(conf->metrics.address);
+	assert_int_equal(conf->metrics.address.len, 0);
 	assert_string_equal(l->name, "udp:12000");
 	assert_string_equal(addr_format(&l->address, text), "[::]:12000");
 	assert_int_equal(l->frame.framing, UPPER_DATAGRAM);
@@ -139,8 +139,19 @@ static void test_faults(void **state)
 		{UDP "user = \"a\\x00b\";", "NUL"},
 		{UDP "user = \"a\\xffb\";", "not UTF-8"},
 		{UDP "log = { access = 1; };", "true or false is needed"},
-		{UDP "metrics = { path = \"/x\"; };", "not supported by this build"},
-		{UDP "metrics = { port = 3; };", "not supported by this build"},
+		{UDP "metrics = { path = \"\"; };", "out of range"},
+		{UDP "metrics = { path = \"@\"; };", "not a path of a unix socket"},
+		{UDP "metrics = { address = \"localhost\"; port = 3; };",
+			"names are not looked up"},
+		{UDP "metrics = { path = \"/c\"; }; control = { path = \"/c\"; };",
+			"is the path of control.path"},
+		{LISTENER(TCP) "metrics = { address = \"127.0.0.1\"; port = 80; };",
+			"metrics.port: listener \"tcp:80\" has"},
+		{LISTENER("transport = \"tcp\"; path = \"/x\";") "metrics = { path = \"/x\"; };",
+			"metrics.path: listener \"tcp:/x\" has"},
+		{LISTENER("transport = \"tcp\"; port = 1; name = \"metrics\";") "metrics = { path "
+										"= \"/x\"; };",
+			"listener \"metrics\" needs another name"},
 		{UDP "sandbox = \"stict\";", "\"stict\" is not known"},
 	};
 

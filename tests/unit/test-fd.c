@@ -119,6 +119,30 @@ static void test_shared(void **state)
 	munmap(other, 4096);
 }
 
+/* Only the first mapping writes, and whoever has the descriptor sees it. */
+static void test_published(void **state)
+{
+	const int flags = PROT_READ | PROT_WRITE;
+	_cleanup_close_ int fd = -1;
+	const char *seen;
+	void *page;
+
+	assert_int_equal(fd_published("page", 4096, &fd, &page), 0);
+	seen = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(seen, MAP_FAILED);
+	strcpy(page, "news");
+	assert_string_equal(seen, "news");
+
+	assert_ptr_equal(mmap(NULL, 4096, flags, MAP_SHARED, fd, 0), MAP_FAILED);
+	assert_int_equal(mprotect((void *)(uintptr_t)seen, 4096, flags), -1);
+	assert_int_equal(pwrite(fd, "lies", 4, 0), -1);
+	assert_int_equal(ftruncate(fd, 8192), -1);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_string_equal(seen, "news");
+	munmap((void *)(uintptr_t)seen, 4096);
+	munmap(page, 4096);
+}
+
 static void test_read_bounds(void **state)
 {
 	static const size_t sizes[] = {1, 4095, 4096, 4097, sizeof(big) - 1};
@@ -241,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_sealed_empty),
 		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_read_bounds),
 		cmocka_unit_test(test_read_pipe),
 		cmocka_unit_test(test_read_unsized),

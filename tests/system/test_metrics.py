@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters over HTTP: what a scrape gets, what anybody else gets, and what becomes of the exporter."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+import process
+import rig
+from captured import steal
+from settings import free_port, tcp, udp
+from wire import Background, read_all, tcp_ask, udp_ask
+
+TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+VISITS = int(re.search(r"#define HTTPD_VISITS (\d+)",
+                       (rig.ROOT / "src/net/httpd.h").read_text())[1])
+
+
+def at(port=None):
+    return {"address": "127.0.0.1", "port": port or free_port()}
+
+
+class Scraped:
+    """A daemon with an exporter, and the ways to ask it."""
+
+    def __init__(self, d, place):
+        self.d, self.place = d, place
+
+    def connect(self):
+        if "path" in self.place:
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(self.place["path"])
+        else:
+            s = socket.create_connection((self.place["address"], self.place["port"]))
+        s.settimeout(rig.PATIENCE)
+        return s
+
+    def send(self, request):
+        """The head and the body of the answer."""
+        with self.connect() as s:
+            s.sendall(request)
+            head, _, body = read_all(s).partition(b"\r\n\r\n")
+        return head.decode(), body.decode()
+
+    def scrape(self):
+        head, body = self.send(REQUEST)
+        assert head.startswith("HTTP/1.1 200 OK\r\n"), head
+        return body
+
+    def sample(self, name):
+        """The value of a sample, labels and all; None when there is none."""
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.scrape(), re.M)
+        return float(found[1]) if found else None
+
+    def wait_sample(self, name, value):
+        """They are put up once a second."""
+        process.wait_until(lambda: self.sample(name) == value, rig.PATIENCE, f"{name} {value}")
+
+    def exporters(self):
+        return self.d.children("exporter")
+
+
+@pytest.fixture
+def scraped(daemon):
+    def start(*listeners, place=None, **settings):
+        place = place or at()
+        d = daemon(*(listeners or [tcp()]), metrics=place, **settings)
+        return Scraped(d, place)
+
+    return start
+
+
+# What a scrape gets
+
+
+def test_curl_gets_the_counters(scraped):
+    one = scraped()
+    done = subprocess.run(["curl", "-si", f"http://127.0.0.1:{one.place['port']}/metrics"],
+                          capture_output=True, text=True, timeout=rig.PATIENCE)
+    head, _, body = done.stdout.partition("\n\n")
+    assert head.startswith("HTTP/1.1 200 OK\n") and f"\nContent-Type: {TYPE}\n" in head
+    assert body.endswith("\n# EOF\n")
+
+
+def test_it_is_what_upperctl_prints(scraped):
+    """Except that it may be a second old."""
+    one = scraped(tcp(), udp())
+    tcp_ask(one.d.listeners[0], b"a")
+    process.wait_until(lambda: one.scrape() == rig.run_upperctl(one.d, "metrics").stdout,
+                       rig.PATIENCE, "the same text")
+
+
+def test_what_is_served_is_counted(scraped):
+    one = scraped(tcp(), udp())
+    for _ in range(3):
+        tcp_ask(one.d.listeners[0], b"abc")
+        udp_ask(one.d.listeners[1], b"ab")
+    one.wait_sample('upperd_bytes_in_total{listener="tcp"}', 9)
+    one.wait_sample('upperd_messages_total{listener="udp"}', 3)
+
+
+def test_supervisor_shows_itself(scraped):
+    one = scraped(workers=3)
+    assert one.sample("upperd_workers") == 3
+    assert one.sample("upperd_generation") == 1
+    assert abs(one.sample("upperd_start_time_seconds") - time.time()) < 600
+
+
+def test_openmetrics_to_the_letter(scraped):
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser",
+                                 reason="python3-prometheus-client is not installed")
+    families = list(parser.text_fd_to_metric_families(io.StringIO(scraped(tcp(), udp()).scrape())))
+    assert {"upperd_messages", "upperd_ended", "upperd_open"} <= {f.name for f in families}
+    assert all(family.documentation for family in families)
+
+
+def test_promtool_finds_nothing(scraped):
+    """It looks for the help of a counter under the name with _total, where OpenMetrics has none."""
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    done = subprocess.run(["promtool", "check", "metrics"], input=scraped().scrape(), text=True,
+                          capture_output=True, timeout=rig.PATIENCE)
+    said = (done.stdout + done.stderr).splitlines()
+    assert [line for line in said if not line.endswith("_total no help text")] == []
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    """Starts one that scrapes, and returns how to ask it."""
+    if not shutil.which("prometheus"):
+        pytest.skip("Prometheus is not installed")
+    config, port, processes = tmp_path / "prometheus.yml", free_port(), []
+
+    def start(target):
+        config.write_text("scrape_configs: [ { job_name: upperd, scrape_interval: 1s, "
+                          f"static_configs: [ {{ targets: [ '127.0.0.1:{target}' ] }} ] }} ]\n")
+        with open(tmp_path / "prometheus.log", "w") as log:
+            processes.append(subprocess.Popen(
+                ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data",
+                 f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log))
+
+        def query(text):
+            url = f"http://127.0.0.1:{port}/api/v1/query?query={text}"
+            try:
+                with urllib.request.urlopen(url, timeout=rig.PATIENCE) as answer:
+                    result = json.load(answer)["data"]["result"]
+            except OSError:  # it has only just been started
+                return None
+            return float(result[0]["value"][1]) if result else None
+
+        return query
+
+    yield start
+    for one in processes:
+        one.terminate()
+        one.wait(rig.PATIENCE)
+
+
+def test_prometheus_scrapes_it(scraped, prometheus):
+    one = scraped()
+    tcp_ask(one.d.listeners[0], b"a")
+    query = prometheus(one.place["port"])
+    process.wait_until(lambda: query("up") == 1, 60, "a scrape that went well")
+    process.wait_until(lambda: query("upperd_messages_total") == 1, 60, "what was counted")
+
+
+def test_unix_socket(scraped, tmp_path):
+    place = {"path": str(tmp_path / "metrics.socket")}
+    one = scraped(place=place)
+    assert one.scrape().endswith("# EOF\n")
+    assert os.stat(place["path"]).st_mode & 0o777 == 0o666
+    one.d.stop()
+    assert not os.path.exists(place["path"])
+
+
+# What else it is asked
+
+
+@pytest.mark.parametrize("request_line, status", [
+    (b"GET / HTTP/1.1", 404), (b"GET /metrics/x HTTP/1.1", 404), (b"POST /metrics HTTP/1.1", 405),
+    (b"GET /metrics HTTP/3.0", 505), (b"GET /metrics", 400), (b"\x16\x03\x01\x00", 400),
+    (b"GET /metrics HTTP/1.1\r\nX: " + 9000 * b"a", 431)])
+def test_other_requests_are_refused(scraped, request_line, status):
+    head, body = scraped().send(request_line + b"\r\nHost: a\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "\r\nConnection: close" in head and "/metrics" in body
+
+
+def test_head_has_no_body(scraped):
+    one = scraped()
+    head, body = one.send(b"HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200 ") and body == ""
+    assert int(re.search(r"Content-Length: (\d+)", head)[1]) > 1000
+
+
+def test_ncat_byte_by_byte(scraped):
+    one = scraped()
+    ncat = subprocess.Popen(["ncat", "127.0.0.1", str(one.place["port"])],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for byte in REQUEST:
+        ncat.stdin.write(bytes([byte]))
+        ncat.stdin.flush()
+        time.sleep(0.002)  # or the pieces would go as one
+    answer = b""
+    while not answer.endswith(b"\n# EOF\n"):
+        some = ncat.stdout.read1()
+        assert some, answer
+        answer += some
+    ncat.stdin.close()
+    assert ncat.wait(rig.PATIENCE) == 0
+
+
+def test_slow_request_is_ended(scraped):
+    one = scraped()
+    with one.connect() as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\n")
+        begin = time.monotonic()
+        assert slow.recv(1) == b""
+    assert time.monotonic() - begin >= 9
+    assert one.scrape()
+
+
+def test_thousand_idle_connections_keep_nobody_out(scraped):
+    one = scraped()
+    exporter, = one.exporters()
+    idle = [one.connect() for _ in range(1000)]
+    try:
+        assert one.scrape().endswith("# EOF\n")
+        assert process.descriptors_of(exporter) < VISITS + 20
+    finally:
+        for s in idle:
+            s.close()
+    assert one.exporters() == [exporter]
+
+
+def test_who_does_not_read_keeps_nobody_out(scraped):
+    one = scraped(*(tcp(name=f"a-listener-with-a-long-name-{n}") for n in range(20)))
+    stuck = [one.connect() for _ in range(2 * VISITS)]
+    try:
+        for s in stuck:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            try:
+                s.sendall(REQUEST)
+            except ConnectionError:
+                pass  # others wanted in
+        assert one.scrape().endswith("# EOF\n")
+    finally:
+        for s in stuck:
+            s.close()
+
+
+# What it can do, and what becomes of it
+
+
+def test_there_is_none_without_the_keys(daemon):
+    assert daemon(tcp()).children("exporter") == []
+
+
+def test_it_holds_no_page_that_it_could_write(scraped, as_root):
+    """But its own, which says that its loop turns."""
+    one = scraped()
+    exporter, = one.exporters()
+    maps = process_maps(exporter, "memfd:upperd-")
+    assert sorted(maps) == [("upperd-board", "r--s"), ("upperd-counters", "rw-s")]
+
+
+def process_maps(pid, what):
+    lines = (rig.Path(f"/proc/{pid}/maps")).read_text().splitlines()
+    return [(re.search(r"memfd:(\S+)", line)[1], line.split()[1]) for line in lines if what in line]
+
+
+def test_board_cannot_be_written_by_who_holds_it(scraped, as_root):
+    one = scraped()
+    for fd in os.listdir(f"/proc/{one.d.pid}/fd"):
+        if "upperd-board" in os.readlink(f"/proc/{one.d.pid}/fd/{fd}"):
+            stolen = steal(one.d.pid, int(fd))
+    with open(stolen, "r+b", buffering=0) as board, pytest.raises(PermissionError):
+        board.write(b"lies")
+
+
+def test_another_takes_the_place_of_one_that_dies(scraped):
+    one = scraped()
+    old, = one.exporters()
+    one.d.killed += 1
+    os.kill(old, signal.SIGKILL)
+    assert one.scrape()  # who comes meanwhile waits in the socket
+    assert one.exporters() != [old]
+    one.wait_sample('upperd_replaced_total{role="exporter"}', 1)
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+
+
+def test_death_of_a_worker_is_counted(scraped):
+    one = scraped(workers=1)
+    tcp_ask(one.d.listeners[0], b"a")
+    one.d.killed += 1
+    os.kill(one.d.workers()[0], signal.SIGKILL)
+    one.wait_sample('upperd_replaced_total{role="worker"}', 1)
+    assert one.sample('upperd_messages_total{listener="tcp"}') == 1
+
+
+def test_nothing_is_lost_over_reloads(scraped):
+    """Neither a scrape nor a count."""
+    one = scraped()
+    tcp_ask(one.d.listeners[0], b"a")
+    with Background(one.scrape) as scrapes:
+        for n in range(5):
+            one.d.reload()
+            assert one.sample('upperd_messages_total{listener="tcp"}') == 1
+    assert scrapes.failures == [] and scrapes.asked > 0
+    assert one.sample("upperd_generation") == 6
+    one.wait_sample('upperd_reloads_total{outcome="done"}', 5)
+    process.wait_until(lambda: len(one.exporters()) == 1, what="the end of the old ones")
+
+
+def test_nothing_is_lost_over_an_upgrade(scraped):
+    one = scraped()
+    tcp_ask(one.d.listeners[0], b"a")
+    one.d.reload()
+    started = one.sample("upperd_start_time_seconds")
+    with Background(one.scrape) as scrapes:
+        assert rig.run_upperctl(one.d, "upgrade").returncode == 0
+    assert scrapes.failures == []
+    assert one.sample('upperd_messages_total{listener="tcp"}') == 1
+    assert (one.sample("upperd_generation"), one.sample("upperd_start_time_seconds")) == \
+        (3, started)
+
+
+def test_failed_reload_is_counted(scraped):
+    one = scraped()
+    one.d.config.write_text("nonsense")
+    rig.run_upperctl(one.d, "reload")
+    one.wait_sample('upperd_reloads_total{outcome="failed"}', 1)
+
+
+def test_reload_moves_it(scraped):
+    one = scraped()
+    old, one.place = one.place, at()
+    one.d.reconfigure(metrics=one.place)
+    one.d.reload()
+    assert one.scrape()
+    with pytest.raises(ConnectionRefusedError):
+        Scraped(one.d, old).scrape()
+
+
+def test_reload_switches_it_off_and_on(scraped):
+    one = scraped()
+    one.d.reconfigure()
+    one.d.reload()
+    process.wait_until(lambda: not one.exporters(), what="the end of the exporter")
+    with pytest.raises(ConnectionRefusedError):
+        one.scrape()
+    one.d.reconfigure(metrics=one.place)
+    one.d.reload()
+    assert one.sample("upperd_generation") == 3
+
+
+def test_address_that_is_taken_fails_the_start(start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        d = start(tcp(), metrics=at(other.getsockname()[1]))
+        assert d.wait() == 71
+    assert "metrics" in d.records("start-failed")[0]["message"]

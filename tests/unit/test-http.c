@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Requests as rows: what each deserves, and that it deserves the same in whatever pieces it comes. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/http.h"
+#include "guard.h"
+
+#define HOST "Host: a\r\n"
+#define END  "\r\n"
+
+static struct guard guard;
+
+static const struct row {
+	const char *text;
+	unsigned status; /* 0: the head has not ended */
+	bool is_head;
+} rows[] = {
+	{"GET /metrics HTTP/1.1\r\n" HOST END, 200},
+	{"HEAD /metrics HTTP/1.1\r\n" HOST END, 200, true},
+	{"GET /metrics HTTP/1.0\r\n\r\n", 200},
+	{"GET /metrics HTTP/1.0\n\n", 200},
+	{"GET /metrics?name[]=a HTTP/1.1\r\n" HOST END, 200},
+	{"GET http://a:9/metrics HTTP/1.1\r\n" HOST END, 200},
+	{"GET HTTP://a/metrics?b HTTP/1.1\r\n" HOST END, 200},
+	{"GET /metrics HTTP/1.1\r\nhOST:\r\nAccept: */*\r\nX-\xe9: \r\n" END, 400},
+	{"GET /metrics HTTP/1.1\r\nhOST:\r\nAccept: */*\r\nX: \xe9\t\r\n" END, 200},
+	{"GET /metrics HTTP/1.1\r\n" HOST "Content-Length: 0\r\n" END, 200},
+	{"GET /metrics HTTP/1.1\r\n" HOST END "GET /metrics HTTP/1.1\r\n\x01", 200},
+
+	{"GET / HTTP/1.1\r\n" HOST END, 404},
+	{"GET /metricsx HTTP/1.1\r\n" HOST END, 404},
+	{"GET /metrics/ HTTP/1.1\r\n" HOST END, 404},
+	{"GET /Metrics HTTP/1.1\r\n" HOST END, 404},
+	{"GET /metric HTTP/1.1\r\n" HOST END, 404},
+	{"GET * HTTP/1.1\r\n" HOST END, 404},
+	{"GET http://a HTTP/1.1\r\n" HOST END, 404},
+	{"GET https://a/metrics HTTP/1.1\r\n" HOST END, 404},
+	{"HEAD /x HTTP/1.1\r\n" HOST END, 404, true},
+	{"POST /metrics HTTP/1.1\r\n" HOST "Content-Length: 3\r\n" END "abc", 405},
+	{"get /metrics HTTP/1.1\r\n" HOST END, 405},
+	{"GETS /metrics HTTP/1.1\r\n" HOST END, 405},
+	{"GET /metrics HTTP/1.1\r\n" HOST "Content-Length: 10\r\n" END, 413},
+	{"GET /metrics HTTP/1.1\r\n" HOST "transfer-encoding: chunked\r\n" END, 413},
+	{"GET /metrics HTTP/2.0\r\n" HOST END, 505},
+	{"GET /metrics HTTP/0.9\r\n\r\n", 505},
+
+	{"\r\n", 400},
+	{"\n", 400},
+	{"GET\r\n", 400},
+	{"GET /metrics\r\n", 400},
+	{"GET  /metrics HTTP/1.1\r\n", 400},
+	{"GET /metrics  HTTP/1.1\r\n", 400},
+	{" GET /metrics HTTP/1.1\r\n", 400},
+	{"GET /metrics HTTP/1.1 \r\n", 400},
+	{"GET /metrics HTTP/1.\r\n", 400},
+	{"GET /metrics HTTP/11\r\n", 400},
+	{"GET /metrics http/1.1\r\n", 400},
+	{"G(T /metrics HTTP/1.1\r\n", 400},
+	{"GET /metrics HTTP/1.1\r\r\n", 400},
+	{"GET /met\trics HTTP/1.1\r\n" HOST END, 404},
+	{"GET /metrics HTTP/1.1\r\n" END, 400},
+	{"GET /metrics HTTP/1.1\r\n" HOST HOST END, 400},
+	{"GET /metrics HTTP/1.0\r\n" HOST HOST END, 400},
+	{"GET /metrics HTTP/1.1\r\n" HOST " folded\r\n", 400},
+	{"GET /metrics HTTP/1.1\r\nHost : a\r\n", 400},
+	{"GET /metrics HTTP/1.1\r\n: a\r\n", 400},
+	{"GET /metrics HTTP/1.1\r\nHost\r\n", 400},
+	{"GET /metrics HTTP/1.1\r\nHost: a\x01", 400},
+	{"GET /metrics HTTP/1.1\r\nHost: a\x7f", 400},
+	{"\x16\x03\x01", 400},
+
+	{"", 0},
+	{"GET /metrics HTTP/1.1", 0},
+	{"GET /metrics HTTP/1.1\r", 0},
+	{"GET /metrics HTTP/1.1\r\n" HOST, 0},
+	{"GET /metrics HTTP/1.1\r\n" HOST "\r", 0},
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* The first of its beginnings for which there is a verdict. */
+static int parse_growing(const char *text, size_t len, struct http_verdict *ret_verdict)
+{
+	int r = HTTP_E_MORE;
+
+	for (size_t n = 0; n <= len && r == HTTP_E_MORE; n++)
+		r = http_parse((char *)guard_copy(guard, text, n), n, "/metrics", ret_verdict);
+	return r;
+}
+
+static void test_rows(void **state)
+{
+	for (size_t i = 0; i < N_ROWS; i++) {
+		size_t len = strlen(rows[i].text);
+		struct http_verdict verdict = {0};
+		int r = http_parse(
+			(char *)guard_copy(guard, rows[i].text, len), len, "/metrics", &verdict);
+
+		if (verdict.status != rows[i].status || verdict.is_head != rows[i].is_head ||
+			r != (rows[i].status == 0 ? HTTP_E_MORE : 0))
+			fail_msg("row %zu, %s: %u", i, rows[i].text, verdict.status);
+	}
+}
+
+static void test_pieces_change_nothing(void **state)
+{
+	for (size_t i = 0; i < N_ROWS; i++) {
+		struct http_verdict verdict = {0};
+
+		parse_growing(rows[i].text, strlen(rows[i].text), &verdict);
+		if (verdict.status != rows[i].status)
+			fail_msg("row %zu, %s: %u", i, rows[i].text, verdict.status);
+	}
+}
+
+/* A NUL is a control character like any other. */
+static void test_nul_is_refused(void **state)
+{
+	static const char text[] = "GET /metrics HTTP/1.1\r\nHost: a\0b\r\n\r\n";
+	struct http_verdict verdict;
+
+	assert_int_equal(http_parse(text, sizeof(text) - 1, "/metrics", &verdict), 0);
+	assert_int_equal(verdict.status, 400);
+}
+
+static void test_head_has_a_longest(void **state)
+{
+	static char text[HTTP_LONGEST + 1];
+	struct http_verdict verdict;
+	size_t first;
+
+	memset(text, 'a', sizeof(text));
+	first = strlen(strcpy(text, "GET /metrics HTTP/1.1\r\nHost: "));
+	text[first] = 'a';
+	assert_int_equal(http_parse(text, HTTP_LONGEST - 1, "/metrics", &verdict), HTTP_E_MORE);
+	assert_int_equal(http_parse(text, HTTP_LONGEST, "/metrics", &verdict), 0);
+	assert_int_equal(verdict.status, 431);
+
+	memcpy(text + HTTP_LONGEST - 4, "\r\n\r\n", 4);
+	assert_int_equal(http_parse(text, HTTP_LONGEST, "/metrics", &verdict), 0);
+	assert_int_equal(verdict.status, 200);
+	memcpy(text + HTTP_LONGEST - 4, "a\r\n\r\n", 5);
+	assert_int_equal(http_parse(text, HTTP_LONGEST + 1, "/metrics", &verdict), 0);
+	assert_int_equal(verdict.status, 431);
+}
+
+static void test_every_status_has_a_phrase(void **state)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (rows[i].status > 0)
+			assert_string_not_equal(http_phrase(rows[i].status), "Unknown");
+	assert_string_equal(http_phrase(431), "Request Header Fields Too Large");
+	assert_string_equal(http_phrase(1), "Unknown");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_pieces_change_nothing),
+		cmocka_unit_test(test_nul_is_refused),
+		cmocka_unit_test(test_head_has_a_longest),
+		cmocka_unit_test(test_every_status_has_a_phrase),
+	};
+
+	guard = guard_new();
+	return cmocka_run_group_tests_name("http", tests, NULL, NULL);
+}
