@@ -78,13 +78,13 @@ static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
 }
 
-static void acceptor_gained(struct acceptor *acceptor)
+void acceptor_gained(struct acceptor *acceptor)
 {
 	acceptor->counters->open++;
 	atomic_fetch_add(&acceptor->shared->open, 1);
 }
 
-static void acceptor_lost(struct acceptor *acceptor)
+void acceptor_lost(struct acceptor *acceptor)
 {
 	shared_lose(acceptor->shared, 1);
 	if (--acceptor->counters->open == 0)

@@ -6,6 +6,7 @@
 #include "conf/conf.h"
 #include "net/accept.h"
 #include "net/counters.h"
+#include "net/dtls.h"
 #include "net/guard.h"
 #include "net/loop.h"
 #include "net/scratch.h"

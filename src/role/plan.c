@@ -88,6 +88,13 @@ static int plan_lacks_socket(const struct conf_listener *l, const struct sockets
 	return EX_CONFIG;
 }
 
+/* How many workers have a socket of it. Datagrams of one session must all come to the one that has it, so
+ * that DTLS has a single socket, and one worker reads that. */
+static unsigned workers_of(const struct plan *plan, size_t listener)
+{
+	return plan->conf->listeners[listener].transport == CONF_DTLS ? 1 : plan->workers;
+}
+
 static int plan_claim_one(
 	struct plan *plan, size_t listener, struct sockets *sockets, char why[static 512])
 {
@@ -95,7 +102,7 @@ static int plan_claim_one(
 	char text[ADDR_TEXT];
 	int r;
 
-	r = sockets_claim(sockets, l, plan->workers, &plan->groups[listener]);
+	r = sockets_claim(sockets, l, workers_of(plan, listener), &plan->groups[listener]);
 	if (r == 0)
 		return 0;
 	addr_format(&l->address, text);
@@ -236,13 +243,23 @@ static int give_listener(void *userdata, int fd)
 	return 0;
 }
 
+/* Which of the workers that have a socket of it a child is; such listeners take turns with them. */
+static unsigned turn_of(const struct plan *plan, size_t listener, const struct child *child)
+{
+	return workers_of(plan, listener) == 1
+		? (child->index + plan->workers - (unsigned)(listener % plan->workers)) %
+			plan->workers
+		: child->index;
+}
+
 static void supply_listeners(const struct plan *plan, struct child *child)
 {
 	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
 		struct give give = {child, {(uint32_t)i}};
+		unsigned turn = turn_of(plan, i, child), workers = workers_of(plan, i);
 
-		socket_group_share(
-			plan->groups[i], child->index, plan->workers, give_listener, &give);
+		if (turn < workers)
+			socket_group_share(plan->groups[i], turn, workers, give_listener, &give);
 	}
 }
 
