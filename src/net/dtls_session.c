@@ -13,8 +13,8 @@
 #include "net/dtls_inside.h"
 #include "net/ending.h"
 
-#define CROWD_MS  500 /* who is honest has shaken hands by then */
-#define REMIND_MS 100 /* how often it is seen to what was perhaps lost */
+#define CROWD_MS  3000 /* who is honest has shaken hands by then, even if something was lost twice */
+#define REMIND_MS 100  /* how often it is seen to what was perhaps lost */
 
 static void session_send(struct secure *secure, const void *data, size_t len)
 {

@@ -4,9 +4,14 @@
 import os
 import socket
 import struct
+import subprocess
+from pathlib import Path
 
 import secure
+from rig import UPPERD
 from settings import listener
+
+CLIENTS = Path(UPPERD).parents[1] / "tests/system/dtls-clients"
 
 HANDSHAKE, CLIENT_HELLO, VERIFY = 22, 1, 3
 COOKIE = 32
@@ -20,6 +25,14 @@ def dtls(*pairs, more=None, **keys):
 
 def s_client(at, *args, text=b"hello\n", answer=b"HELLO\n"):
     return secure.s_client(at, "-dtls1_2", *args, text=text, answer=answer)
+
+
+def many_clients(at, n, *sizes):
+    """So many at once, each of which is answered a message of each size with its own text."""
+    ran = subprocess.run([CLIENTS, at["address"], str(at["port"]), str(n), *map(str, sizes)],
+                         text=True, capture_output=True, timeout=150)
+    assert ran.stdout == f"{n} agreed, {n * len(sizes)} right\n", ran.stdout + ran.stderr
+    assert ran.returncode == 0
 
 
 def record(kind, body, sequence=0, epoch=0, version=0xfeff):

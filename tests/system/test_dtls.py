@@ -3,7 +3,7 @@
 
 import pytest
 
-from dtls import dtls, s_client
+from dtls import dtls, many_clients, s_client
 from pki import Authority
 from rig import run_upperd
 from settings import configuration
@@ -47,3 +47,12 @@ def test_a_key_that_dtls_cannot_use_is_a_fault(authority, tmp_path):
     checked = run_upperd("-c", config, "--check")
     assert checked.returncode == 78
     assert "cannot be spoken with Ed25519 alone" in checked.stdout + checked.stderr
+
+
+def test_messages_of_one_byte_to_the_longest_record(server):
+    many_clients(server(), 1, 1, 2, 3, 255, 1199, 1232, 1233, 1400, 1473, 4096, 8191, 12345, 16383, 16384)
+
+
+def test_a_thousand_clients_at_once_get_each_its_own(daemon, pair):
+    running = daemon(dtls(pair))
+    many_clients(running.listeners[0], 1000, 10, 100)
