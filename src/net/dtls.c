@@ -84,19 +84,35 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 		hello_verify(hello, cookie, udp_batch_room(dtls->batch, dtls->fd, sent)));
 }
 
-/* A client that has come back takes the place of what it was before. */
+/* Whether somebody else may still have a session for it, and was asked. */
+static bool dtls_passes_on(struct dtls *dtls, const struct dtls_datagram *d)
+{
+	unsigned first = d->came == CAME_BACK ? d->sibling + 1 : 0;
+
+	if (d->came != CAME_AS_OFFER)
+		return siblings_offer(&dtls->siblings, first, d->arrival, d->data, d->len);
+	siblings_return(&dtls->siblings, d->sibling, d->arrival);
+	return true;
+}
+
+/* A client that has come back takes the place of what it was before, and begins with whoever reads the
+ * socket; but not before all others have said that they do not know this very hello. */
 static void dtls_greet(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
 	struct udp_sent *sent)
 {
 	struct dtls_session *before = session_of(flows_find(&dtls->flows, &d->key));
 
 	if (!cookie_is_good(dtls, d, hello)) {
-		dtls_verify(dtls, d, hello, sent);
+		if (d->came == CAME_BY_SOCKET && !dtls->is_stopped)
+			dtls_verify(dtls, d, hello, sent);
 		return;
 	}
 	if (before)
 		session_end(before, REASON_dtls_replaced);
-	session_begin(dtls, d, hello);
+	if ((!before || d->came == CAME_AS_OFFER) && dtls_passes_on(dtls, d))
+		return;
+	if (!dtls->is_stopped)
+		session_begin(dtls, d, hello);
 }
 
 static enum flow_state state_of(const struct dtls_session *s)
@@ -124,7 +140,8 @@ static void dtls_take(struct dtls *dtls, const struct dtls_datagram *d, struct u
 		dtls_refuses(dtls, REASON_dtls_replayed, d);
 		break;
 	case FLOW_STRAY:
-		dtls_refuses(dtls, REASON_dtls_stray, d);
+		if (!dtls_passes_on(dtls, d))
+			dtls_refuses(dtls, REASON_dtls_stray, d);
 		break;
 	case FLOW_PIECE:
 		dtls_refuses(dtls, REASON_dtls_piece, d);
@@ -181,6 +198,36 @@ static int dtls_turn(struct dtls *dtls)
 	return n;
 }
 
+static void dtls_take_from(
+	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival, bool is_back)
+{
+	struct dtls *dtls = container_of(siblings, struct dtls, siblings);
+	struct udp_sent sent = {0}; /* nothing is: it is the socket's business */
+	struct dtls_datagram d = {
+		.data = arrival->data,
+		.len = arrival->len,
+		.arrival = arrival,
+		.ends = udp_arrival_ends(arrival),
+		.came = is_back ? CAME_BACK : CAME_AS_OFFER,
+		.sibling = from,
+	};
+
+	d.key = key_of(arrival, &d.ends);
+	dtls_take(dtls, &d, &sent);
+}
+
+static void dtls_on_offer(
+	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival)
+{
+	dtls_take_from(siblings, from, arrival, false);
+}
+
+static void dtls_on_return(
+	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival)
+{
+	dtls_take_from(siblings, from, arrival, true);
+}
+
 static void dtls_on_again(struct timer *timer, uint64_t now_ms)
 {
 	struct dtls *dtls = container_of(timer, struct dtls, again);
@@ -206,10 +253,39 @@ static void dtls_on_event(struct source *source, uint32_t events)
 	loop_set_timer(dtls->loop, &dtls->again, dtls->loop->now_ms + AGAIN_MS);
 }
 
+/* Reads the socket while that is for this one to do, and leaves it alone else. */
+static int dtls_settle(struct dtls *dtls)
+{
+	bool reads = !dtls->is_stopped || !siblings_any_newer(&dtls->siblings);
+
+	loop_clear_timer(&dtls->again);
+	if (!reads)
+		loop_unwatch(dtls->loop, &dtls->source);
+	else if (dtls->source.dead)
+		return loop_watch(dtls->loop, &dtls->source, dtls->fd, EPOLLIN | EPOLLRDHUP);
+	return 0;
+}
+
+static void dtls_on_gone(struct siblings *siblings)
+{
+	dtls_settle(container_of(siblings, struct dtls, siblings));
+}
+
+int dtls_meet(struct dtls *dtls, int fd, bool is_newer)
+{
+	int r;
+
+	r = siblings_add(&dtls->siblings, fd, is_newer);
+	return r < 0 ? r : dtls_settle(dtls);
+}
+
 int dtls_open(struct dtls *dtls)
 {
 	dtls->source.on_event = dtls_on_event;
 	dtls->again.on_time = dtls_on_again;
+	dtls->siblings.on_offer = dtls_on_offer;
+	dtls->siblings.on_return = dtls_on_return;
+	dtls->siblings.on_gone = dtls_on_gone;
 	dtls->flows.key = dtls->acceptor->guard->key;
 	dtls->refusals = (struct refusals){
 		.loop = dtls->loop,
@@ -217,13 +293,13 @@ int dtls_open(struct dtls *dtls)
 		.counters = dtls->counters,
 		.dry_run = dtls->acceptor->guard->limits.dry_run,
 	};
-	return loop_watch(dtls->loop, &dtls->source, dtls->fd, EPOLLIN | EPOLLRDHUP);
+	return dtls_settle(dtls);
 }
 
 void dtls_stop(struct dtls *dtls)
 {
-	loop_clear_timer(&dtls->again);
-	loop_unwatch(dtls->loop, &dtls->source);
+	dtls->is_stopped = true;
+	dtls_settle(dtls);
 }
 
 void dtls_cut(struct dtls *dtls, enum reason reason)
@@ -235,6 +311,7 @@ void dtls_cut(struct dtls *dtls, enum reason reason)
 void dtls_done(struct dtls *dtls)
 {
 	dtls_cut(dtls, REASON_drain);
+	siblings_done(&dtls->siblings);
 	refusals_done(&dtls->refusals);
 	deadlines_done(&dtls->idle);
 	deadlines_done(&dtls->handshake);

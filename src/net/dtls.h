@@ -14,6 +14,7 @@
 #include "net/refusals.h"
 #include "net/scratch.h"
 #include "net/secure.h"
+#include "net/siblings.h"
 #include "net/udp_batch.h"
 
 /* One socket. Filled in by its owner, and stays where it is while it is open. */
@@ -35,6 +36,8 @@ struct dtls {
 	struct timer again;  /* the socket is left alone until then */
 	struct timer remind; /* while somebody shakes hands */
 	struct list sessions;
+	struct siblings siblings;
+	bool is_stopped;
 	uint32_t overflows; /* as the system last told */
 	int fd;             /* owned */
 	struct flows flows;
@@ -42,7 +45,10 @@ struct dtls {
 
 void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
 int dtls_open(struct dtls *dtls);
-/* Takes nothing new any more: what comes for its sessions is for others to pass on. */
+/* Somebody else who has the socket too, or had; takes the descriptor over. */
+int dtls_meet(struct dtls *dtls, int fd, bool is_newer);
+/* Takes nobody new any more. What comes for its sessions the newer ones pass on; only where there are none
+ * it reads on by itself. */
 void dtls_stop(struct dtls *dtls);
 /* Ends all sessions, and says so to their peers. */
 void dtls_cut(struct dtls *dtls, enum reason reason);

@@ -14,6 +14,8 @@ struct dtls_datagram {
 	const struct udp_arrival *arrival; /* whom to answer, and from where */
 	struct datagram_ends ends;
 	struct flow_key key;
+	enum { CAME_BY_SOCKET, CAME_AS_OFFER, CAME_BACK } came;
+	unsigned sibling; /* who has offered it, or sent it back */
 };
 
 struct dtls_session {

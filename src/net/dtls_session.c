@@ -196,6 +196,8 @@ void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 	dtls->remind.on_time = dtls_on_remind;
 	list_init(&dtls->remind.node);
 	list_init(&dtls->sessions);
+	siblings_init(&dtls->siblings, dtls->loop);
+	dtls->source = (struct source){.fd = -1, .dead = true};
 }
 
 /* Whether one more may shake hands: as for streams, who has waited longest makes room, if that is longer

@@ -20,7 +20,8 @@ struct port {
 	struct port *next;
 	const struct conf_listener *conf;
 	struct listener_counters *counters;
-	int fd; /* until it is handed on */
+	unsigned number; /* among those of its listener */
+	int fd;          /* until it is handed on */
 	enum { PORT_NEW, PORT_UDP, PORT_DTLS, PORT_DOOR } kind;
 	union {
 		struct udp udp;
@@ -39,6 +40,8 @@ int engine_take(struct engine *engine, size_t listener, int *fd)
 		return -ENOMEM;
 	port->conf = &engine->conf->listeners[listener];
 	port->counters = &engine->counters->listeners[listener];
+	for (const struct port *other = engine->ports; other; other = other->next)
+		port->number += other->conf == port->conf;
 	port->fd = take_fd(fd);
 	port->next = engine->ports;
 	engine->ports = port;
@@ -242,6 +245,15 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	for (struct port *port = engine->ports; port && r >= 0; port = port->next)
 		r = port_make(engine, port);
 	return r;
+}
+
+int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *fd)
+{
+	for (struct port *port = engine->ports; port; port = port->next)
+		if (port->kind == PORT_DTLS && port->number == sibling->number &&
+			port->conf == &engine->conf->listeners[sibling->listener])
+			return dtls_meet(&port->dtls, take_fd(fd), sibling->is_newer);
+	return 0;
 }
 
 static int port_open(struct engine *engine, struct port *port)

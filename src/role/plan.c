@@ -88,9 +88,9 @@ static int plan_lacks_socket(const struct conf_listener *l, const struct sockets
 	return EX_CONFIG;
 }
 
-/* How many workers have a socket of it. Datagrams of one session must all come to the one that has it, so
- * that DTLS has a single socket, and one worker reads that. */
-static unsigned workers_of(const struct plan *plan, size_t listener)
+/* Datagrams of one session must all come to the worker that has it, so that DTLS has a single socket, and
+ * one worker reads that. */
+static unsigned sockets_of(const struct plan *plan, size_t listener)
 {
 	return plan->conf->listeners[listener].transport == CONF_DTLS ? 1 : plan->workers;
 }
@@ -102,7 +102,7 @@ static int plan_claim_one(
 	char text[ADDR_TEXT];
 	int r;
 
-	r = sockets_claim(sockets, l, workers_of(plan, listener), &plan->groups[listener]);
+	r = sockets_claim(sockets, l, sockets_of(plan, listener), &plan->groups[listener]);
 	if (r == 0)
 		return 0;
 	addr_format(&l->address, text);
@@ -243,23 +243,22 @@ static int give_listener(void *userdata, int fd)
 	return 0;
 }
 
-/* Which of the workers that have a socket of it a child is; such listeners take turns with them. */
-static unsigned turn_of(const struct plan *plan, size_t listener, const struct child *child)
+/* Such listeners take turns with them. */
+unsigned plan_reader(size_t listener, unsigned workers)
 {
-	return workers_of(plan, listener) == 1
-		? (child->index + plan->workers - (unsigned)(listener % plan->workers)) %
-			plan->workers
-		: child->index;
+	return (unsigned)(listener % workers);
 }
 
 static void supply_listeners(const struct plan *plan, struct child *child)
 {
 	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
 		struct give give = {child, {(uint32_t)i}};
-		unsigned turn = turn_of(plan, i, child), workers = workers_of(plan, i);
 
-		if (turn < workers)
-			socket_group_share(plan->groups[i], turn, workers, give_listener, &give);
+		if (plan->conf->listeners[i].transport != CONF_DTLS)
+			socket_group_share(
+				plan->groups[i], child->index, plan->workers, give_listener, &give);
+		else if (plan_reader(i, plan->workers) == child->index)
+			socket_group_share(plan->groups[i], 0, 1, give_listener, &give);
 	}
 }
 

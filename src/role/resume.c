@@ -15,13 +15,14 @@
 #include "role/records.h"
 #include "role/supervisor.h"
 
-/* Two builds that say the same count the same things in the same places. */
+/* Two builds that say the same count the same things in the same places, and tell children the same. */
 const char *supervisor_layout(void)
 {
 	static char text[64];
 
-	snprintf(text, sizeof(text), "%zu %zu %zu %d %d", sizeof(struct shared),
-		sizeof(struct counters), sizeof(struct ticket_page), N_COUNTERS, N_REASONS);
+	snprintf(text, sizeof(text), "%zu %zu %zu %d %d %d", sizeof(struct shared),
+		sizeof(struct counters), sizeof(struct ticket_page), N_COUNTERS, N_REASONS,
+		N_MESSAGES);
 	return text;
 }
 

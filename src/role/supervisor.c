@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "conf/fault.h"
 #include "role/commands.h"
+#include "role/kin.h"
 #include "role/manager.h"
 #include "role/records.h"
 
@@ -189,6 +190,22 @@ static void on_released(struct generation *g)
 		say_ready(s, true);
 }
 
+/* Sessions of datagrams go on with those who have them, which are not those who read the socket. */
+static void on_replaced(struct generation *g, unsigned worker)
+{
+	struct supervisor *s = generation_userdata(g);
+
+	list_foreach (node, &s->draining)
+		kin_introduce_one(g, worker, generation_of_node(node));
+}
+
+static void introduce_all(struct supervisor *s, struct generation *young, struct generation *old)
+{
+	list_foreach (node, &s->draining)
+		kin_introduce(young, generation_of_node(node));
+	kin_introduce(young, old);
+}
+
 static void on_ready(struct generation *g)
 {
 	struct supervisor *s = generation_userdata(g);
@@ -202,6 +219,8 @@ static void on_ready(struct generation *g)
 	s->serving = g;
 	s->replaced = old;
 	records_to_log(generation_conf(g));
+	if (old)
+		introduce_all(s, g, old);
 	generation_serve(g);
 	if (old)
 		supervisor_retire(s, old);
@@ -215,6 +234,7 @@ static void on_ready(struct generation *g)
 static const struct generation_owner owner = {
 	.on_ready = on_ready,
 	.on_failed = on_failed,
+	.on_replaced = on_replaced,
 	.on_released = on_released,
 	.on_gone = on_gone,
 };

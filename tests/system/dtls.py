@@ -2,9 +2,11 @@
 """Clients that speak DTLS: `openssl s_client`, and ClientHellos written by hand."""
 
 import os
+import select
 import socket
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import secure
@@ -25,6 +27,64 @@ def dtls(*pairs, more=None, **keys):
 
 def s_client(at, *args, text=b"hello\n", answer=b"HELLO\n"):
     return secure.s_client(at, "-dtls1_2", *args, text=text, answer=answer)
+
+
+class Session:
+    """openssl s_client, with which one talks line by line."""
+
+    def __init__(self, at, *args):
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", "-dtls1_2", "-connect", f"{at['address']}:{at['port']}",
+             "-quiet", "-no_ign_eof", *map(str, args)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        try:
+            if self.process.stdin:
+                self.end()
+        finally:
+            self.vanish()
+
+    def vanish(self):
+        """Goes without a word."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+        self.process.stdin = None
+
+    def read(self, wanted, seconds=20):
+        """What it says until this is a part of it."""
+        said, end = b"", time.monotonic() + seconds
+        while wanted not in said:
+            left = end - time.monotonic()
+            assert left > 0, f"only {said!r}"
+            if select.select([self.process.stdout], [], [], left)[0]:
+                some = self.process.stdout.read()
+                assert some, f"it ended after {said!r}"
+                said += some
+        return said
+
+    def ask(self, text):
+        """A line, and its answer in upper case."""
+        self.process.stdin.write(text.encode() + b"\n")
+        self.process.stdin.flush()
+        self.read(text.upper().encode() + b"\n")
+
+    def end(self):
+        """close_notify; returns when that is said."""
+        self.process.stdin.close()
+        self.process.stdin = None
+        return self.process.wait(20)
+
+    def wait_for_end(self, seconds=20):
+        """It ends when the server says goodbye."""
+        return self.process.wait(seconds)
 
 
 def many_clients(at, n, *sizes):
