@@ -132,14 +132,17 @@ static void check_proxy(const struct check *check)
 static void check_tls(const struct check *check)
 {
 	const struct conf_listener *l = check->listener;
-	bool wants_certificates = l->transport == CONF_TLS || l->transport == CONF_DTLS;
 	const config_setting_t *tls = has(check, "tls");
 	const config_setting_t *at = tls ? tls : check->section->at;
 
-	if (wants_certificates && l->tls.n_certificates == 0)
+	if (conf_has_tls(l) && l->tls.n_certificates == 0)
 		FAULT(check, at, "tls.certificates", "missing");
 	if (l->tls.client_auth != CONF_CLIENT_NONE && !l->tls.client_ca)
 		FAULT(check, at, "tls.client_ca", "missing; client_auth needs it");
+	if (l->transport == CONF_DTLS && l->tls.min_version == CONF_TLS_1_3)
+		FAULT(check, at, "tls.min_version",
+			"\"1.3\" leaves nothing to speak: DTLS is 1.2 here; say \"1.2\" in the tls "
+			"group of this listener");
 }
 
 void check_listener(

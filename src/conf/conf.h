@@ -46,6 +46,7 @@ struct conf_tls {
 	size_t n_alpn;
 	enum conf_client_auth client_auth;
 	char *client_ca, *crl;
+	size_t mtu; /* of DTLS */
 	bool tickets;
 	uint64_t ticket_lifetime_ms;
 	char *ticket_keys;
@@ -144,6 +145,12 @@ int conf_dump(const struct conf *conf, char **ret_text);
 const char *conf_transport_name(enum conf_transport transport);
 const char *conf_service_name(enum conf_service service);
 const char *conf_framing_name(enum upper_framing framing);
+
+/* Whether it speaks TLS, over a stream or datagrams. */
+static inline bool conf_has_tls(const struct conf_listener *listener)
+{
+	return listener->transport == CONF_TLS || listener->transport == CONF_DTLS;
+}
 
 static inline void conf_freep(struct conf **conf)
 {

@@ -109,11 +109,6 @@ static int read_tls(
 	return section_read(load, &section);
 }
 
-static bool has_records(const struct conf_listener *listener)
-{
-	return listener->transport == CONF_TLS || listener->transport == CONF_DTLS;
-}
-
 static int default_name(struct conf_listener *l)
 {
 	const char *transport = conf_transport_name(l->transport);
@@ -152,7 +147,7 @@ static int read_listener(const struct load *load, struct conf_listener *listener
 	section_collect(load, &section, group);
 	section_override(load, &section, i);
 	r = section_read(load, &section);
-	if (r == 0 && has_records(listener))
+	if (r == 0 && conf_has_tls(listener))
 		r = read_tls(load, &section, listener, i);
 	if (r == 0)
 		r = default_name(listener);

@@ -26,7 +26,7 @@ const struct conf_word conf_transports[] = {
 	[CONF_UDP]  = {"udp"},
 	[CONF_TCP]  = {"tcp"},
 	[CONF_TLS]  = {"tls", NEEDS_TLS},
-	[CONF_DTLS] = {"dtls", NEEDS_TLS | NEEDS_LATER},
+	[CONF_DTLS] = {"dtls", NEEDS_TLS},
 	{}
 };
 const struct conf_word conf_services[] = {
@@ -237,6 +237,8 @@ static const struct conf_row tls_rows[] = {
 	{"crl", TYPE_STRING, NULL, 1, PATH, 0, AT(crl), NULL,
 		"A PEM file with their revocation lists, one of every authority in a client's "
 		"chain."},
+	{"mtu", TYPE_SIZE, "1232", 256, 4096, 0, AT(mtu), NULL,
+		"The longest datagram of a DTLS handshake."},
 	{"tickets", TYPE_BOOL, "true", 0, 0, 0, AT(tickets), NULL,
 		"Whether sessions are resumed by tickets."},
 	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, 0,

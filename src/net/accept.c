@@ -78,14 +78,26 @@ static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
 }
 
+void acceptor_gained(struct acceptor *acceptor)
+{
+	acceptor->counters->open++;
+	atomic_fetch_add(&acceptor->shared->open, 1);
+}
+
 static void door_gained(struct door *door)
 {
 	struct acceptor *acceptor = door->acceptor;
 
 	if (door->limit > 0)
 		admit_listener_enter(acceptor->guard, acceptor->counters, &door->listener);
-	acceptor->counters->open++;
-	atomic_fetch_add(&acceptor->shared->open, 1);
+	acceptor_gained(acceptor);
+}
+
+void acceptor_lost(struct acceptor *acceptor)
+{
+	shared_lose(acceptor->shared, 1);
+	if (--acceptor->counters->open == 0)
+		acceptor->on_idle(acceptor);
 }
 
 static void door_lost(struct door *door)
@@ -94,9 +106,7 @@ static void door_lost(struct door *door)
 
 	if (door->limit > 0)
 		admit_listener_leave(acceptor->guard, acceptor->counters, &door->listener);
-	shared_lose(acceptor->shared, 1);
-	if (--acceptor->counters->open == 0)
-		acceptor->on_idle(acceptor);
+	acceptor_lost(acceptor);
 }
 
 static void door_on_closed(struct stream_class *class, const struct addr *peer, enum reason reason)

@@ -51,6 +51,10 @@ int acceptor_add(struct acceptor *acceptor, struct door *door);
 /* Takes in what already waits at the doors, and closes them. */
 void acceptor_stop(struct acceptor *acceptor);
 
+/* One more is open, or one fewer; for those who come in by no door. */
+void acceptor_gained(struct acceptor *acceptor);
+void acceptor_lost(struct acceptor *acceptor);
+
 void door_done(struct door *door);
 /* Ends all connections that came in by it. */
 void door_cut(struct door *door, enum reason reason);

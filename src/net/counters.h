@@ -21,49 +21,56 @@
 	COUNTER(messages, "Messages received")                     \
 	COUNTER(replies, "Messages answered")                      \
 	COUNTER(bytes_in, "Bytes received")                        \
-	COUNTER(bytes_out, "Bytes sent")
+	COUNTER(bytes_out, "Bytes sent")                           \
+	COUNTER(cookies, "Clients of DTLS asked to show that they are where they seem to be")
 
 /* Why a connection was ended by us or lost, or a datagram not answered: REASON(name, sentence). Each
  * is a counter, and the reason that records name. */
-#define REASONS(REASON)                                                                 \
-	REASON(done, "the conversation was over")                                       \
-	REASON(reset, "the peer went away in the middle")                               \
-	REASON(idle, "no byte either way for the idle time-out")                        \
-	REASON(write, "the peer took nothing for the write time-out")                   \
-	REASON(handshake, "the handshake took longer than its time-out")                \
-	REASON(tls_crowded, "too many shook hands at once, and it had waited longest")  \
-	REASON(tls_failed, "the TLS handshake or a record of it was wrong")             \
-	REASON(tls_garbage, "what came was not TLS")                                    \
-	REASON(tls_oversize, "a TLS message or record longer than any may be")          \
-	REASON(tls_version, "no version of TLS in common")                              \
-	REASON(tls_nothing_shared, "no cipher, group, signature or protocol in common") \
-	REASON(tls_refused, "the peer broke TLS off with an alert")                     \
-	REASON(tls_no_certificate, "no client certificate where one is required")       \
-	REASON(tls_untrusted, "a client certificate that is not trusted")               \
-	REASON(tls_keyupdates, "TLS key updates without data in between")               \
-	REASON(tls_empty_records, "empty TLS records without data in between")          \
-	REASON(tls_alerts, "TLS alerts without data in between")                        \
-	REASON(tls_renegotiation, "attempts to renegotiate TLS")                        \
-	REASON(tls_keeper, "the keeper of private keys did not sign")                   \
-	REASON(line, "a line was longer than max_line")                                 \
-	REASON(invalid, "bytes that are not UTF-8, which the listener rejects")         \
-	REASON(drain, "the time to drain was over")                                     \
-	REASON(memory, "no memory for its buffers")                                     \
-	REASON(descriptors, "no descriptor left")                                       \
-	REASON(empty, "a datagram without bytes is never answered")                     \
-	REASON(size, "the reply would not fit into a datagram")                         \
-	REASON(amplification, "the reply would be longer than amplification allows")    \
-	REASON(send, "the system did not take the reply")                               \
-	REASON(port, "it came from a port below 1024, or one of our own")               \
-	REASON(multicast, "it came from or went to more than one host")                 \
-	REASON(loop, "the same datagram came back again and again")                     \
-	REASON(silenced, "its sender was found in a loop in the last minute")           \
-	REASON(rate, "its sender asks more often than limits.datagrams allows")         \
-	REASON(unchanged, "more unchanged replies than limits.unchanged allows")        \
-	REASON(overflow, "the system had no room for it in the receive buffer")         \
-	REASON(per_client, "its client has limits.per_client connections open")         \
-	REASON(penalty, "its client has broken the rules too often")                    \
-	REASON(proxy, "a PROXY header that is wrong, missing, or not to be believed")   \
+#define REASONS(REASON)                                                                     \
+	REASON(done, "the conversation was over")                                           \
+	REASON(reset, "the peer went away in the middle")                                   \
+	REASON(idle, "no byte either way for the idle time-out")                            \
+	REASON(write, "the peer took nothing for the write time-out")                       \
+	REASON(handshake, "the handshake took longer than its time-out")                    \
+	REASON(tls_crowded, "too many shook hands at once, and it had waited longest")      \
+	REASON(tls_failed, "the TLS handshake or a record of it was wrong")                 \
+	REASON(tls_garbage, "what came was not TLS")                                        \
+	REASON(tls_oversize, "a TLS message or record longer than any may be")              \
+	REASON(tls_version, "no version of TLS in common")                                  \
+	REASON(tls_nothing_shared, "no cipher, group, signature or protocol in common")     \
+	REASON(tls_refused, "the peer broke TLS off with an alert")                         \
+	REASON(tls_no_certificate, "no client certificate where one is required")           \
+	REASON(tls_untrusted, "a client certificate that is not trusted")                   \
+	REASON(tls_keyupdates, "TLS key updates without data in between")                   \
+	REASON(tls_empty_records, "empty TLS records without data in between")              \
+	REASON(tls_alerts, "TLS alerts without data in between")                            \
+	REASON(tls_renegotiation, "attempts to renegotiate TLS")                            \
+	REASON(tls_keeper, "the keeper of private keys did not sign")                       \
+	REASON(dtls_cookie, "a cookie of DTLS that is not ours, or too old")                \
+	REASON(dtls_full, "no room for one more session of DTLS; its client may try again") \
+	REASON(dtls_piece, "a ClientHello of DTLS in pieces")                               \
+	REASON(dtls_replaced, "its client began anew from the same address and port")       \
+	REASON(dtls_replayed, "a ClientHello of DTLS that has been answered for good")      \
+	REASON(dtls_stray, "a record of DTLS that belongs to no session")                   \
+	REASON(line, "a line was longer than max_line")                                     \
+	REASON(invalid, "bytes that are not UTF-8, which the listener rejects")             \
+	REASON(drain, "the time to drain was over")                                         \
+	REASON(memory, "no memory for its buffers")                                         \
+	REASON(descriptors, "no descriptor left")                                           \
+	REASON(empty, "a datagram without bytes is never answered")                         \
+	REASON(size, "the reply would not fit into a datagram")                             \
+	REASON(amplification, "the reply would be longer than amplification allows")        \
+	REASON(send, "the system did not take the reply")                                   \
+	REASON(port, "it came from a port below 1024, or one of our own")                   \
+	REASON(multicast, "it came from or went to more than one host")                     \
+	REASON(loop, "the same datagram came back again and again")                         \
+	REASON(silenced, "its sender was found in a loop in the last minute")               \
+	REASON(rate, "its sender asks more often than limits.datagrams allows")             \
+	REASON(unchanged, "more unchanged replies than limits.unchanged allows")            \
+	REASON(overflow, "the system had no room for it in the receive buffer")             \
+	REASON(per_client, "its client has limits.per_client connections open")             \
+	REASON(penalty, "its client has broken the rules too often")                        \
+	REASON(proxy, "a PROXY header that is wrong, missing, or not to be believed")       \
 	REASON(trickle, "it sent too little for too long")
 
 enum counter {
@@ -101,6 +108,7 @@ struct counters {
  * right by what each worker says of itself: what was written there by mistake or malice does not stay. */
 struct shared {
 	struct siphash_key key; /* random; written before anybody else sees it */
+	uint8_t secret[32];     /* the same; of the cookies of DTLS */
 	_Atomic(uint64_t) open;
 	struct loopguard loopguard;
 	struct quota quota;

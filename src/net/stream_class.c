@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "net/ending.h"
 #include "net/stream_inside.h"
 
 #define LINGER_MS 2000
@@ -29,22 +29,17 @@ void stream_record_end(const struct stream *s)
 {
 	struct stream_class *class = s->class;
 	struct addr peer = stream_peer(s);
-	enum reason reason = s->reason;
 
-	class->counters->counted[COUNT_closed]++;
-	class->counters->reasons[reason]++;
-	if (class->access)
-		log_each(EVENT_ACCESS,
-			ABOUT(.listener = class->name, .peer = &peer,
-				.reason = reason_name(reason)),
-			"%llu bytes in, %llu bytes out, %llu ms", (unsigned long long)s->bytes_in,
-			(unsigned long long)s->bytes_out,
-			(unsigned long long)(class->loop->now_ms - s->opened_ms));
-	else if (reason != REASON_done && reason != REASON_reset)
-		log_event(EVENT_PEER_ENDED,
-			ABOUT(.listener = class->name, .peer = &peer,
-				.reason = reason_name(reason)),
-			"connection ended: %s", reason_sentence(reason));
+	ending_record(&(struct ending){
+		.listener = class->name,
+		.peer = &peer,
+		.counters = class->counters,
+		.access = class->access,
+		.reason = s->reason,
+		.bytes_in = s->bytes_in,
+		.bytes_out = s->bytes_out,
+		.took_ms = class->loop->now_ms - s->opened_ms,
+	});
 }
 
 static void stream_on_idle(struct deadline *deadline)

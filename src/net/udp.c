@@ -28,32 +28,6 @@ struct datagram {
 	struct addr named; /* in its header */
 };
 
-/* An IPv4 datagram has been sent to more than us when the address it was sent to is not the one that
- * an answer would leave from. */
-static bool is_broadcast(const struct udp_arrival *arrival)
-{
-	return arrival->four.ipi_ifindex > 0 &&
-		arrival->four.ipi_addr.s_addr != arrival->four.ipi_spec_dst.s_addr;
-}
-
-static struct in6_addr destination_of(const struct udp_arrival *arrival)
-{
-	struct addr four = {.len = sizeof(four.in), .in = {.sin_family = AF_INET}};
-
-	if (arrival->six.ipi6_ifindex > 0)
-		return arrival->six.ipi6_addr;
-	four.in.sin_addr = arrival->four.ipi_addr;
-	return addr_host6(&four);
-}
-
-static struct datagram_ends ends_of(const struct udp_arrival *arrival)
-{
-	struct in6_addr destination = destination_of(arrival);
-	bool is_told = arrival->six.ipi6_ifindex > 0 || arrival->four.ipi_ifindex > 0;
-
-	return guard_ends(&arrival->peer, is_told ? &destination : NULL, is_broadcast(arrival));
-}
-
 /* Nothing is told before the first is lost. */
 static void udp_overflowed(struct udp *udp, uint32_t overflows)
 {
@@ -189,7 +163,7 @@ static void udp_take(struct udp *udp, const struct udp_arrival *arrival, struct 
 /* What arrived at once may be several datagrams; one that is empty is one too. */
 static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
 {
-	const struct datagram_ends ends = ends_of(arrival);
+	const struct datagram_ends ends = udp_arrival_ends(arrival);
 	struct datagram request;
 	size_t at = 0;
 

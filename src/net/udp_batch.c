@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "net/guard.h"
 #include "net/udp.h"
 
 #define SLOT     65536
@@ -156,6 +157,32 @@ const struct udp_arrival *udp_batch_arrival(struct udp_batch *b, unsigned number
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
 		read_control(b, c, arrival);
 	return arrival;
+}
+
+/* An IPv4 datagram has been sent to more than us when the address it was sent to is not the one that
+ * an answer would leave from. */
+static bool is_broadcast(const struct udp_arrival *arrival)
+{
+	return arrival->four.ipi_ifindex > 0 &&
+		arrival->four.ipi_addr.s_addr != arrival->four.ipi_spec_dst.s_addr;
+}
+
+static struct in6_addr destination_of(const struct udp_arrival *arrival)
+{
+	struct addr four = {.len = sizeof(four.in), .in = {.sin_family = AF_INET}};
+
+	if (arrival->six.ipi6_ifindex > 0)
+		return arrival->six.ipi6_addr;
+	four.in.sin_addr = arrival->four.ipi_addr;
+	return addr_host6(&four);
+}
+
+struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival)
+{
+	struct in6_addr destination = destination_of(arrival);
+	bool is_told = arrival->six.ipi6_ifindex > 0 || arrival->four.ipi_ifindex > 0;
+
+	return guard_ends(&arrival->peer, is_told ? &destination : NULL, is_broadcast(arrival));
 }
 
 uint8_t *udp_batch_room(struct udp_batch *b, int fd, struct udp_sent *sent)
@@ -299,4 +326,17 @@ void udp_batch_send(struct udp_batch *b, int fd, struct udp_sent *sent)
 
 	b->n_replies = 0;
 	b->used = 0;
+}
+
+int udp_send_back(int fd, const struct udp_arrival *to, const void *data, size_t len)
+{
+	struct reply reply = {
+		.to = to,
+		.span = {(void *)(uintptr_t)data, len},
+		.segment = len,
+		.segments = 1,
+	};
+	struct msghdr message = message_of(&reply);
+
+	return sendmsg(fd, &message, MSG_DONTWAIT) < 0 ? -errno : 0;
 }

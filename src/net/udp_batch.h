@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "core/loopguard.h"
 
 struct udp_batch;
 
@@ -34,9 +35,15 @@ int udp_batch_receive(struct udp_batch *batch, int fd);
 /* One of them; it stays as it is until the next are received. */
 const struct udp_arrival *udp_batch_arrival(struct udp_batch *batch, unsigned number);
 
+/* Whom it is from and where it was sent to, for the guard. */
+struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
+
 /* Where the next answer, of at most UDP_LONGEST bytes, is to be written; may send for want of room. */
 uint8_t *udp_batch_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
 /* What was written there is an answer to that arrival. */
 void udp_batch_reply(struct udp_batch *batch, const struct udp_arrival *to, size_t length);
 /* Sends all. An answer that the system does not take is given up: a datagram may be lost. */
 void udp_batch_send(struct udp_batch *batch, int fd, struct udp_sent *sent);
+
+/* Sends one datagram the way back of an arrival, now; a negative errno when the system does not take it. */
+int udp_send_back(int fd, const struct udp_arrival *to, const void *data, size_t len);

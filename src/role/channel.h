@@ -49,7 +49,9 @@
 	/* it cannot serve: an exit code, and why, as text */                                         \
 	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))               \
 	/* what came of one attempt; struct msg_probed */                                             \
-	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))
+	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))               \
+	/* to a worker: the way to one that has a socket of it too; struct msg_sibling */             \
+	MESSAGE(SIBLING, SUPERVISOR, 1, sizeof(struct msg_sibling), sizeof(struct msg_sibling))
 
 enum message_type {
 #define MESSAGE(name, from, fds, least, longest) MSG_##name,
@@ -72,6 +74,12 @@ struct msg_listener {
 
 struct msg_client {
 	uint32_t worker; /* its number */
+};
+
+struct msg_sibling {
+	uint32_t listener; /* its place in the configuration of who is told */
+	uint32_t number;   /* of the socket, among those of the listener */
+	uint32_t is_newer; /* the other one is of a later generation */
 };
 
 struct msg_drain {

@@ -14,17 +14,21 @@
 #include "base/cleanup.h"
 #include "core/talk.h"
 #include "role/papers.h"
+#include "tls/tls.h"
 
 struct port {
 	struct port *next;
 	const struct conf_listener *conf;
 	struct listener_counters *counters;
-	int fd; /* until it is handed on */
-	enum { PORT_NEW, PORT_UDP, PORT_DOOR } kind;
+	unsigned number; /* among those of its listener */
+	int fd;          /* until it is handed on */
+	enum { PORT_NEW, PORT_UDP, PORT_DTLS, PORT_DOOR } kind;
 	union {
 		struct udp udp;
+		struct dtls dtls;
 		struct door door;
 	};
+	struct tls_datagrams *datagrams;
 };
 
 int engine_take(struct engine *engine, size_t listener, int *fd)
@@ -36,6 +40,8 @@ int engine_take(struct engine *engine, size_t listener, int *fd)
 		return -ENOMEM;
 	port->conf = &engine->conf->listeners[listener];
 	port->counters = &engine->counters->listeners[listener];
+	for (const struct port *other = engine->ports; other; other = other->next)
+		port->number += other->conf == port->conf;
 	port->fd = take_fd(fd);
 	port->next = engine->ports;
 	engine->ports = port;
@@ -106,6 +112,35 @@ static void port_make_udp(struct engine *engine, struct port *port)
 	port->kind = PORT_UDP;
 }
 
+static int port_make_dtls(struct engine *engine, struct port *port)
+{
+	const struct shared *shared = engine->acceptor.shared;
+	int r;
+
+	r = tls_datagrams_new(engine->papers->contexts[port->conf - engine->conf->listeners],
+		shared->secret, port->conf->tls.mtu, &port->datagrams);
+	if (r < 0)
+		return r;
+	port->dtls = (struct dtls){
+		.loop = engine->loop,
+		.batch = engine->batch,
+		.scratch = &engine->scratch,
+		.name = port->conf->name,
+		.talk = talk_of(port->conf),
+		.amplification = port->conf->amplification,
+		.access = engine->conf->log.access,
+		.counters = port->counters,
+		.acceptor = &engine->acceptor,
+		.crowd = &engine->crowd,
+		.maker = tls_datagrams_maker(port->datagrams),
+		.overflows = overflows_of(port->fd),
+		.fd = take_fd(&port->fd),
+	};
+	dtls_init(&port->dtls, port->conf->idle_ms, port->conf->handshake_ms);
+	port->kind = PORT_DTLS;
+	return 0;
+}
+
 static void port_make_door(struct engine *engine, struct port *port)
 {
 	struct stream_timeouts timeouts = {
@@ -172,6 +207,22 @@ static void engine_make_guard(struct engine *engine, struct shared *shared)
 	}
 }
 
+static int port_make(struct engine *engine, struct port *port)
+{
+	switch (port->conf->transport) {
+	case CONF_UDP:
+		port_make_udp(engine, port);
+		return 0;
+	case CONF_DTLS:
+		return port_make_dtls(engine, port);
+	case CONF_TCP:
+	case CONF_TLS:
+		break;
+	}
+	port_make_door(engine, port);
+	return 0;
+}
+
 int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
 	void (*on_idle)(struct acceptor *acceptor))
 {
@@ -192,13 +243,27 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	engine->acceptor.guard = &engine->guard;
 	engine->acceptor.limit = connections;
 	engine->acceptor.on_idle = on_idle;
-	for (struct port *port = engine->ports; port; port = port->next) {
-		if (port->conf->transport == CONF_UDP)
-			port_make_udp(engine, port);
-		else
-			port_make_door(engine, port);
-	}
+	for (struct port *port = engine->ports; port && r >= 0; port = port->next)
+		r = port_make(engine, port);
+	return r;
+}
+
+int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *fd)
+{
+	for (struct port *port = engine->ports; port; port = port->next)
+		if (port->kind == PORT_DTLS && port->number == sibling->number &&
+			port->conf == &engine->conf->listeners[sibling->listener])
+			return dtls_meet(&port->dtls, take_fd(fd), sibling->is_newer);
 	return 0;
+}
+
+static int port_open(struct engine *engine, struct port *port)
+{
+	if (port->kind == PORT_UDP)
+		return udp_open(&port->udp);
+	if (port->kind == PORT_DTLS)
+		return dtls_open(&port->dtls);
+	return acceptor_add(&engine->acceptor, &port->door);
 }
 
 int engine_serve(struct engine *engine)
@@ -206,32 +271,40 @@ int engine_serve(struct engine *engine)
 	int r = 0;
 
 	for (struct port *port = engine->ports; port && r >= 0; port = port->next)
-		r = port->kind == PORT_UDP ? udp_open(&port->udp)
-					   : acceptor_add(&engine->acceptor, &port->door);
+		r = port_open(engine, port);
 	return r;
 }
 
 void engine_stop(struct engine *engine)
 {
 	acceptor_stop(&engine->acceptor);
-	for (struct port *port = engine->ports; port; port = port->next)
+	for (struct port *port = engine->ports; port; port = port->next) {
 		if (port->kind == PORT_UDP)
 			udp_stop(&port->udp);
+		else if (port->kind == PORT_DTLS)
+			dtls_stop(&port->dtls);
+	}
 }
 
 void engine_cut(struct engine *engine)
 {
-	for (struct port *port = engine->ports; port; port = port->next)
+	for (struct port *port = engine->ports; port; port = port->next) {
 		if (port->kind == PORT_DOOR)
 			door_cut(&port->door, REASON_drain);
+		else if (port->kind == PORT_DTLS)
+			dtls_cut(&port->dtls, REASON_drain);
+	}
 }
 
 static void port_free(struct port *port)
 {
 	if (port->kind == PORT_UDP)
 		udp_done(&port->udp);
+	else if (port->kind == PORT_DTLS)
+		dtls_done(&port->dtls);
 	else if (port->kind == PORT_DOOR)
 		door_done(&port->door);
+	tls_datagrams_free(port->datagrams);
 	if (port->fd >= 0)
 		close(port->fd);
 	free(port);

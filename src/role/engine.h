@@ -6,10 +6,12 @@
 #include "conf/conf.h"
 #include "net/accept.h"
 #include "net/counters.h"
+#include "net/dtls.h"
 #include "net/guard.h"
 #include "net/loop.h"
 #include "net/scratch.h"
 #include "net/udp.h"
+#include "role/channel.h"
 
 struct papers;
 struct port;
@@ -35,6 +37,8 @@ int engine_take(struct engine *engine, size_t listener, int *fd);
 /* Makes everything that serving needs. `on_idle` is called when no connection is open any more. */
 int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
 	void (*on_idle)(struct acceptor *acceptor));
+/* Another worker that has a socket of ours too; takes the descriptor over, if there is such a socket. */
+int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *fd);
 int engine_serve(struct engine *engine);
 /* Answers what is in the sockets, and lets go of them. */
 void engine_stop(struct engine *engine);

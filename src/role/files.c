@@ -94,7 +94,7 @@ int files_list(struct files *files, const struct conf *conf)
 	int r = 0;
 
 	for (size_t i = 0; i < conf->n_listeners && r == 0; i++)
-		if (conf->listeners[i].transport == CONF_TLS)
+		if (conf_has_tls(&conf->listeners[i]))
 			r = files_list_listener(files, &conf->listeners[i].tls, (uint32_t)i);
 	return r;
 }

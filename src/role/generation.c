@@ -88,6 +88,15 @@ static void generation_on_report(struct task *task)
 		g->parts.owner->on_ready(g);
 }
 
+/* What its owner has to tell it, it hears before it begins. */
+static void seat_take_over(struct seat *seat)
+{
+	struct generation *g = seat->generation;
+
+	g->parts.owner->on_replaced(g, seat->child.index);
+	seat_serve(seat);
+}
+
 static void seat_on_ready(struct child *child)
 {
 	struct seat *seat = container_of(child, struct seat, child);
@@ -96,7 +105,7 @@ static void seat_on_ready(struct child *child)
 	if (seat == g->keeper)
 		seat_introduce_all(seat);
 	else if (g->state == GENERATION_SERVING)
-		seat_serve(seat);
+		seat_take_over(seat);
 	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
 		loop_defer(g->parts.loop, &g->report);
 }

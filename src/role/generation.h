@@ -24,6 +24,8 @@ struct generation_owner {
 	void (*on_ready)(struct generation *generation);
 	/* While it is being built; it is to be freed. */
 	void (*on_failed)(struct generation *generation, int exit_code, const char *why);
+	/* While it serves: a worker that is new is about to serve. */
+	void (*on_replaced)(struct generation *generation, unsigned worker);
 	/* While draining: it takes nothing new any more, so that whoever comes now meets the next one. */
 	void (*on_released)(struct generation *generation);
 	/* While draining: nothing of it is left; it is to be freed. */

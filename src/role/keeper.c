@@ -164,6 +164,7 @@ static int keeper_on_message(struct child_side *side, struct message *message)
 	case MSG_KEEPER:
 	case MSG_PROBE:
 	case MSG_PROBED:
+	case MSG_SIBLING:
 	case MSG_READY:
 	case MSG_RELEASED:
 	case MSG_FAILED:

@@ -229,6 +229,7 @@ int papers_build_one(struct papers *papers, size_t listener, char why[static TLS
 	struct tls_spec spec = {
 		.certificates = certificates,
 		.n_certificates = tls->n_certificates,
+		.is_datagram = papers->conf->listeners[listener].transport == CONF_DTLS,
 		.only_1_3 = tls->min_version == CONF_TLS_1_3,
 		.ciphers = tls->ciphers,
 		.ciphersuites = tls->ciphersuites,
@@ -282,7 +283,7 @@ int papers_build(struct papers *papers, char why[static TLS_WHY])
 	int r = 0;
 
 	for (size_t i = 0; i < papers->conf->n_listeners && r == 0; i++)
-		if (papers->conf->listeners[i].transport == CONF_TLS)
+		if (conf_has_tls(&papers->conf->listeners[i]))
 			r = papers_build_named(papers, i, why);
 	papers_forget(papers);
 	return r;

@@ -89,13 +89,20 @@ static int plan_lacks_socket(const struct conf_listener *l, const struct sockets
 	return EX_CONFIG;
 }
 
-static int plan_claim_one(const struct conf_listener *l, unsigned workers, struct sockets *sockets,
+/* Datagrams of one session must all come to the worker that has it, so that DTLS has a single socket, and
+ * one worker reads that. */
+static unsigned sockets_of(const struct plan *plan, size_t listener)
+{
+	return plan->conf->listeners[listener].transport == CONF_DTLS ? 1 : plan->workers;
+}
+
+static int plan_claim_one(const struct conf_listener *l, unsigned n, struct sockets *sockets,
 	struct socket_group **group, char why[static 512])
 {
 	char text[ADDR_TEXT];
 	int r;
 
-	r = sockets_claim(sockets, l, workers, group);
+	r = sockets_claim(sockets, l, n, group);
 	if (r == 0)
 		return 0;
 	addr_format(&l->address, text);
@@ -194,8 +201,8 @@ static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[s
 	int r = 0;
 
 	for (size_t i = 0; i < plan->conf->n_listeners && r == 0; i++)
-		r = plan_claim_one(
-			&plan->conf->listeners[i], plan->workers, sockets, &plan->groups[i], why);
+		r = plan_claim_one(&plan->conf->listeners[i], sockets_of(plan, i), sockets,
+			&plan->groups[i], why);
 	if (r == 0)
 		r = plan_claim_metrics(plan, sockets, why);
 	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
@@ -258,13 +265,22 @@ static int give_listener(void *userdata, int fd)
 	return 0;
 }
 
+/* Such listeners take turns with them. */
+unsigned plan_reader(size_t listener, unsigned workers)
+{
+	return (unsigned)(listener % workers);
+}
+
 static void supply_listeners(const struct plan *plan, struct child *child)
 {
 	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
 		struct give give = {.child = child, .message = {(uint32_t)i}};
 
-		socket_group_share(
-			plan->groups[i], child->index, plan->workers, give_listener, &give);
+		if (plan->conf->listeners[i].transport != CONF_DTLS)
+			socket_group_share(
+				plan->groups[i], child->index, plan->workers, give_listener, &give);
+		else if (plan_reader(i, plan->workers) == child->index)
+			socket_group_share(plan->groups[i], 0, 1, give_listener, &give);
 	}
 }
 

@@ -44,6 +44,8 @@ int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, c
 /* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
  * needs no keeper. */
 void plan_supply(const struct plan *plan, struct child *child, int keeper_fd);
+/* The worker of so many that reads the socket of a DTLS listener. */
+unsigned plan_reader(size_t listener, unsigned workers);
 /* The configuration once more. */
 int plan_conf_again(const struct plan *plan, struct conf **ret_conf);
 /* Whether there are private keys, and so a keeper. */

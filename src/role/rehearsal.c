@@ -153,7 +153,7 @@ void rehearse_files(const struct conf *conf, struct faults *faults)
 	if (files_list(&in.files, conf) < 0)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "no memory");
 	for (size_t i = 0; i < conf->n_listeners; i++)
-		if (conf->listeners[i].transport == CONF_TLS)
+		if (conf_has_tls(&conf->listeners[i]))
 			rehearse_listener(&in, i);
 	papers_done(&in.papers);
 	files_done(&in.files);

@@ -15,7 +15,8 @@
 #include "role/records.h"
 #include "role/supervisor.h"
 
-/* Two builds that say the same count the same things in the same places, and speak of as many. */
+/* Two builds that say the same count the same things in the same places, speak of as many, and tell
+ * children the same. */
 const char *supervisor_layout(void)
 {
 	static char text[64];

@@ -54,7 +54,8 @@ static int make_shared(struct supervisor *s)
 	if (page == MAP_FAILED)
 		return -errno;
 	s->shared = page;
-	if (getrandom(&s->shared->key, sizeof(s->shared->key), 0) < 0)
+	if (getrandom(&s->shared->key, sizeof(s->shared->key), 0) < 0 ||
+		getrandom(s->shared->secret, sizeof(s->shared->secret), 0) < 0)
 		return -errno;
 	return 0;
 }

@@ -418,6 +418,11 @@ const char *socket_group_text(const struct socket_group *group)
 	return group->key;
 }
 
+unsigned socket_group_count(const struct socket_group *group)
+{
+	return group->n;
+}
+
 int socket_group_share(const struct socket_group *group, unsigned worker, unsigned workers,
 	int (*give)(void *userdata, int fd), void *userdata)
 {

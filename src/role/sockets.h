@@ -61,6 +61,7 @@ void sockets_mend(struct sockets *sockets);
 /* "udp [::]:12000" */
 const char *socket_group_text(const struct socket_group *group);
 
+unsigned socket_group_count(const struct socket_group *group);
 /* The sockets that a worker is to have: calls for each; stops at the first failure. */
 int socket_group_share(const struct socket_group *group, unsigned worker, unsigned workers,
 	int (*give)(void *userdata, int fd), void *userdata);

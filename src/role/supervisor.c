@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "conf/fault.h"
 #include "role/commands.h"
+#include "role/kin.h"
 #include "role/manager.h"
 #include "role/records.h"
 
@@ -200,6 +201,21 @@ static void publish(struct supervisor *s)
 	generation_publish(s->serving, &figures, &totals);
 }
 
+/* Sessions of datagrams go on with those who have them, which are not those who read the socket. */
+static void on_replaced(struct generation *g, unsigned worker)
+{
+	struct supervisor *s = generation_userdata(g);
+
+	list_foreach (node, &s->draining)
+		kin_introduce_one(g, worker, generation_of_node(node));
+}
+
+static void introduce_all(struct supervisor *s, struct generation *young)
+{
+	list_foreach (node, &s->draining)
+		kin_introduce(young, generation_of_node(node));
+}
+
 static void on_ready(struct generation *g)
 {
 	struct supervisor *s = generation_userdata(g);
@@ -216,6 +232,7 @@ static void on_ready(struct generation *g)
 	records_to_log(generation_conf(g));
 	if (old)
 		supervisor_set_aside(s, old);
+	introduce_all(s, g);
 	publish(s);
 	generation_serve(g);
 	if (old)
@@ -230,6 +247,7 @@ static void on_ready(struct generation *g)
 static const struct generation_owner owner = {
 	.on_ready = on_ready,
 	.on_failed = on_failed,
+	.on_replaced = on_replaced,
 	.on_released = on_released,
 	.on_gone = on_gone,
 };

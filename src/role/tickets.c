@@ -68,7 +68,7 @@ const struct ticket_ring *ticket_page_find(const struct ticket_page *page, uint6
 
 static bool wants(const struct conf_listener *l)
 {
-	return l->transport == CONF_TLS && l->tls.tickets && !l->tls.ticket_keys;
+	return conf_has_tls(l) && l->tls.tickets && !l->tls.ticket_keys;
 }
 
 static bool conf_wants(const struct conf *conf, uint64_t lifetime_ms)

@@ -72,6 +72,14 @@ static int worker_on_listener(struct worker *w, struct message *message)
 	return engine_take(&w->engine, listener->listener, &message->fds[0]);
 }
 
+static int worker_on_sibling(struct worker *w, struct message *message)
+{
+	const struct msg_sibling *sibling = (const void *)message->data;
+
+	return w->stage == STAGE_SETUP ? -EINVAL
+				       : engine_meet(&w->engine, sibling, &message->fds[0]);
+}
+
 /* Ends when nothing is open any more. */
 static void worker_on_leave(struct task *task)
 {
@@ -198,6 +206,9 @@ static int worker_on_message(struct child_side *side, struct message *message)
 	case MSG_KEEPER:
 		r = worker_on_paper(w, message);
 		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a file", r) : 0;
+	case MSG_SIBLING:
+		r = worker_on_sibling(w, message);
+		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a sibling", r) : 0;
 	case MSG_PREPARE:
 		return worker_prepare(w);
 	case MSG_SERVE:

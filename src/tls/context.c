@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "tls/inside.h"
+#include "tls/pem.h"
 #include "tls/provider.h"
 
 int tls_new(struct tls **ret_tls)
@@ -107,12 +108,25 @@ static int context_make_ctx(struct tls_context *context, const struct tls_spec *
 {
 	int r;
 
-	c->ctx = SSL_CTX_new_ex(context->tls->library, NULL, TLS_server_method());
+	c->ctx = SSL_CTX_new_ex(context->tls->library, NULL,
+		spec->is_datagram ? DTLS_server_method() : TLS_server_method());
 	if (!c->ctx)
 		return -ENOMEM;
 	SSL_CTX_set_app_data(c->ctx, context);
 	r = rules_apply(context, spec, c->ctx, why);
 	return r == 0 ? ctx_fill(context, c) : r;
+}
+
+/* The library uses Ed25519 for TLS, and not for DTLS 1.2. */
+static int context_can_sign(
+	const struct tls_context *context, const struct tls_spec *spec, char why[static TLS_WHY])
+{
+	for (size_t i = 0; i < context->n; i++)
+		if (!spec->is_datagram || !EVP_PKEY_is_a(context->certificates[i].key, "ED25519"))
+			return 0;
+	return pem_refuse(why, &spec->certificates[0].chain,
+		"DTLS cannot be spoken with Ed25519 alone; a certificate with ECDSA or RSA is "
+		"needed");
 }
 
 static void context_freep(struct tls_context **context)
@@ -137,6 +151,8 @@ int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[stati
 	for (; r == 0 && context->n < spec->n_certificates; context->n++)
 		r = certificate_load(tls, &spec->certificates[context->n], spec->is_strict, why,
 			&context->certificates[context->n]);
+	if (r == 0)
+		r = context_can_sign(context, spec, why);
 	for (size_t i = 0; r == 0 && i < context->n; i++)
 		r = context_make_ctx(context, spec, &context->certificates[i], why);
 	if (r != 0)

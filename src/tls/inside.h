@@ -57,5 +57,24 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 /* resume.c: seals and opens tickets with the keys of the ring; for SSL_CTX of a listener with one. */
 void resume_by_tickets(SSL_CTX *ctx, uint64_t lifetime_ms);
 
-/* stream.c: what has to be counted while messages come in. */
-void session_watch(SSL_CTX *ctx);
+/* tally.c: what has to be counted while messages come in. It is the app data of its SSL. */
+struct tally {
+	uint32_t records; /* that came in, of whatever kind */
+	uint8_t updates, hellos, alerts;
+	bool established;
+};
+
+void tally_watch(SSL_CTX *ctx);
+/* What there was too much of, or REASON_done. */
+enum reason tally_excess(const struct tally *tally);
+/* Some data has come. */
+static inline void tally_forget(struct tally *tally)
+{
+	tally->updates = tally->hellos = tally->alerts = 0;
+}
+
+/* An error of the library in our words. */
+enum reason tally_reason(unsigned long error);
+
+/* datagram.c: for SSL_CTX of a listener for datagrams. */
+void datagram_rules(SSL_CTX *ctx);

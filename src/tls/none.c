@@ -50,6 +50,21 @@ int tls_open(void *context, int fd, struct transport *ret_transport)
 	return -ENOTSUP;
 }
 
+int tls_datagrams_new(struct tls_context *context, const uint8_t secret[static 32], size_t mtu,
+	struct tls_datagrams **ret_datagrams)
+{
+	return -ENOTSUP;
+}
+
+void tls_datagrams_free(struct tls_datagrams *datagrams)
+{
+}
+
+struct secure_maker tls_datagrams_maker(struct tls_datagrams *datagrams)
+{
+	return (struct secure_maker){0};
+}
+
 int keys_new(struct keys **ret_keys)
 {
 	return -ENOTSUP;

@@ -115,16 +115,18 @@ static int on_name(SSL *ssl, int *ret_alert, void *userdata)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* A session is resumed only by who asks the same of clients: the authorities are a part of its name. */
+/* A session is resumed only where it was made, over a stream or datagrams, and by who asks the same of
+ * clients: the authorities are a part of its name. */
 static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE], auth = (unsigned char)spec->client_auth;
+	const unsigned char kind[] = {(unsigned char)spec->client_auth, spec->is_datagram};
+	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	unsigned len = 0;
 	bool ok;
 
 	ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-		EVP_DigestUpdate(md, &auth, 1) == 1 &&
+		EVP_DigestUpdate(md, kind, spec->is_datagram ? 2 : 1) == 1 &&
 		EVP_DigestUpdate(md, spec->client_ca.data, spec->client_ca.len) == 1 &&
 		EVP_DigestUpdate(md, spec->crl.data, spec->crl.len) == 1 &&
 		EVP_DigestFinal_ex(md, digest, &len) == 1 &&
@@ -171,7 +173,11 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 {
 	int r;
 
-	SSL_CTX_set_min_proto_version(ctx, spec->only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	if (spec->is_datagram)
+		datagram_rules(ctx);
+	else
+		SSL_CTX_set_min_proto_version(
+			ctx, spec->only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx,
 		SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 			SSL_OP_PRIORITIZE_CHACHA);
@@ -188,7 +194,7 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
 	SSL_CTX_set_tlsext_servername_arg(ctx, context);
 	apply_tickets(context, spec, ctx);
-	session_watch(ctx);
+	tally_watch(ctx);
 
 	r = apply_lists(spec, ctx, why);
 	if (r == 0)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "net/secure.h"
 #include "net/transport.h"
 #include "tls/ticket.h"
 
@@ -35,6 +36,7 @@ struct tls_certificate_spec {
 struct tls_spec {
 	const struct tls_certificate_spec *certificates; /* the first is the default */
 	size_t n_certificates;
+	bool is_datagram; /* DTLS, which has no 1.3 */
 	bool only_1_3;
 	const char *ciphers, *ciphersuites, *groups; /* NULL: the built-in list */
 	const char *const *alpn;
@@ -75,3 +77,11 @@ time_t tls_context_expiry(const struct tls_context *context, const char **ret_na
 
 /* A connection that is still to shake hands; `context` is void for struct door. */
 int tls_open(void *context, int fd, struct transport *ret_transport);
+
+/* For struct dtls: sessions of `context`, which has to outlive them, whose handshakes come in datagrams of
+ * at most `mtu` bytes; and MACs with a secret of 32 bytes. */
+struct tls_datagrams;
+int tls_datagrams_new(struct tls_context *context, const uint8_t secret[static 32], size_t mtu,
+	struct tls_datagrams **ret_datagrams);
+void tls_datagrams_free(struct tls_datagrams *datagrams);
+struct secure_maker tls_datagrams_maker(struct tls_datagrams *datagrams);

@@ -38,7 +38,8 @@ static const char whole[] =
 	"  { transport = \"tcp\"; path = \"@x\"; name = \"abstract\"; },\n"
 	"  { transport = \"tls\"; port = 3; tls = { ciphers = \"B\"; client_auth = \"required\";\n"
 	"      client_ca = \"credential:ca\"; tickets = false; }; },\n"
-	"  { transport = \"dtls\"; port = 3; tls = { alpn = []; certificates = (\n"
+	"  { transport = \"dtls\"; port = 3; tls = { min_version = \"1.2\"; mtu = 1400;\n"
+	"      alpn = []; certificates = (\n"
 	"      { certificate = \"a\"; key = \"b\"; }, { certificate = \"c\"; key = \"d\";\n"
 	"        ocsp = \"e\"; } ); }; }\n"
 	");\n";
@@ -141,6 +142,8 @@ static void test_sets_of_tls(void **state)
 	assert_string_equal(conf->listeners[5].tls.ciphers, "B");
 	assert_string_equal(conf->listeners[5].tls.alpn[0], "z");
 	assert_false(conf->listeners[6].tls.tickets);
+	assert_int_equal(conf->listeners[5].tls.mtu, 1232);
+	assert_int_equal(conf->listeners[6].tls.mtu, 1400);
 	conf_free(conf);
 }
 
@@ -162,6 +165,9 @@ static void test_faults_of_tls(void **state)
 		{"tls = { client_auth = \"required\";};" LISTENER(
 			 "transport = \"dtls\"; port = 1;"),
 			"tls.client_ca: missing; client_auth needs it"},
+		{"tls = { min_version = \"1.3\";};" LISTENER("transport = \"dtls\"; port = 1;"),
+			"tls.min_version: \"1.3\" leaves nothing to speak"},
+		{"tls = { mtu = 255; };" UDP, "tls.mtu: 255 is out of range; 256 to 4096"},
 		{"limits = { exempt = [ \"10.0.0.1/8\" ]; };" UDP,
 			"\"10.0.0.1/8\" is not a prefix"},
 		{"limits = { exempt = ( 3 ); };" UDP, "limits.exempt: an array of strings"},

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The judgement over datagrams of DTLS. Until a cookie has shown that a client is where it seems to be, it
+ * gets no more than a HelloVerifyRequest, which is shorter than what it sent, and only if the guard would
+ * have answered it over UDP. No memory is taken for it, and no big number is reckoned with. From then on
+ * the limits are those of connections, and the guard has no say: a peer that holds the keys of a session
+ * is no reflector, and a record that comes twice is seen to be the same.
+ *
+ * A cookie is a MAC over both ends, what RFC 6347 says of the hello, and the minute. Its secret is the
+ * same in all processes, so that a handshake may begin with one worker and go on with the next. */
+
+#include "net/dtls.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "net/dtls_inside.h"
+
+#define COOKIE_MS 60000 /* this minute's are good, and those of the one before */
+#define AGAIN_MS  100
+
+_Static_assert(SECURE_MAC == HELLO_COOKIE, "all but one byte of a MAC goes into a cookie");
+
+/* Its first byte says which minute it is of, so that one MAC is enough to try it. */
+static int cookie_make(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
+	uint64_t minute, uint8_t cookie[static HELLO_COOKIE])
+{
+	const struct iovec pieces[] = {
+		{&minute, sizeof(minute)},
+		{(void *)(uintptr_t)&d->key, sizeof(d->key)},
+		{(void *)(uintptr_t)hello->before.data, hello->before.len},
+		{(void *)(uintptr_t)hello->after.data, hello->after.len},
+	};
+	int r;
+
+	r = dtls->maker.mac(
+		dtls->maker.userdata, pieces, sizeof(pieces) / sizeof(pieces[0]), cookie);
+	cookie[0] = (uint8_t)minute;
+	return r;
+}
+
+/* Whether the hello shows one of ours; it is the second message of its client, whatever else it is. */
+static bool cookie_is_good(
+	struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello)
+{
+	uint64_t minute = dtls->loop->now_ms / COOKIE_MS;
+	uint8_t cookie[HELLO_COOKIE];
+
+	if (hello->message_seq != 1 || hello->cookie.len != HELLO_COOKIE)
+		return false;
+	if (hello->cookie.data[0] != (uint8_t)minute)
+		minute--;
+	return cookie_make(dtls, d, hello, minute, cookie) == 0 && hello_has_cookie(hello, cookie);
+}
+
+/* Counts what stands in the way of an answer; whether anything does. */
+static bool dtls_refuses(struct dtls *dtls, int reason, const struct dtls_datagram *d)
+{
+	if (reason == GUARD_ANSWER)
+		return false;
+	refuse(&dtls->refusals, (enum reason)reason, &d->arrival->peer);
+	return !(dtls->refusals.dry_run && reason_is_limit((enum reason)reason));
+}
+
+/* Anybody may have sent it. */
+static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
+	struct udp_sent *sent)
+{
+	const struct guard *guard = dtls->acceptor->guard;
+	uint64_t now_ms = dtls->loop->now_ms;
+	uint8_t cookie[HELLO_COOKIE];
+
+	if (hello->cookie.len > 0)
+		dtls->counters->reasons[REASON_dtls_cookie]++;
+	if (dtls_refuses(dtls, guard_judge(guard, &d->ends, d->len, now_ms), d))
+		return;
+	if (cookie_make(dtls, d, hello, now_ms / COOKIE_MS, cookie) < 0)
+		return;
+	dtls->counters->counted[COUNT_cookies]++;
+	udp_batch_reply(dtls->batch, d->arrival,
+		hello_verify(hello, cookie, udp_batch_room(dtls->batch, dtls->fd, sent)));
+}
+
+/* Whether somebody else may still have a session for it, and was asked. */
+static bool dtls_passes_on(struct dtls *dtls, const struct dtls_datagram *d)
+{
+	unsigned first = d->came == CAME_BACK ? d->sibling + 1 : 0;
+
+	if (d->came != CAME_AS_OFFER)
+		return siblings_offer(&dtls->siblings, first, d->arrival, d->data, d->len);
+	siblings_return(&dtls->siblings, d->sibling, d->arrival);
+	return true;
+}
+
+/* A client that has come back takes the place of what it was before, and begins with whoever reads the
+ * socket; but not before all others have said that they do not know this very hello. */
+static void dtls_greet(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
+	struct udp_sent *sent)
+{
+	struct dtls_session *before = session_of(flows_find(&dtls->flows, &d->key));
+
+	if (!cookie_is_good(dtls, d, hello)) {
+		if (d->came == CAME_BY_SOCKET && !dtls->is_stopped)
+			dtls_verify(dtls, d, hello, sent);
+		return;
+	}
+	if (before)
+		session_end(before, REASON_dtls_replaced);
+	if ((!before || d->came == CAME_AS_OFFER) && dtls_passes_on(dtls, d))
+		return;
+	if (!dtls->is_stopped)
+		session_begin(dtls, d, hello);
+}
+
+static enum flow_state state_of(const struct dtls_session *s)
+{
+	if (!s)
+		return FLOW_NONE;
+	return s->is_agreed ? FLOW_TALKING : FLOW_SHAKING;
+}
+
+static void dtls_take(struct dtls *dtls, const struct dtls_datagram *d, struct udp_sent *sent)
+{
+	struct dtls_session *s = session_of(flows_find(&dtls->flows, &d->key));
+	struct hello hello;
+	int parsed = hello_parse(d->data, d->len, &hello);
+	bool same = s && parsed == 0 && memcmp(s->random, hello.random, HELLO_RANDOM) == 0;
+
+	switch (flow_judge(parsed, state_of(s), same)) {
+	case FLOW_FEED:
+		session_feed(s, d->data, d->len);
+		break;
+	case FLOW_PROVE:
+		dtls_greet(dtls, d, &hello, sent);
+		break;
+	case FLOW_REPLAYED:
+		dtls_refuses(dtls, REASON_dtls_replayed, d);
+		break;
+	case FLOW_STRAY:
+		if (!dtls_passes_on(dtls, d))
+			dtls_refuses(dtls, REASON_dtls_stray, d);
+		break;
+	case FLOW_PIECE:
+		dtls_refuses(dtls, REASON_dtls_piece, d);
+		break;
+	case FLOW_GARBAGE:
+		dtls_refuses(dtls, REASON_tls_garbage, d);
+		break;
+	}
+}
+
+static struct flow_key key_of(const struct udp_arrival *arrival, const struct datagram_ends *ends)
+{
+	const struct addr *peer = &arrival->peer;
+	struct flow_key key = {.port = ends->source_port};
+
+	memcpy(key.peer, ends->source, sizeof(key.peer));
+	memcpy(key.local, ends->destination, sizeof(key.local));
+	if (peer->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&peer->in6.sin6_addr))
+		key.scope = peer->in6.sin6_scope_id;
+	return key;
+}
+
+/* What arrived at once may be several datagrams; one that is empty is none of ours. */
+static void dtls_take_all(
+	struct dtls *dtls, const struct udp_arrival *arrival, struct udp_sent *sent)
+{
+	struct dtls_datagram d = {.arrival = arrival, .ends = udp_arrival_ends(arrival)};
+
+	if (arrival->overflows != 0 && arrival->overflows != dtls->overflows) {
+		refuse_many(&dtls->refusals, REASON_overflow, arrival->overflows - dtls->overflows);
+		dtls->overflows = arrival->overflows;
+	}
+	d.key = key_of(arrival, &d.ends);
+	for (size_t at = 0; at < arrival->len; at += d.len) {
+		size_t left = arrival->len - at;
+
+		d.data = arrival->data + at;
+		d.len = left < arrival->segment ? left : arrival->segment;
+		dtls_take(dtls, &d, sent);
+	}
+}
+
+/* One batch; how many arrivals it had, or a negative errno. */
+static int dtls_turn(struct dtls *dtls)
+{
+	struct udp_sent sent = {0};
+	int n;
+
+	n = udp_batch_receive(dtls->batch, dtls->fd);
+	for (int i = 0; i < n; i++)
+		dtls_take_all(dtls, udp_batch_arrival(dtls->batch, (unsigned)i), &sent);
+	udp_batch_send(dtls->batch, dtls->fd, &sent);
+	dtls->counters->reasons[REASON_send] += sent.failed;
+	return n;
+}
+
+static void dtls_take_from(
+	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival, bool is_back)
+{
+	struct dtls *dtls = container_of(siblings, struct dtls, siblings);
+	struct udp_sent sent = {0}; /* nothing is: it is the socket's business */
+	struct dtls_datagram d = {
+		.data = arrival->data,
+		.len = arrival->len,
+		.arrival = arrival,
+		.ends = udp_arrival_ends(arrival),
+		.came = is_back ? CAME_BACK : CAME_AS_OFFER,
+		.sibling = from,
+	};
+
+	d.key = key_of(arrival, &d.ends);
+	dtls_take(dtls, &d, &sent);
+}
+
+static void dtls_on_offer(
+	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival)
+{
+	dtls_take_from(siblings, from, arrival, false);
+}
+
+static void dtls_on_return(
+	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival)
+{
+	dtls_take_from(siblings, from, arrival, true);
+}
+
+static void dtls_on_again(struct timer *timer, uint64_t now_ms)
+{
+	struct dtls *dtls = container_of(timer, struct dtls, again);
+
+	if (loop_watch(dtls->loop, &dtls->source, dtls->fd, EPOLLIN | EPOLLRDHUP) < 0)
+		loop_set_timer(dtls->loop, timer, now_ms + AGAIN_MS);
+}
+
+/* For the reason of the pause see udp.c. */
+static void dtls_on_event(struct source *source, uint32_t events)
+{
+	struct dtls *dtls = container_of(source, struct dtls, source);
+	int r;
+
+	r = dtls_turn(dtls);
+	if (r == -EAGAIN && events & (EPOLLRDHUP | EPOLLHUP))
+		r = -ESHUTDOWN;
+	if (r >= 0 || r == -EAGAIN || r == -EINTR)
+		return;
+	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.listener = dtls->name, .error = r),
+		"cannot receive; trying again in %d ms", AGAIN_MS);
+	loop_unwatch(dtls->loop, &dtls->source);
+	loop_set_timer(dtls->loop, &dtls->again, dtls->loop->now_ms + AGAIN_MS);
+}
+
+/* Reads the socket while that is for this one to do, and leaves it alone else. */
+static int dtls_settle(struct dtls *dtls)
+{
+	bool reads = !dtls->is_stopped || !siblings_any_newer(&dtls->siblings);
+
+	loop_clear_timer(&dtls->again);
+	if (!reads)
+		loop_unwatch(dtls->loop, &dtls->source);
+	else if (dtls->source.dead)
+		return loop_watch(dtls->loop, &dtls->source, dtls->fd, EPOLLIN | EPOLLRDHUP);
+	return 0;
+}
+
+static void dtls_on_gone(struct siblings *siblings)
+{
+	dtls_settle(container_of(siblings, struct dtls, siblings));
+}
+
+int dtls_meet(struct dtls *dtls, int fd, bool is_newer)
+{
+	int r;
+
+	r = siblings_add(&dtls->siblings, fd, is_newer);
+	return r < 0 ? r : dtls_settle(dtls);
+}
+
+int dtls_open(struct dtls *dtls)
+{
+	dtls->source.on_event = dtls_on_event;
+	dtls->again.on_time = dtls_on_again;
+	dtls->siblings.on_offer = dtls_on_offer;
+	dtls->siblings.on_return = dtls_on_return;
+	dtls->siblings.on_gone = dtls_on_gone;
+	dtls->flows.key = dtls->acceptor->guard->key;
+	dtls->refusals = (struct refusals){
+		.loop = dtls->loop,
+		.listener = dtls->name,
+		.counters = dtls->counters,
+		.dry_run = dtls->acceptor->guard->limits.dry_run,
+	};
+	return dtls_settle(dtls);
+}
+
+void dtls_stop(struct dtls *dtls)
+{
+	dtls->is_stopped = true;
+	dtls_settle(dtls);
+}
+
+void dtls_cut(struct dtls *dtls, enum reason reason)
+{
+	list_foreach (node, &dtls->sessions)
+		session_end(container_of(node, struct dtls_session, node), reason);
+}
+
+void dtls_done(struct dtls *dtls)
+{
+	dtls_cut(dtls, REASON_drain);
+	siblings_done(&dtls->siblings);
+	refusals_done(&dtls->refusals);
+	deadlines_done(&dtls->idle);
+	deadlines_done(&dtls->handshake);
+	loop_clear_timer(&dtls->again);
+	loop_clear_timer(&dtls->remind);
+	if (dtls->fd >= 0)
+		close(dtls->fd);
+	dtls->fd = -1;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Many clients of DTLS on one socket, which is connected to none of them: each datagram is led to its
+ * session by where it came from. Whoever has no session yet is asked for a cookie, and until it shows one
+ * nothing is kept of it. */
+
+#include "core/flows.h"
+#include "core/talk.h"
+#include "net/accept.h"
+#include "net/counters.h"
+#include "net/deadline.h"
+#include "net/loop.h"
+#include "net/refusals.h"
+#include "net/scratch.h"
+#include "net/secure.h"
+#include "net/siblings.h"
+#include "net/udp_batch.h"
+
+/* One socket. Filled in by its owner, and stays where it is while it is open. */
+struct dtls {
+	struct source source;
+	struct loop *loop;
+	struct udp_batch *batch;
+	struct scratch *scratch; /* of SECURE_LONGEST each way at least */
+	const char *name;
+	struct talk talk;
+	double amplification; /* longest reply, as a multiple of the request */
+	bool access;          /* a record per session */
+	struct listener_counters *counters;
+	struct acceptor *acceptor; /* whose guard and limits are ours too */
+	struct crowd *crowd;
+	struct secure_maker maker;
+	struct deadlines idle, handshake;
+	struct refusals refusals;
+	struct timer again;  /* the socket is left alone until then */
+	struct timer remind; /* while somebody shakes hands */
+	struct list sessions;
+	struct siblings siblings;
+	bool is_stopped;
+	uint32_t overflows; /* as the system last told */
+	int fd;             /* owned */
+	struct flows flows;
+};
+
+void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
+int dtls_open(struct dtls *dtls);
+/* Somebody else who has the socket too, or had; takes the descriptor over. */
+int dtls_meet(struct dtls *dtls, int fd, bool is_newer);
+/* Takes nobody new any more. What comes for its sessions the newer ones pass on; only where there are none
+ * it reads on by itself. */
+void dtls_stop(struct dtls *dtls);
+/* Ends all sessions, and says so to their peers. */
+void dtls_cut(struct dtls *dtls, enum reason reason);
+void dtls_done(struct dtls *dtls);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A session of DTLS: one record is one message, and its answer is one record. What nobody but the peer can
+ * have sent keeps it alive, and nothing else. */
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/admit.h"
+#include "net/dtls_inside.h"
+#include "net/ending.h"
+
+#define CROWD_MS  3000 /* who is honest has shaken hands by then, even if something was lost twice */
+#define REMIND_MS 100  /* how often it is seen to what was perhaps lost */
+
+static void session_send(struct secure *secure, const void *data, size_t len)
+{
+	struct dtls_session *s = container_of(secure, struct dtls_session, secure);
+
+	if (udp_send_back(s->dtls->fd, &s->way, data, len) < 0)
+		s->dtls->counters->reasons[REASON_send]++;
+}
+
+void session_end(struct dtls_session *s, enum reason reason)
+{
+	struct dtls *dtls = s->dtls;
+	struct acceptor *acceptor = dtls->acceptor;
+
+	ending_record(&(struct ending){
+		.listener = dtls->name,
+		.peer = &s->way.peer,
+		.counters = dtls->counters,
+		.access = dtls->access,
+		.reason = reason,
+		.bytes_in = s->bytes_in,
+		.bytes_out = s->bytes_out,
+		.took_ms = dtls->loop->now_ms - s->opened_ms,
+	});
+	if (s->is_agreed)
+		s->secure.ops->finish(&s->secure);
+	else
+		dtls->crowd->n--;
+	s->secure.ops->close(&s->secure);
+	admit_judge_end(acceptor->guard, &s->way.peer, reason, dtls->loop->now_ms);
+	admit_leave(acceptor->guard, acceptor->counters, &s->way.peer);
+	flows_remove(&dtls->flows, &s->flow);
+	deadline_clear(&s->deadline);
+	list_remove(&s->node);
+	free(s);
+	acceptor_lost(acceptor);
+}
+
+/* Why it is over: the word of those who know it comes first. */
+static void session_end_as(struct dtls_session *s, int outcome)
+{
+	if (outcome == TRANSPORT_E_END)
+		session_end(s, REASON_done);
+	else if (outcome == -ENOMEM)
+		session_end(s, REASON_memory);
+	else
+		session_end(s, s->secure.reason != REASON_done ? s->secure.reason : REASON_reset);
+}
+
+/* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. */
+static int session_make_answer(
+	struct dtls_session *s, const uint8_t *data, size_t len, uint8_t *room, size_t *ret_length)
+{
+	struct dtls *dtls = s->dtls;
+	size_t longest = (size_t)(dtls->amplification * (double)len);
+	bool amplifies = longest < SECURE_LONGEST;
+	struct upper_in in = {data, data + len};
+	struct upper_out out = {room, room + (amplifies ? longest : SECURE_LONGEST)};
+	uint64_t messages = 0;
+
+	switch (talk_answer(&dtls->talk, true, 0, &in, &out, &messages)) {
+	case TALK_E_ROOM:
+		return amplifies ? REASON_amplification : REASON_size;
+	case TALK_E_INVALID:
+		return REASON_invalid;
+	default:
+		*ret_length = (size_t)(out.at - room);
+		return GUARD_ANSWER;
+	}
+}
+
+/* A message is answered or dropped, and the session goes on either way. */
+static int session_answer(struct dtls_session *s, const uint8_t *data, size_t len)
+{
+	struct dtls *dtls = s->dtls;
+	uint8_t *room = dtls->scratch->out;
+	size_t length = 0;
+	int reason, r;
+
+	dtls->counters->counted[COUNT_messages]++;
+	dtls->counters->counted[COUNT_bytes_in] += len;
+	s->bytes_in += len;
+	reason = session_make_answer(s, data, len, room, &length);
+	if (reason != GUARD_ANSWER)
+		refuse(&dtls->refusals, (enum reason)reason, &s->way.peer);
+	if (reason != GUARD_ANSWER || length == 0)
+		return 0;
+	r = s->secure.ops->write(&s->secure, room, length);
+	if (r != 0)
+		return r;
+	dtls->counters->counted[COUNT_replies]++;
+	dtls->counters->counted[COUNT_bytes_out] += length;
+	s->bytes_out += length;
+	if (dtls->talk.service == &service_acknowledge)
+		log_event(EVENT_MESSAGE, ABOUT(.listener = dtls->name, .peer = &s->way.peer),
+			"%zu bytes", len);
+	return 0;
+}
+
+/* Until the two agree. */
+static int session_shake(struct dtls_session *s)
+{
+	int r;
+
+	if (s->is_agreed)
+		return 0;
+	r = s->secure.ops->handshake(&s->secure);
+	if (r != 0)
+		return r;
+	s->is_agreed = true;
+	s->dtls->crowd->n--;
+	deadline_set(&s->dtls->idle, &s->deadline);
+	return 0;
+}
+
+/* All that the datagram holds. */
+static int session_talk(struct dtls_session *s)
+{
+	struct dtls *dtls = s->dtls;
+	size_t n;
+	int r;
+
+	r = session_shake(s);
+	while (r == 0) {
+		r = s->secure.ops->read(&s->secure, dtls->scratch->in, SECURE_LONGEST, &n);
+		if (r == 0) {
+			deadline_set(&dtls->idle, &s->deadline);
+			r = session_answer(s, dtls->scratch->in, n);
+		}
+	}
+	return r;
+}
+
+void session_feed(struct dtls_session *s, const uint8_t *data, size_t len)
+{
+	int r;
+
+	s->secure.in = data;
+	s->secure.in_len = len;
+	r = session_talk(s);
+	s->secure.in = NULL;
+	if (r != TRANSPORT_E_WAIT)
+		session_end_as(s, r);
+	else if (s->is_agreed)
+		s->secure.ops->rest(&s->secure);
+}
+
+static void session_on_idle(struct deadline *deadline)
+{
+	session_end(container_of(deadline, struct dtls_session, deadline), REASON_idle);
+}
+
+static void session_on_handshake(struct deadline *deadline)
+{
+	session_end(container_of(deadline, struct dtls_session, deadline), REASON_handshake);
+}
+
+/* There are no more than may shake hands, so each is asked. */
+static void dtls_on_remind(struct timer *timer, uint64_t now_ms)
+{
+	struct dtls *dtls = container_of(timer, struct dtls, remind);
+
+	list_foreach (node, &dtls->handshake.queue) {
+		struct deadline *deadline = container_of(node, struct deadline, node);
+		struct dtls_session *s = container_of(deadline, struct dtls_session, deadline);
+		int r = s->secure.ops->remind(&s->secure);
+
+		if (r != 0)
+			session_end_as(s, r);
+	}
+	if (!list_is_empty(&dtls->handshake.queue))
+		loop_set_timer(dtls->loop, timer, now_ms + REMIND_MS);
+}
+
+void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
+{
+	deadlines_init(&dtls->idle, dtls->loop, idle_ms, session_on_idle);
+	deadlines_init(&dtls->handshake, dtls->loop, handshake_ms, session_on_handshake);
+	dtls->remind.on_time = dtls_on_remind;
+	list_init(&dtls->remind.node);
+	list_init(&dtls->sessions);
+	siblings_init(&dtls->siblings, dtls->loop);
+	dtls->source = (struct source){.fd = -1, .dead = true};
+}
+
+/* Whether one more may shake hands: as for streams, who has waited longest makes room, if that is longer
+ * than anybody needs to. */
+static bool crowd_has_room(struct dtls *dtls)
+{
+	struct list *first = dtls->handshake.queue.next;
+	struct dtls_session *s;
+
+	if (dtls->crowd->n < dtls->crowd->limit)
+		return true;
+	if (first == &dtls->handshake.queue)
+		return false;
+	s = container_of(container_of(first, struct deadline, node), struct dtls_session, deadline);
+	if (dtls->loop->now_ms - s->opened_ms < CROWD_MS)
+		return false;
+	session_end(s, REASON_tls_crowded);
+	return true;
+}
+
+/* Counts what stands in the way; its client will come again by itself. */
+static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
+{
+	struct acceptor *acceptor = dtls->acceptor;
+	int reason, would;
+
+	if (atomic_load(&acceptor->shared->open) >= acceptor->limit || !crowd_has_room(dtls)) {
+		refuse(&dtls->refusals, REASON_dtls_full, peer);
+		return false;
+	}
+	reason = admit_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
+	if (reason != GUARD_ANSWER)
+		refuse(&dtls->refusals, (enum reason)reason, peer);
+	else if (would != GUARD_ANSWER)
+		refuse(&dtls->refusals, (enum reason)would, peer);
+	return reason == GUARD_ANSWER;
+}
+
+static struct dtls_session *session_new(
+	struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello)
+{
+	struct dtls_session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->secure.send = session_send;
+	if (dtls->maker.open(dtls->maker.userdata, &s->secure) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->dtls = dtls;
+	s->flow.key = d->key;
+	s->way = *d->arrival;
+	s->way.data = NULL;
+	s->opened_ms = dtls->loop->now_ms;
+	memcpy(s->random, hello->random, sizeof(s->random));
+	return s;
+}
+
+void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello)
+{
+	struct acceptor *acceptor = dtls->acceptor;
+	struct dtls_session *s;
+
+	if (!dtls_lets_in(dtls, &d->arrival->peer))
+		return;
+	s = session_new(dtls, d, hello);
+	if (!s) {
+		admit_leave(acceptor->guard, acceptor->counters, &d->arrival->peer);
+		dtls->counters->reasons[REASON_memory]++;
+		return;
+	}
+	acceptor_gained(acceptor);
+	dtls->crowd->n++;
+	dtls->counters->counted[COUNT_connections]++;
+	flows_add(&dtls->flows, &s->flow);
+	list_append(&dtls->sessions, &s->node);
+	deadline_set(&dtls->handshake, &s->deadline);
+	if (list_is_empty(&dtls->remind.node))
+		loop_set_timer(dtls->loop, &dtls->remind, dtls->loop->now_ms + REMIND_MS);
+	session_feed(s, d->data, d->len);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What makes the datagrams of one peer secret: DTLS, in its own room. What transport.h is for streams,
+ * with its outcomes; but nothing here is ever not now for want of room, since a datagram may be lost. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "net/transport.h"
+
+struct secure {
+	const struct secure_ops *ops;
+	void *session;
+	uint8_t reason; /* enum reason: why the peer is gone, where more is known than that */
+	/* The datagram that has arrived; NULL once it is read. */
+	const uint8_t *in;
+	size_t in_len;
+	void (*send)(struct secure *secure, const void *data, size_t len);
+};
+
+struct secure_ops {
+	/* 0 when the two have agreed. */
+	int (*handshake)(struct secure *secure);
+	/* One whole message. */
+	int (*read)(struct secure *secure, void *data, size_t size, size_t *ret_n);
+	int (*write)(struct secure *secure, const void *data, size_t n);
+	/* In a handshake, from time to time: sends again what was perhaps lost. */
+	int (*remind)(struct secure *secure);
+	/* Nothing more has arrived: as little memory as can be. */
+	void (*rest)(struct secure *secure);
+	/* Says that no more will follow. */
+	void (*finish)(struct secure *secure);
+	void (*close)(struct secure *secure);
+};
+
+/* The longest message that fits into one record. */
+#define SECURE_LONGEST 16384
+#define SECURE_MAC     32
+
+struct secure_maker {
+	/* A session that is still to shake hands, with `ops` and `session` filled in. */
+	int (*open)(void *userdata, struct secure *secure);
+	/* What nobody else can say of these pieces. */
+	int (*mac)(void *userdata, const struct iovec *pieces, size_t n,
+		uint8_t ret_mac[static SECURE_MAC]);
+	void *userdata;
+};

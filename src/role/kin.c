@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Two listeners are kin when they have the same socket, wherever they stand in their configurations. Whom
+ * we cannot tell, since it has ended or is of another build, is passed over. */
+
+#include "role/kin.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "role/seat.h"
+
+/* One socket that both have: who reads it now, and who did. */
+struct kin {
+	struct child *young, *old;
+	uint32_t young_listener, old_listener;
+};
+
+static bool is_dtls(const struct generation *g, size_t listener)
+{
+	return g->plan.conf->listeners[listener].transport == CONF_DTLS;
+}
+
+static struct child *reader_of(const struct generation *g, size_t listener)
+{
+	struct child *child = &g->seats[plan_reader(listener, g->n)].child;
+
+	return child->state == CHILD_STARTING || child->state == CHILD_ENDED || child->foreign
+		? NULL
+		: child;
+}
+
+static void kin_tell(struct child *child, uint32_t listener, uint32_t number, bool newer, int fd)
+{
+	const struct msg_sibling sibling = {
+		.listener = listener, .number = number, .is_newer = newer};
+
+	child_tell(child, MSG_SIBLING, &sibling, sizeof(sibling), &fd);
+}
+
+static void kin_meet(const struct kin *kin, uint32_t number)
+{
+	_cleanup_close_ int young = -1, old = -1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	young = pair[0];
+	old = pair[1];
+	kin_tell(kin->old, kin->old_listener, number, true, old);
+	kin_tell(kin->young, kin->young_listener, number, false, young);
+}
+
+/* The listener of `old` with that socket; as many as it has when there is none. */
+static size_t kin_find(const struct generation *old, const struct socket_group *group)
+{
+	size_t i = 0;
+
+	while (i < old->plan.conf->n_listeners &&
+		(!is_dtls(old, i) || old->plan.groups[i] != group))
+		i++;
+	return i;
+}
+
+static void kin_introduce_listener(
+	struct generation *young, size_t listener, struct generation *old)
+{
+	const struct socket_group *group = young->plan.groups[listener];
+	size_t other = kin_find(old, group);
+	struct kin kin = {
+		.young_listener = (uint32_t)listener,
+		.old_listener = (uint32_t)other,
+	};
+
+	if (other == old->plan.conf->n_listeners || old->n == 0)
+		return;
+	kin.young = reader_of(young, listener);
+	kin.old = reader_of(old, other);
+	for (uint32_t i = 0; kin.young && kin.old && i < socket_group_count(group); i++)
+		kin_meet(&kin, i);
+}
+
+void kin_introduce_one(struct generation *young, unsigned worker, struct generation *old)
+{
+	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
+		if (is_dtls(young, i) && plan_reader(i, young->n) == worker)
+			kin_introduce_listener(young, i, old);
+}
+
+void kin_introduce(struct generation *young, struct generation *old)
+{
+	for (unsigned worker = 0; worker < young->n; worker++)
+		kin_introduce_one(young, worker, old);
+}

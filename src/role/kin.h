@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Generations whose workers have the same sockets, and so must know each other: see net/siblings.h. */
+
+#include "role/generation.h"
+
+/* Workers of `young` that read datagrams of sessions get a way to those of `old` that may have them, and
+ * the other way round. */
+void kin_introduce(struct generation *young, struct generation *old);
+/* The same for one worker of `young` alone, which is new. */
+void kin_introduce_one(struct generation *young, unsigned worker, struct generation *old);

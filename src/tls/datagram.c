@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* DTLS as net/secure.h wants it. The library is given one datagram at a time, in memory, and what it says
+ * leaves at once; it never sees a socket. It is not asked whether a client is where it seems to be either:
+ * that was found out before there was a session, and cookies are not known here but as bytes. */
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "tls/inside.h"
+
+struct tls_datagrams {
+	struct tls_context *context;
+	BIO_METHOD *method;
+	EVP_MAC_CTX *mac; /* with its key */
+	long mtu;
+};
+
+struct box {
+	SSL *ssl;
+	const struct tls_context *context;
+	struct tally tally;
+	bool has_begun;
+};
+
+static int box_bio_read(BIO *bio, char *data, int size)
+{
+	struct secure *secure = BIO_get_data(bio);
+	size_t n = (size_t)size;
+
+	BIO_clear_retry_flags(bio);
+	if (!secure->in) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	if (n > secure->in_len)
+		n = secure->in_len;
+	memcpy(data, secure->in, n);
+	secure->in = NULL; /* what did not fit is lost, as with a socket */
+	return (int)n;
+}
+
+static int box_bio_write(BIO *bio, const char *data, int n)
+{
+	struct secure *secure = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	if (n > 0)
+		secure->send(secure, data, (size_t)n);
+	return n;
+}
+
+static long box_bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DGRAM_SET_NEXT_TIMEOUT;
+}
+
+static BIO_METHOD *box_bio_method(void)
+{
+	BIO_METHOD *method =
+		BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "upperd datagram");
+
+	if (!method)
+		return NULL;
+	BIO_meth_set_read(method, box_bio_read);
+	BIO_meth_set_write(method, box_bio_write);
+	BIO_meth_set_ctrl(method, box_bio_ctrl);
+	return method;
+}
+
+/* A session is only ever made for a hello with a good cookie. */
+static int on_cookie(SSL *ssl, const unsigned char *cookie, unsigned len)
+{
+	return 1;
+}
+
+static int on_cookie_wanted(SSL *ssl, unsigned char *cookie, unsigned *ret_len)
+{
+	return 0;
+}
+
+void datagram_rules(SSL_CTX *ctx)
+{
+	SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU | SSL_OP_COOKIE_EXCHANGE);
+	SSL_CTX_set_cookie_verify_cb(ctx, on_cookie);
+	SSL_CTX_set_cookie_generate_cb(ctx, on_cookie_wanted);
+}
+
+/* A record that is garbled, forged or comes twice is no error: the library drops it and waits. */
+static int box_outcome(struct secure *secure, int r)
+{
+	struct box *box = secure->session;
+
+	switch (SSL_get_error(box->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		ERR_clear_error();
+		return TRANSPORT_E_WAIT;
+	case SSL_ERROR_ZERO_RETURN:
+		return TRANSPORT_E_END;
+	default:
+		secure->reason = (uint8_t)tally_reason(ERR_peek_error());
+		ERR_clear_error();
+		return TRANSPORT_E_GONE;
+	}
+}
+
+/* Tells the library with which numbers the two go on, since it has not seen how they began. */
+static bool box_begin(struct box *box)
+{
+	BIO_ADDR *unknown = BIO_ADDR_new();
+
+	box->has_begun = unknown && DTLSv1_listen(box->ssl, unknown) == 1;
+	BIO_ADDR_free(unknown);
+	return box->has_begun;
+}
+
+static int box_handshake(struct secure *secure)
+{
+	struct box *box = secure->session;
+	uint64_t failed = box->context->tls->signer.failed;
+	uint32_t records;
+	int r;
+
+	ERR_clear_error();
+	if (!box->has_begun && !box_begin(box)) {
+		box_outcome(secure, -1);
+		return TRANSPORT_E_GONE;
+	}
+	do {
+		records = box->tally.records;
+		ERR_clear_error();
+		r = SSL_accept(box->ssl);
+		if (r == 1) {
+			box->tally.established = true;
+			return 0;
+		}
+		r = box_outcome(secure, r);
+	} while (r == TRANSPORT_E_WAIT && box->tally.records != records);
+
+	if (box->context->tls->signer.failed != failed)
+		secure->reason = REASON_tls_keeper;
+	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
+}
+
+static int box_read(struct secure *secure, void *data, size_t size, size_t *ret_n)
+{
+	struct box *box = secure->session;
+	uint32_t records;
+	int r;
+
+	do {
+		records = box->tally.records;
+		ERR_clear_error();
+		r = SSL_read_ex(box->ssl, data, size, ret_n);
+		if (r == 1) {
+			tally_forget(&box->tally);
+			return 0;
+		}
+		r = box_outcome(secure, r);
+		if (tally_excess(&box->tally) != REASON_done) {
+			secure->reason = (uint8_t)tally_excess(&box->tally);
+			return TRANSPORT_E_GONE;
+		}
+	} while (r == TRANSPORT_E_WAIT && box->tally.records != records);
+	return r;
+}
+
+static int box_write(struct secure *secure, const void *data, size_t n)
+{
+	struct box *box = secure->session;
+	size_t written;
+	int r;
+
+	ERR_clear_error();
+	r = SSL_write_ex(box->ssl, data, n, &written);
+	if (r == 1)
+		return 0;
+	r = box_outcome(secure, r);
+	return r == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
+}
+
+static int box_remind(struct secure *secure)
+{
+	struct box *box = secure->session;
+
+	ERR_clear_error();
+	if (DTLSv1_handle_timeout(box->ssl) >= 0)
+		return 0;
+	return box_outcome(secure, -1) == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
+}
+
+static void box_rest(struct secure *secure)
+{
+	struct box *box = secure->session;
+
+	SSL_free_buffers(box->ssl);
+}
+
+/* The library makes its buffers when it reads and takes them for granted when it writes, so it reads
+ * before its last word. */
+static void box_finish(struct secure *secure)
+{
+	struct box *box = secure->session;
+	char nothing;
+
+	secure->in = NULL;
+	ERR_clear_error();
+	SSL_peek(box->ssl, &nothing, sizeof(nothing));
+	SSL_shutdown(box->ssl);
+	ERR_clear_error();
+}
+
+static void box_close(struct secure *secure)
+{
+	struct box *box = secure->session;
+
+	SSL_free(box->ssl);
+	free(box);
+	secure->session = NULL;
+}
+
+static const struct secure_ops ops = {
+	.handshake = box_handshake,
+	.read = box_read,
+	.write = box_write,
+	.remind = box_remind,
+	.rest = box_rest,
+	.finish = box_finish,
+	.close = box_close,
+};
+
+static int datagrams_open(void *userdata, struct secure *secure)
+{
+	const struct tls_datagrams *datagrams = userdata;
+	struct box *box = calloc(1, sizeof(*box));
+	BIO *bio = BIO_new(datagrams->method);
+
+	if (box)
+		box->ssl = SSL_new(datagrams->context->certificates[0].ctx);
+	if (!box || !box->ssl || !bio) {
+		if (box)
+			SSL_free(box->ssl);
+		free(box);
+		BIO_free(bio);
+		ERR_clear_error();
+		return -ENOMEM;
+	}
+	BIO_set_data(bio, secure);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(box->ssl, bio, bio);
+	SSL_set_mtu(box->ssl, datagrams->mtu);
+	SSL_set_accept_state(box->ssl);
+	SSL_set_app_data(box->ssl, &box->tally);
+	box->context = datagrams->context;
+	secure->session = box;
+	secure->ops = &ops;
+	return 0;
+}
+
+static int datagrams_mac(
+	void *userdata, const struct iovec *pieces, size_t n, uint8_t ret_mac[static SECURE_MAC])
+{
+	const struct tls_datagrams *datagrams = userdata;
+	size_t len;
+	bool fine = EVP_MAC_init(datagrams->mac, NULL, 0, NULL) == 1;
+
+	for (size_t i = 0; i < n && fine; i++)
+		fine = EVP_MAC_update(datagrams->mac, pieces[i].iov_base, pieces[i].iov_len) == 1;
+	if (fine && EVP_MAC_final(datagrams->mac, ret_mac, &len, SECURE_MAC) == 1)
+		return 0;
+	ERR_clear_error();
+	return -EIO;
+}
+
+static EVP_MAC_CTX *mac_with(OSSL_LIB_CTX *library, const uint8_t secret[static 32])
+{
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(
+			OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *mac = EVP_MAC_fetch(library, "HMAC", NULL);
+	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+
+	EVP_MAC_free(mac);
+	if (ctx && EVP_MAC_init(ctx, secret, 32, params) != 1) {
+		EVP_MAC_CTX_free(ctx);
+		ctx = NULL;
+	}
+	return ctx;
+}
+
+int tls_datagrams_new(struct tls_context *context, const uint8_t secret[static 32], size_t mtu,
+	struct tls_datagrams **ret_datagrams)
+{
+	struct tls_datagrams *datagrams = calloc(1, sizeof(*datagrams));
+
+	if (!datagrams)
+		return -ENOMEM;
+	datagrams->context = context;
+	datagrams->mtu = (long)mtu;
+	datagrams->method = box_bio_method();
+	datagrams->mac = mac_with(context->tls->library, secret);
+	if (!datagrams->method || !datagrams->mac) {
+		tls_datagrams_free(datagrams);
+		ERR_clear_error();
+		return -ENOMEM;
+	}
+	*ret_datagrams = datagrams;
+	return 0;
+}
+
+void tls_datagrams_free(struct tls_datagrams *datagrams)
+{
+	if (!datagrams)
+		return;
+	BIO_meth_free(datagrams->method);
+	EVP_MAC_CTX_free(datagrams->mac);
+	free(datagrams);
+}
+
+struct secure_maker tls_datagrams_maker(struct tls_datagrams *datagrams)
+{
+	return (struct secure_maker){
+		.open = datagrams_open, .mac = datagrams_mac, .userdata = datagrams};
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sessions of DTLS outlive the generation that reads the socket: reload, drain, stop, upgrade."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+import process
+from dtls import Session, dtls, many_clients
+from pki import Authority
+from rig import run_upperctl
+from settings import udp
+
+pytestmark = pytest.mark.usefixtures("with_tls")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki")).issue("ec")
+
+
+def whose(running, since=0):
+    """The process that each session was ended by."""
+    return [record["pid"] for record in running.records("access", since)]
+
+
+def test_a_session_goes_on_with_the_old_generation(daemon, pair):
+    running = daemon(dtls(pair), drain="60s", log={"access": True})
+    at, old = running.listeners[0], set(running.workers())
+    with Session(at) as before:
+        before.ask("one")
+        running.reload()
+        before.ask("two")
+        with Session(at) as after:
+            after.ask("three")
+            before.ask("four")
+            assert after.end() == 0
+        running.expect("access")
+        assert before.end() == 0
+        running.wait_for(lambda: len(running.records("access")) == 2, "the end of both")
+        newer, older = whose(running)
+        assert older in old and newer not in old
+        process.wait_until(lambda: not old & set(running.workers()), 10, "the end of the old")
+
+
+def test_a_session_outlives_several_reloads(daemon, pair):
+    running = daemon(dtls(pair), udp(), drain="60s")
+    at = running.listeners[0]
+    with contextlib.ExitStack() as all_of_them:
+        sessions = []
+        for number in range(4):
+            sessions.append(all_of_them.enter_context(Session(at)))
+            for session in sessions:
+                session.ask(f"at {number}")
+            running.reload()
+        for session in sessions:
+            session.ask("and still")
+
+
+def test_at_the_end_of_drain_the_peer_is_told(daemon, pair):
+    running = daemon(dtls(pair), drain="2s", log={"access": True})
+    with Session(running.listeners[0]) as session:
+        session.ask("one")
+        running.reload()
+        session.ask("two")
+        assert session.wait_for_end() == 0
+    assert running.expect("access")["reason"] == "drain"
+
+
+def test_a_stop_waits_for_sessions(daemon, pair):
+    running = daemon(dtls(pair), drain="60s", log={"access": True})
+    with Session(running.listeners[0]) as session:
+        session.ask("one")
+        running.asked_to_stop = True
+        running.signal(signal.SIGTERM)
+        running.expect("stopping")
+        session.ask("two")
+        assert session.end() == 0
+        assert running.wait(20) == 0
+    assert running.records("access")[0]["reason"] == "done"
+
+
+def test_a_listener_that_moves_to_another_place_keeps_its_sessions(daemon, pair):
+    """Its number in the configuration is another, and so is the worker that reads its socket."""
+    at = dtls(pair)
+    running = daemon(at, drain="60s")
+    with Session(at) as session:
+        session.ask("one")
+        running.reconfigure(udp(), at, drain="60s", workers=3)
+        running.reload()
+        session.ask("two")
+        many_clients(at, 3, 10)
+
+
+def test_a_worker_that_is_replaced_knows_the_old_generation(daemon, pair):
+    running = daemon(dtls(pair), drain="60s", workers=1)
+    at, old = running.listeners[0], running.workers()
+    with Session(at) as session:
+        session.ask("one")
+        running.reload()
+        session.ask("two")
+        newer = [pid for pid in running.workers() if pid not in old]
+        mark = running.mark()
+        os.kill(newer[0], signal.SIGKILL)
+        running.killed += 1
+        session.ask("three")
+        running.expect("child-started", mark)
+        many_clients(at, 1, 10)
+        session.ask("four")
+
+
+def test_a_session_outlives_an_upgrade(daemon, pair):
+    running = daemon(dtls(pair), drain="60s")
+    with Session(running.listeners[0]) as session:
+        session.ask("one")
+        assert run_upperctl(running, "upgrade").returncode == 0
+        session.ask("two")
+        many_clients(running.listeners[0], 2, 10)
