@@ -49,14 +49,17 @@ static void write_all(SSL *ssl, size_t len)
 	}
 }
 
-/* The first reads shake hands. */
+/* The first reads shake hands. What is left in the socket is told of again. */
 static void serve(SSL *ssl)
 {
 	int n, fd = SSL_get_fd(ssl);
 
-	while ((n = SSL_read(ssl, in, (int)size)) > 0)
-		write_all(ssl, upper((size_t)n));
-	if (SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ)
+	do {
+		n = SSL_read(ssl, in, (int)size);
+		if (n > 0)
+			write_all(ssl, upper((size_t)n));
+	} while (n > 0 && SSL_has_pending(ssl));
+	if (n > 0 || SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ)
 		return;
 	if (SSL_get_error(ssl, n) == SSL_ERROR_ZERO_RETURN)
 		SSL_shutdown(ssl);
@@ -69,7 +72,7 @@ static void welcome(SSL_CTX *ctx, int epoll_fd, int door)
 {
 	int fd = accept4(door, NULL, NULL, SOCK_NONBLOCK);
 	SSL *ssl = fd >= 0 ? SSL_new(ctx) : NULL;
-	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = ssl};
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = ssl};
 
 	if (!ssl)
 		return;

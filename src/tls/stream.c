@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tls/inside.h"
+#include "tls/wire.h"
 
 /* More than this without a byte of data in between, and it is over. */
 #define KEY_UPDATES_MOST 16
@@ -18,6 +19,7 @@
 
 struct session {
 	SSL *ssl;
+	struct wire wire;
 	uint32_t records; /* that came in, of whatever kind */
 	uint8_t updates, hellos, alerts;
 	bool established;
@@ -125,6 +127,20 @@ static int session_outcome(struct transport *transport, int r)
 	}
 }
 
+/* Whether it is worth while to ask again at once: what came was no data, or no whole message, and the
+ * socket has not yet said that there is no more. */
+static bool session_goes_on(const struct session *session, uint32_t records)
+{
+	return session->records != records && !session->wire.waits;
+}
+
+/* The library may hold more than it has given away; and what it gave may be of an earlier read, since
+ * which an event has told of more. */
+static bool session_is_drained(const struct session *session)
+{
+	return session->wire.drained && !SSL_has_pending(session->ssl);
+}
+
 static int session_handshake(struct transport *transport)
 {
 	struct session *session = transport->session;
@@ -135,21 +151,22 @@ static int session_handshake(struct transport *transport)
 
 	do {
 		records = session->records;
+		wire_forget(&session->wire);
 		ERR_clear_error();
 		r = SSL_accept(session->ssl);
 		if (r == 1) {
 			session->established = true;
+			transport->drained = session_is_drained(session);
 			return 0;
 		}
 		r = session_outcome(transport, r);
-	} while (r == TRANSPORT_E_WAIT && session->records != records);
+	} while (r == TRANSPORT_E_WAIT && session_goes_on(session, records));
 
 	if (context->tls->signer.failed != failed)
 		transport->reason = REASON_tls_keeper;
 	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
 }
 
-/* "Not now" may only mean that a record held no data; while some come, it is worth asking again. */
 static int session_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
 {
 	struct session *session = transport->session;
@@ -158,10 +175,12 @@ static int session_read(struct transport *transport, void *data, size_t size, si
 
 	do {
 		records = session->records;
+		wire_forget(&session->wire);
 		ERR_clear_error();
 		r = SSL_read_ex(session->ssl, data, size, ret_n);
 		if (r == 1) {
 			session->updates = session->hellos = session->alerts = 0;
+			transport->drained = session_is_drained(session);
 			return 0;
 		}
 		r = session_outcome(transport, r);
@@ -170,7 +189,7 @@ static int session_read(struct transport *transport, void *data, size_t size, si
 			: transport->reason;
 		if (session_excess(session) != REASON_done)
 			return TRANSPORT_E_GONE;
-	} while (r == TRANSPORT_E_WAIT && session->records != records);
+	} while (r == TRANSPORT_E_WAIT && session_goes_on(session, records));
 	return r;
 }
 
@@ -229,7 +248,8 @@ int tls_open(void *context, int fd, struct transport *ret_transport)
 
 	if (session)
 		session->ssl = SSL_new(of->certificates[0].ctx);
-	if (!session || !session->ssl || SSL_set_fd(session->ssl, fd) != 1) {
+	if (!session || !session->ssl ||
+		wire_attach(&session->wire, of->tls->wire, session->ssl, fd) < 0) {
 		if (session)
 			SSL_free(session->ssl);
 		free(session);
