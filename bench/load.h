@@ -31,6 +31,7 @@ struct way {
 };
 
 extern const struct way way_udp, way_tcp, way_bulk, way_connect, way_idle;
+extern const struct way way_tls, way_tls_bulk, way_tls_full, way_tls_resumed, way_tls_idle;
 
 /* Ends the program, with the system's words, unless `fine`. */
 void must(bool fine, const char *what);
@@ -39,3 +40,9 @@ void must(bool fine, const char *what);
 const uint8_t *asked(size_t place);
 const uint8_t *wanted(size_t place);
 #define LONGEST ((size_t)1 << 20)
+
+/* Connects; from one of many addresses, as the number says, so that those that wait after closing do
+ * not use up all ports. */
+int open_connection(const struct order *order, unsigned number);
+/* Whether these bytes are the answer from `place` on. */
+bool is_right(const uint8_t *data, size_t len, size_t place);

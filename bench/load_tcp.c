@@ -29,8 +29,7 @@ struct connections {
 	} each[];
 };
 
-/* From many addresses, so that those that wait after closing do not use up all ports. */
-static int open_connection(const struct order *order, unsigned number)
+int open_connection(const struct order *order, unsigned number)
 {
 	struct sockaddr_in from = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
@@ -85,8 +84,7 @@ static void *bulk_begin(const struct order *order)
 	return all;
 }
 
-/* Bytes from `place` on; false when they are not what they should be. */
-static bool is_right(const uint8_t *data, size_t len, size_t place)
+bool is_right(const uint8_t *data, size_t len, size_t place)
 {
 	return memcmp(data, wanted(place), len) == 0;
 }

@@ -256,7 +256,7 @@ static int stream_handshake(struct stream *s)
 	s->class->crowd->n--;
 	s->stage = STAGE_TALK;
 	deadline_set(&s->class->idle, &s->deadline);
-	return 0;
+	return s->transport.drained && !s->hangup ? TRANSPORT_E_WAIT : 0;
 }
 
 /* One step of whatever the stage asks for; the outcomes are those of a transport. */

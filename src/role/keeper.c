@@ -23,8 +23,7 @@
 #include "role/role.h"
 #include "tls/keys.h"
 
-#define QUESTIONS_A_TURN 64
-#define LONGEST_FILE     (1 << 20)
+#define LONGEST_FILE (1 << 20)
 
 struct keeper {
 	struct child_side side;
@@ -56,13 +55,13 @@ static void client_end(struct client *client)
 	loop_defer(&client->keeper->side.loop, &client->task);
 }
 
+/* One at a time: who asks waits for the answer, and the loop tells of more. */
 static void client_on_event(struct source *source, uint32_t events)
 {
 	struct client *client = container_of(source, struct client, source);
-	int r = 0;
+	int r;
 
-	for (int i = 0; i < QUESTIONS_A_TURN && r == 0; i++)
-		r = keys_answer(client->keeper->keys, client->fd);
+	r = keys_answer(client->keeper->keys, client->fd);
 	if (r == 0 || r == KEYS_E_WAIT)
 		return;
 	if (r == KEYS_E_MALFORMED)

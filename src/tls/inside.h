@@ -14,6 +14,7 @@ struct tls {
 	OSSL_LIB_CTX *library;
 	OSSL_PROVIDER *providers[PROVIDERS];
 	struct signer signer;
+	BIO_METHOD *wire; /* of every connection */
 };
 
 /* One certificate of a listener, and how a connection is made that shows it first. */

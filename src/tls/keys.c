@@ -22,9 +22,16 @@
 #define SECURE_HEAP  (1 << 20)
 #define SECURE_LEAST 32
 
+/* A key, and what it takes to sign with it in each way, from the first time on. */
+struct key {
+	EVP_PKEY *pkey;
+	EVP_PKEY_CTX *signing[N_DIGESTS][N_PADDINGS];
+};
+
 struct keys {
-	EVP_PKEY **list;
+	struct key *list;
 	size_t n;
+	EVP_MD *digests[N_DIGESTS];
 };
 
 const char *const question_digests[N_DIGESTS] = {
@@ -58,8 +65,14 @@ void keys_free(struct keys *keys)
 {
 	if (!keys)
 		return;
-	for (size_t i = 0; i < keys->n; i++)
-		EVP_PKEY_free(keys->list[i]);
+	for (size_t i = 0; i < keys->n; i++) {
+		for (int ways = 0; ways < N_DIGESTS * N_PADDINGS; ways++)
+			EVP_PKEY_CTX_free(
+				keys->list[i].signing[ways / N_PADDINGS][ways % N_PADDINGS]);
+		EVP_PKEY_free(keys->list[i].pkey);
+	}
+	for (int i = 0; i < N_DIGESTS; i++)
+		EVP_MD_free(keys->digests[i]);
 	free(keys->list);
 	free(keys);
 }
@@ -67,17 +80,17 @@ void keys_free(struct keys *keys)
 int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY])
 {
 	_cleanup_pkey_ EVP_PKEY *key = NULL;
-	EVP_PKEY **longer;
+	struct key *longer;
 	int r;
 
 	r = pem_key(NULL, pem, why, &key);
 	if (r != 0)
 		return r;
-	longer = realloc(keys->list, (keys->n + 1) * sizeof(EVP_PKEY *));
+	longer = realloc(keys->list, (keys->n + 1) * sizeof(struct key));
 	if (!longer)
 		return -ENOMEM;
 	keys->list = longer;
-	keys->list[keys->n++] = take_ptr(&key);
+	keys->list[keys->n++] = (struct key){.pkey = take_ptr(&key)};
 	return 0;
 }
 
@@ -123,7 +136,7 @@ static bool is_question(const struct keys *keys, const struct question *question
 		return false;
 	if (head->what == ASK_PUBLIC)
 		return true;
-	return suits(keys->list[head->key], head) &&
+	return suits(keys->list[head->key].pkey, head) &&
 		(is_handshake_1_3(question->data, head->len) ||
 			is_handshake_1_2(question->data, head->len));
 }
@@ -148,20 +161,67 @@ static bool set_padding(EVP_PKEY_CTX *pkey_ctx, uint32_t padding)
 	return true;
 }
 
-static size_t answer_sign(EVP_PKEY *key, const struct question *question, struct answer *answer)
+static EVP_MD *digest_of(struct keys *keys, uint32_t digest)
+{
+	if (!keys->digests[digest])
+		keys->digests[digest] = EVP_MD_fetch(NULL, question_digests[digest], NULL);
+	return keys->digests[digest];
+}
+
+/* Made once: what the library looks up for it costs it a tenth of a signature. */
+static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct question_head *head)
+{
+	EVP_PKEY_CTX **place = &key->signing[head->digest][head->padding];
+
+	if (*place)
+		return *place;
+	*place = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	if (*place && EVP_PKEY_sign_init(*place) == 1 &&
+		EVP_PKEY_CTX_set_signature_md(*place, md) == 1 &&
+		set_padding(*place, head->padding))
+		return *place;
+	EVP_PKEY_CTX_free(*place);
+	*place = NULL;
+	return NULL;
+}
+
+static size_t sign_digest(
+	struct keys *keys, struct key *key, const struct question *question, struct answer *answer)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	EVP_MD *md = digest_of(keys, question->head.digest);
+	EVP_PKEY_CTX *ctx = md ? signing_of(key, md, &question->head) : NULL;
+	size_t len = ANSWER_DATA;
+	unsigned digest_len;
+
+	if (!ctx ||
+		EVP_Digest(question->data, question->head.len, digest, &digest_len, md, NULL) !=
+			1 ||
+		EVP_PKEY_sign(ctx, answer->data, &len, digest, digest_len) != 1)
+		return 0;
+	return len;
+}
+
+/* Ed25519 signs what there is, and no digest of it. */
+static size_t sign_whole(EVP_PKEY *pkey, const struct question *question, struct answer *answer)
 {
 	EVP_MD_CTX *md_ctx = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *pkey_ctx;
 	size_t len = ANSWER_DATA;
 	bool ok;
 
-	ok = md_ctx &&
-		EVP_DigestSignInit_ex(md_ctx, &pkey_ctx, question_digests[question->head.digest],
-			NULL, NULL, key, NULL) == 1 &&
-		set_padding(pkey_ctx, question->head.padding) &&
+	ok = md_ctx && EVP_DigestSignInit_ex(md_ctx, NULL, NULL, NULL, NULL, pkey, NULL) == 1 &&
 		EVP_DigestSign(md_ctx, answer->data, &len, question->data, question->head.len) == 1;
 	EVP_MD_CTX_free(md_ctx);
 	return ok ? len : 0;
+}
+
+static size_t answer_sign(struct keys *keys, const struct question *question, struct answer *answer)
+{
+	struct key *key = &keys->list[question->head.key];
+
+	if (question->head.digest == DIGEST_NONE)
+		return sign_whole(key->pkey, question, answer);
+	return sign_digest(keys, key, question, answer);
 }
 
 static int keys_outcome(int error)
@@ -190,9 +250,9 @@ int keys_answer(struct keys *keys, int fd)
 		return KEYS_E_MALFORMED;
 
 	if (question.head.what == ASK_PUBLIC)
-		len = answer_public(keys->list[question.head.key], &answer);
+		len = answer_public(keys->list[question.head.key].pkey, &answer);
 	else
-		len = answer_sign(keys->list[question.head.key], &question, &answer);
+		len = answer_sign(keys, &question, &answer);
 	answer.head = (struct answer_head){question.head.number, (uint32_t)len};
 	part = (struct iovec){&answer, sizeof(answer.head) + len};
 	if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)

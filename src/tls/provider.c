@@ -14,8 +14,10 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define PROVIDER  "upperd-keeper"
 #define SIGNATURE "UPPERD-KEEPER"
@@ -167,6 +169,20 @@ static int signature_set_params(void *data, const OSSL_PARAM params[])
 	return padding == RSA_PKCS1_PSS_PADDING || padding == RSA_PKCS1_PADDING;
 }
 
+/* The library calls them by either name. */
+static bool is_digest(const char *name, enum question_digest digest)
+{
+	static const char *const others[N_DIGESTS] = {
+		[DIGEST_SHA256] = "SHA2-256",
+		[DIGEST_SHA384] = "SHA2-384",
+		[DIGEST_SHA512] = "SHA2-512",
+	};
+
+	return question_digests[digest] &&
+		(strcasecmp(name, question_digests[digest]) == 0 ||
+			strcasecmp(name, others[digest]) == 0);
+}
+
 static int signature_init(void *data, const char *digest, void *key, const OSSL_PARAM params[])
 {
 	struct signing *signing = data;
@@ -180,12 +196,12 @@ static int signature_init(void *data, const char *digest, void *key, const OSSL_
 		return 0;
 	if (!digest || !*digest)
 		return 1;
-	for (int i = 0; i < N_DIGESTS; i++)
-		if (question_digests[i] &&
-			EVP_MD_is_a(EVP_get_digestbyname(digest), question_digests[i])) {
+	for (int i = 0; i < N_DIGESTS; i++) {
+		if (is_digest(digest, i)) {
 			signing->digest = i;
 			return 1;
 		}
+	}
 	return 0;
 }
 

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "tls/inside.h"
+#include "tls/wire.h"
 
 struct session {
 	SSL *ssl;
+	struct wire wire;
 	struct tally tally;
 };
 
@@ -35,6 +37,28 @@ static int session_outcome(struct transport *transport, int r)
 	}
 }
 
+/* The library tells a failure by what is in its queue of errors, which is nearly always empty before a
+ * call; to look is ten times cheaper than to clear it. */
+static void forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
+/* Whether it is worth while to ask again at once: what came was no data, or no whole message, and the
+ * socket has not yet said that there is no more. */
+static bool session_goes_on(const struct session *session, uint32_t records)
+{
+	return session->tally.records != records && !session->wire.waits;
+}
+
+/* The library may hold more than it has given away; and what it gave may be of an earlier read, since
+ * which an event has told of more. */
+static bool session_is_drained(const struct session *session)
+{
+	return session->wire.drained && !SSL_has_pending(session->ssl);
+}
+
 static int session_handshake(struct transport *transport)
 {
 	struct session *session = transport->session;
@@ -45,21 +69,22 @@ static int session_handshake(struct transport *transport)
 
 	do {
 		records = session->tally.records;
-		ERR_clear_error();
+		wire_forget(&session->wire);
+		forget_errors();
 		r = SSL_accept(session->ssl);
 		if (r == 1) {
 			session->tally.established = true;
+			transport->drained = session_is_drained(session);
 			return 0;
 		}
 		r = session_outcome(transport, r);
-	} while (r == TRANSPORT_E_WAIT && session->tally.records != records);
+	} while (r == TRANSPORT_E_WAIT && session_goes_on(session, records));
 
 	if (context->tls->signer.failed != failed)
 		transport->reason = REASON_tls_keeper;
 	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
 }
 
-/* "Not now" may only mean that a record held no data; while some come, it is worth asking again. */
 static int session_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
 {
 	struct session *session = transport->session;
@@ -68,10 +93,12 @@ static int session_read(struct transport *transport, void *data, size_t size, si
 
 	do {
 		records = session->tally.records;
-		ERR_clear_error();
+		wire_forget(&session->wire);
+		forget_errors();
 		r = SSL_read_ex(session->ssl, data, size, ret_n);
 		if (r == 1) {
 			tally_forget(&session->tally);
+			transport->drained = session_is_drained(session);
 			return 0;
 		}
 		r = session_outcome(transport, r);
@@ -80,7 +107,7 @@ static int session_read(struct transport *transport, void *data, size_t size, si
 			: transport->reason;
 		if (tally_excess(&session->tally) != REASON_done)
 			return TRANSPORT_E_GONE;
-	} while (r == TRANSPORT_E_WAIT && session->tally.records != records);
+	} while (r == TRANSPORT_E_WAIT && session_goes_on(session, records));
 	return r;
 }
 
@@ -89,7 +116,7 @@ static int session_write(struct transport *transport, const void *data, size_t n
 	struct session *session = transport->session;
 	int r;
 
-	ERR_clear_error();
+	forget_errors();
 	r = SSL_write_ex(session->ssl, data, n, ret_n);
 	if (r == 1)
 		return 0;
@@ -103,7 +130,7 @@ static int session_finish(struct transport *transport)
 	struct session *session = transport->session;
 	int r;
 
-	ERR_clear_error();
+	forget_errors();
 	r = SSL_shutdown(session->ssl);
 	if (r < 0) {
 		r = session_outcome(transport, r);
@@ -139,7 +166,8 @@ int tls_open(void *context, int fd, struct transport *ret_transport)
 
 	if (session)
 		session->ssl = SSL_new(of->certificates[0].ctx);
-	if (!session || !session->ssl || SSL_set_fd(session->ssl, fd) != 1) {
+	if (!session || !session->ssl ||
+		wire_attach(&session->wire, of->tls->wire, session->ssl, fd) < 0) {
 		if (session)
 			SSL_free(session->ssl);
 		free(session);

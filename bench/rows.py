@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured. A load is the generator's way, flows, depth, size and whether segmented; who takes
+part follows, and the first of them is what all others are compared with."""
+
+UDP = "bare addressed", "bare segmented", "bare batched", "bare naive", "upperd", "textbook Python"
+TLS_ENDS = "hitch", "nginx", "haproxy", "stunnel"
+
+# name: load, unit, transport, servers
+LOADS = {
+    "UDP, 1 flow": (("udp", 1, 64, 64, 0), "us", "udp", UDP),
+    "UDP, 8 flows, sent segmented": (
+        ("udp", 8, 16, 64, 1), "us", "udp", (*UDP, "upperd, sandbox off", "upperd, 2 workers")),
+    "UDP, 1400 bytes, segmented": (
+        ("udp", 8, 16, 1400, 1), "us", "udp",
+        ("bare addressed", "bare segmented", "bare batched", "upperd")),
+    "TCP ping-pong, 1 connection": (
+        ("tcp", 1, 1, 64, 0), "us", "tcp", ("bare epoll", "upperd", "libuv")),
+    "TCP ping-pong, 64 connections": (
+        ("tcp", 64, 1, 64, 0), "us", "tcp",
+        ("bare epoll", "upperd", "upperd, sandbox off", "upperd, 2 workers", "libuv", "libevent")),
+    "TCP pipelined, 64 x 16": (
+        ("tcp", 64, 16, 64, 0), "us", "tcp",
+        ("bare epoll", "upperd", "upperd, sandbox off", "libuv", "libevent")),
+    "TCP ping-pong, 16 KiB": (
+        ("tcp", 16, 1, 16384, 0), "us", "tcp", ("bare epoll", "upperd", "libuv")),
+    "TCP bulk": (
+        ("bulk", 1, 1, 4096, 0), "ns/B", "tcp", ("bare epoll", "upperd", "libuv", "libevent")),
+    "TCP connect, ask, close": (
+        ("connect", 1, 1, 64, 0), "us", "tcp",
+        ("bare epoll", "upperd", "libuv", "libevent", "textbook Python", "xinetd")),
+    "TLS ping-pong, 64 connections": (
+        ("tls", 64, 1, 64, 0), "us", "tls",
+        ("bare OpenSSL", "upperd", "upperd, sandbox off", "upperd, 2 workers", *TLS_ENDS)),
+    "TLS full handshake": (
+        ("tls-full", 1, 1, 64, 0), "us", "tls",
+        ("bare OpenSSL", "upperd", "upperd, 2 workers", *TLS_ENDS, "openssl s_server")),
+    "TLS resumed handshake": (
+        ("tls-resumed", 1, 1, 64, 0), "us", "tls",
+        ("bare OpenSSL", "upperd", *TLS_ENDS, "openssl s_server")),
+    "TLS bulk": (
+        ("tls-bulk", 1, 1, 4096, 0), "ns/B", "tls", ("bare OpenSSL", "upperd", *TLS_ENDS)),
+}
+
+# name: transport, the generator's ways before and for it, how many, servers
+IDLE = {
+    "idle TCP connections": (
+        "tcp", ("connect", "idle"), 10000, ("upperd", "libuv", "libevent")),
+    "idle TLS connections": (
+        "tls", ("tls-full", "tls-idle"), 2000, ("bare OpenSSL", "upperd", *TLS_ENDS)),
+}
+
+# How cost grows: name: unit of the steps, transport, servers, steps and their loads
+GROWTH = {
+    "TCP ping-pong by connections": (
+        "connections", "tcp", ("bare epoll", "upperd"),
+        {n: ("tcp", n, 1, 64, 0) for n in (1, 10, 100, 1000, 10000)}),
+    "TLS ping-pong by connections": (
+        "connections", "tls", ("bare OpenSSL", "upperd"),
+        {n: ("tls", n, 1, 64, 0) for n in (1, 10, 100, 1000)}),
+    "TCP ping-pong by size": (
+        "bytes", "tcp", ("bare epoll", "upperd"),
+        {n: ("tcp", 16, 1, n, 0) for n in (16, 64, 256, 1024, 4096, 16384, 65536)}),
+    "TLS ping-pong by size": (
+        "bytes", "tls", ("bare OpenSSL", "upperd"),
+        {n: ("tls", 16, 1, n, 0) for n in (16, 64, 256, 1024, 4096, 16384, 65536)}),
+    "UDP by size": (
+        "bytes", "udp", ("bare addressed", "upperd"),
+        {n: ("udp", 8, 16, n, 1) for n in (16, 64, 256, 1024, 1400)}),
+}
