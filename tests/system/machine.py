@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD", ROOT / "build-plain"))
 HERE = Path(__file__).resolve().parent
 
-PATIENCE = 60
+PATIENCE = 120
 CLONE_NEWNET = 0x40000000
 
 # What a machine needs to be one; nothing of this machine's own services is started.

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that speak TLS: Python's, and `openssl s_client`."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
-import time
+import threading
 
 from settings import listener
 from wire import read_exactly
@@ -102,19 +103,21 @@ class Client:
              *map(str, args), "-no_ign_eof"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def ask(self, text, answer, seconds=15):
+    def ask(self, text, answer, seconds=60):
         """Sends the text, waits for the answer, ends; returns everything that it said."""
-        self.process.stdin.write(text)
-        self.process.stdin.flush()
-        said, deadline = b"", time.monotonic() + seconds
-        while answer not in said and time.monotonic() < deadline:
-            some = self.process.stdout.read1()
-            if not some:
-                break
+        watch = threading.Timer(seconds, self.process.kill)
+        watch.start()
+        with contextlib.suppress(BrokenPipeError):  # it has been refused, and has gone
+            self.process.stdin.write(text)
+            self.process.stdin.flush()
+        said = b""
+        while answer not in said and (some := self.process.stdout.read1()):
             said += some
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         said += self.process.stdout.read()
-        self.process.wait(seconds)
+        self.process.wait()
+        watch.cancel()
         return said.decode(errors="replace")
 
 

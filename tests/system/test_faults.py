@@ -106,11 +106,19 @@ def converse(d):
                     s.send(data)
             except OSError:
                 pass
-            time.sleep(0.02)  # for the worker to run into it
+            time.sleep(0.02)  # for the worker to run into it; a busy one does later
     try:
         udp_ask(d.listeners[3], b"hello")
     except TimeoutError:
         pass
+
+
+def failed_soon(wishes):
+    """Only the last one is waited for, which does not fail."""
+    deadline = time.monotonic() + 2
+    while not (failed := wishes.failed()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return failed
 
 
 @pytest.mark.plain
@@ -122,7 +130,7 @@ def test_memory_may_run_out_at_any_call(daemon, wishes):
     for n in range(100):
         wishes.make(worker, left=n)
         converse(d)
-        if not wishes.failed():
+        if not failed_soon(wishes):
             break
         failures += 1
     wishes.make(0)
@@ -149,7 +157,7 @@ def test_memory_that_runs_out_in_a_reload_leaves_the_old_one(daemon, wishes):
 
 @pytest.mark.plain
 def test_clock_may_jump(daemon, wishes):
-    d = daemon(tcp(idle_timeout="5s"), udp(), workers=1, env=wishes.environment())
+    d = daemon(tcp(idle_timeout="10m"), udp(), workers=1, env=wishes.environment())
     worker = d.workers()[0]
     with connect(d.listeners[0]) as s:
         s.sendall(b"a")
@@ -195,10 +203,10 @@ def test_log_that_nobody_takes(tmp_path, sink):
             with socket.socket() as s:
                 return s.connect_ex((listener["address"], listener["port"])) == 0
 
-        process.wait_until(is_there, seconds=20, what="a daemon")
+        process.wait_until(is_there, what="a daemon")
         for _ in range(2000):
             assert tcp_ask(listener, b"hello") == b"HELLO"
         daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(20) == 0
+        assert daemon.wait(60) == 0
     if sink != "closed":
         os.close(reader)

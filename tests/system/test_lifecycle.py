@@ -28,7 +28,7 @@ def wait_workers(d, n, without=()):
         workers = d.workers()
         return workers if len(workers) == n and not set(workers) & set(without) else None
 
-    return process.wait_until(enough, 10, f"{n} workers")
+    return process.wait_until(enough, what=f"{n} workers")
 
 
 # Start
@@ -63,7 +63,7 @@ def test_every_worker_answers_under_either_socket(daemon):
 def test_failed_start_says_why_to_the_service_manager(start, with_systemd):
     d = start(tcp(address="192.0.2.1"))
     assert d.wait() != 0
-    process.wait_until(lambda: d.notices("STATUS="), 2, "STATUS=")
+    process.wait_until(lambda: d.notices("STATUS="), what="STATUS=")
     assert not d.notices("READY=1")
 
 
@@ -206,7 +206,7 @@ def test_many_reloads_at_once_are_taken_one_by_one(daemon):
     for _ in range(20):
         d.signal(signal.SIGHUP)
     d.reload()
-    process.wait_until(lambda: len(d.workers()) == 2, 10, "two workers")
+    process.wait_until(lambda: len(d.workers()) == 2, what="two workers")
     assert tcp_ask(d.listeners[0], b"well") == b"WELL"
 
 
@@ -236,7 +236,7 @@ def test_stops_when_asked(daemon, number):
 def test_stop_is_told_to_the_service_manager(daemon, with_systemd):
     d = daemon(tcp())
     assert d.stop() == 0
-    process.wait_until(lambda: d.notices("STOPPING=1"), 2, "STOPPING=1")
+    process.wait_until(lambda: d.notices("STOPPING=1"), what="STOPPING=1")
 
 
 def test_stop_answers_what_has_been_received(daemon):
@@ -262,25 +262,23 @@ def test_stop_accepts_no_more(daemon):
 
 
 def test_stop_cuts_what_does_not_finish(daemon):
-    d = daemon(tcp(), drain="500ms")
+    d = daemon(tcp(idle_timeout="10m"), drain="500ms")
     with connect(d.listeners[0]):
         start = time.monotonic()
-        assert d.stop() == 0
-        assert 0.4 < time.monotonic() - start < 5
+        assert d.stop(20) == 0  # which is less than it would be without being told
+        assert time.monotonic() - start > 0.4
 
 
 def test_second_stop_is_at_once(daemon):
-    d = daemon(tcp(), drain="60s")
+    d = daemon(tcp(idle_timeout="1h"), drain="1h")
     with connect(d.listeners[0]) as s:
         s.sendall(b"a")
         assert read_exactly(s, 1) == b"A"
         since = d.mark()
         d.signal(signal.SIGTERM)
         d.expect("stopping", since)
-        start = time.monotonic()
         d.signal(signal.SIGTERM)
         d.wait()
-        assert time.monotonic() - start < 5
 
 
 def test_hangup_while_stopping_is_not_a_second_life(daemon):
@@ -295,13 +293,17 @@ def test_hangup_while_stopping_is_not_a_second_life(daemon):
 
 
 def test_killed_worker_is_replaced_within_a_second(daemon):
-    d = daemon(tcp())
-    victim = d.workers()[0]
-    start = time.monotonic()
-    record = kill_worker(d, victim)
-    wait_workers(d, 2, without=[victim])
-    assert time.monotonic() - start < 2
-    assert "9" in record["message"] or "KILL" in record["message"].upper()
+    """Or on a busy machine later, but not again and again."""
+    def is_replaced_in_time():
+        d = daemon(tcp())
+        victim = d.workers()[0]
+        start = time.monotonic()
+        record = kill_worker(d, victim)
+        assert "signal 9" in record["message"]
+        wait_workers(d, 2, without=[victim])
+        return time.monotonic() - start < 1
+
+    assert any(is_replaced_in_time() for _ in range(5))
 
 
 def test_the_others_go_on_when_a_worker_is_killed(daemon):
@@ -329,24 +331,24 @@ def test_killing_workers_under_load_loses_only_their_own(daemon):
     d = daemon(tcp(), udp())
     with Background(lambda: tcp_ask(d.listeners[0], b"a")) as load:
         for _ in range(3):
+            load.ask_more(5)
             victim = d.workers()[0]
             kill_worker(d, victim)
             wait_workers(d, 2, without=[victim])
-    assert load.asked >= 10
+            load.ask_more(5)
     assert len(load.failures) < load.asked / 4
     assert all(tcp_ask(d.listeners[0], b"a") == b"A" for _ in range(20))
 
 
 def test_worker_that_keeps_dying_is_replaced_more_slowly(daemon):
+    """At once, and then after 100, 200, 400 and 800 ms."""
     d = daemon(tcp(), workers=1)
-    waits = []
-    for _ in range(5):
+    for least in (0, 0.1, 0.2, 0.4, 0.8):
         victim = wait_workers(d, 1)[0]
         start = time.monotonic()
         kill_worker(d, victim)
         wait_workers(d, 1, without=[victim])
-        waits.append(time.monotonic() - start)
-    assert waits[-1] > 2 * waits[0]
+        assert time.monotonic() - start > 0.9 * least
 
 
 def test_worker_that_stands_still_is_replaced(daemon):
@@ -354,7 +356,7 @@ def test_worker_that_stands_still_is_replaced(daemon):
     victim = d.workers()[0]
     d.killed += 1
     os.kill(victim, signal.SIGSTOP)
-    d.expect("child-stuck", pid=victim, seconds=30)
+    d.expect("child-stuck", pid=victim)
     wait_workers(d, 2, without=[victim])
 
 
@@ -364,7 +366,7 @@ def test_workers_do_not_outlive_the_supervisor(start):
     d.asked_to_stop = True
     d.process.kill()
     d.process.wait()
-    process.wait_until(lambda: not any(map(process.is_alive, workers)), 5, "the end of its workers")
+    process.wait_until(lambda: not any(map(process.is_alive, workers)), what="the end of its workers")
 
 
 # Privileges

@@ -183,7 +183,7 @@ def test_who_breaks_the_rules_again_and_again_is_turned_away(daemon):
             s.recv(10)
 
     for _ in range(6):
-        offend()
+        offend()  # each may be judged a moment after its end, and the next be let in
     process.wait_until(lambda: is_turned_away(d.listeners[0]), what="a penalty")
     d.expect("peer-refused", reason="penalty")
     assert clients_of(d)["127.0.0.1/32"]["offences"] >= 4

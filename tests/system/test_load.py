@@ -3,6 +3,7 @@
 
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -144,24 +145,26 @@ def reload_under_load(d, n):
     with Background(ask_stream) as streams, Background(ask_datagram) as datagrams:
         for _ in range(n):
             d.reload()
+            streams.ask_more()
+            datagrams.ask_more()
     return streams, datagrams
 
 
 def test_reload_under_load_loses_nothing(daemon):
     d = daemon(tcp(), udp())
     for load in reload_under_load(d, 10):
-        assert load.asked > 10 and load.failures == []
+        assert load.failures == []
 
 
 @pytest.mark.plain
 def test_a_thousand_reloads_under_load_lose_nothing_and_leave_nothing(daemon):
     d = daemon(tcp(), udp())
     d.reload()
-    process.wait_until(lambda: len(d.children()) == 2, 10, "the first workers' end")
+    process.wait_until(lambda: len(d.children()) == 2, what="the first workers' end")
     descriptors, memory = process.descriptors_of(d.pid), process.memory_of(d.pid)
     for load in reload_under_load(d, 1000):
-        assert load.asked > 1000 and load.failures == []
-    process.wait_until(lambda: len(d.children()) == 2, 10, "the old workers' end")
+        assert load.failures == []
+    process.wait_until(lambda: len(d.children()) == 2, what="the old workers' end")
     assert process.descriptors_of(d.pid) == descriptors
     assert process.memory_of(d.pid) - memory < MIB
 
@@ -182,18 +185,14 @@ def test_accepting_pauses_without_descriptors_and_resumes(daemon, idle):
 
 
 def test_limit_of_connections_holds(daemon, idle):
+    """The kernel accepts the rest, and they wait in its queue."""
     d = daemon(tcp(), workers=1, limits={"connections": 10})
-    served = [s for s in idle(d.listeners[0], 20) if answers(s)]
-    assert len(served) == 10
-
-
-def answers(s):
-    s.settimeout(0.3)
-    try:
+    clients = idle(d.listeners[0], 20)
+    for s in clients:
         s.sendall(b"a")
-        return s.recv(1) == b"A"
-    except OSError:
-        return False
+    for s in clients[:10]:
+        assert read_exactly(s, 1) == b"A"
+    assert select.select(clients[10:], [], [], 0.5)[0] == []
 
 
 def test_limit_of_connections_follows_from_descriptors(daemon):
@@ -205,10 +204,8 @@ def test_flood_of_datagrams_does_not_starve_streams(daemon):
     d = daemon(tcp(), udp(), workers=1)
     with udp_socket(d.listeners[1]) as s:
         with Background(lambda: s.send(b"x" * 512)):
-            start = time.monotonic()
             for _ in range(20):
                 assert tcp_ask(d.listeners[0], b"stream") == b"STREAM"
-            assert time.monotonic() - start < 10
 
 
 def test_long_stream_does_not_starve_the_others(daemon):

@@ -75,7 +75,7 @@ def ask(machine, kind, data):
     with machine.network():
         s = socket.socket(socket.AF_INET, kind)
     with s:
-        s.settimeout(10)
+        s.settimeout(30)
         s.connect(("127.0.0.1", 12000))
         s.send(data)
         return s.recv(100)

@@ -39,6 +39,7 @@ def clients_open(d):
 def is_refused(listener, data):
     """Nothing comes back but the end."""
     with connect(listener) as s:
+        s.settimeout(8)  # and before anything else would end it
         try:
             s.sendall(data)
             return s.recv(100) == b""
@@ -140,7 +141,7 @@ def test_waiting_for_a_header_does_not_outlive_the_drain(daemon):
     d = daemon(proxied(), drain="300ms")
     with connect(d.listeners[0]) as s:
         s.sendall(TEXT[:10])
-        assert d.stop() == 0
+        assert d.stop(8) == 0
 
 
 def test_limits_are_for_whom_the_header_names(daemon):
@@ -157,7 +158,6 @@ def test_limits_are_for_whom_the_header_names(daemon):
 
 def is_closed(s):
     """By the server, without a word."""
-    s.settimeout(5)
     try:
         return s.recv(10) == b""
     except ConnectionError:
@@ -206,7 +206,7 @@ def test_strangers_that_were_refused_are_not_counted(daemon):
     d = daemon(proxied("required", ELSEWHERE), limits={"exempt": [], "per_client": 1})
     for _ in range(3):
         assert is_refused(d.listeners[0], TEXT)
-    assert clients_open(d) == 0
+    process.wait_until(lambda: clients_open(d) == 0, what="the end of the connections")
 
 
 def test_datagrams_may_have_a_header(daemon):
@@ -242,9 +242,9 @@ global
     stats socket {folder}/haproxy
 defaults
     mode tcp
-    timeout connect 5s
-    timeout client 5s
-    timeout server 5s
+    timeout connect 20s
+    timeout client 20s
+    timeout server 20s
 listen front
     bind {address}:{front}
     server back 127.0.0.1:{back} {option}
@@ -282,7 +282,7 @@ def haproxy(tmp_path):
 def test_haproxy_names_its_client(daemon, haproxy, option):
     d = daemon(proxied(), log={"access": True})
     front = haproxy(d.listeners[0]["port"], option)
-    with socket.create_connection(("127.0.0.1", front), 5, ("127.0.0.9", 0)) as s:
+    with socket.create_connection(("127.0.0.1", front), 20, ("127.0.0.9", 0)) as s:
         name = s.getsockname()
         s.sendall(b"hello")
         assert read_exactly(s, 5) == b"HELLO"

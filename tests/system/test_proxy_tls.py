@@ -73,8 +73,11 @@ def test_header_and_handshake_have_one_deadline(proxied):
 
 def test_who_fails_handshakes_again_and_again_is_turned_away(daemon, pair):
     d = daemon(tls(pair), limits={"exempt": []})
-    for _ in range(8):
+
+    def offend():
         with connect(d.listeners[0]) as s, contextlib.suppress(ConnectionError):
             s.sendall(b"GET / HTTP/1.0\r\n\r\n")
             s.recv(100)
-    process.wait_until(lambda: reasons_of(d)["penalty"] > 0, what="a penalty")
+        return reasons_of(d)["penalty"] > 0
+
+    process.wait_until(offend, what="a penalty")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from settings import tcp
-from wire import address_of, connect, read_all, read_exactly, reset, tcp_ask
+from wire import TIMEOUT, address_of, connect, read_all, read_exactly, reset, tcp_ask
 
 SAMPLE = "Die Straße, ŉ und ΐ: ﬃ über alles.\r\n".encode()
 LOUD = SAMPLE.decode().upper().encode()
@@ -60,7 +60,7 @@ def test_line_waits_for_its_end(server, end):
         s.settimeout(0.2)
         with pytest.raises(TimeoutError):
             s.recv(100)
-        s.settimeout(5)
+        s.settimeout(TIMEOUT)
         s.sendall(end + b"second" + end + b"third")
         assert read_exactly(s, 11 + 2 * len(end)) == b"FIRST" + end + b"SECOND" + end
 
@@ -100,7 +100,7 @@ def test_a_jam_that_ends_is_over(server, letter, size):
         s.setblocking(False)
         sent = send_until_jammed(s, letter.encode() * 10 ** 6, size)
         s.setblocking(True)
-        s.settimeout(5)
+        s.settimeout(TIMEOUT)
         expected = letter.upper().encode() * (sent // len(letter.encode()))
         assert read_exactly(s, len(expected)) == expected
 
@@ -136,7 +136,6 @@ def test_half_close_is_honoured(server):
     """What was sent before our end is answered before the server's."""
     data = SAMPLE * 5000
     with connect(server()) as s:
-        s.settimeout(20)
         s.sendall(data[:100000])
         s.shutdown(socket.SHUT_WR)
         assert read_all(s) == data[:100000].decode("utf-8", "surrogateescape").upper().encode(
@@ -170,7 +169,8 @@ def test_many_at_once_keep_apart(server):
 
 
 def closes_after(s):
-    """Seconds until the server ends the connection, politely or not."""
+    """Seconds until the server ends the connection, politely or not; it may not take until the next
+    limit would end it."""
     start = time.monotonic()
     try:
         assert s.recv(100) == b""
@@ -181,22 +181,21 @@ def closes_after(s):
 
 def test_idle_connection_is_closed(server):
     with connect(server(idle_timeout=SHORT)) as s:
-        assert 0.2 < closes_after(s) < 3
+        assert closes_after(s) > 0.2
 
 
 def test_busy_connection_is_not_idle(server):
-    with connect(server(idle_timeout="600ms")) as s:
-        for _ in range(6):
-            time.sleep(0.2)
+    with connect(server(idle_timeout="2s")) as s:
+        for _ in range(10):
+            time.sleep(0.25)
             s.sendall(b"x")
             assert read_exactly(s, 1) == b"X"
-        assert 0.3 < closes_after(s) < 3
 
 
 def test_half_a_line_does_not_live_for_ever(server):
     with connect(server(framing="line", idle_timeout=SHORT)) as s:
         s.sendall(b"no end")
-        assert 0.2 < closes_after(s) < 3
+        assert closes_after(s) > 0.2
 
 
 def test_peer_that_takes_nothing_is_closed(daemon):
@@ -205,7 +204,7 @@ def test_peer_that_takes_nothing_is_closed(daemon):
         s.setblocking(False)
         start = time.monotonic()
         with pytest.raises(ConnectionError):
-            while time.monotonic() < start + 10:
+            while time.monotonic() < start + 8:  # which is less than it would be without being told
                 try:
                     s.send(b"x" * 65536)
                 except BlockingIOError:

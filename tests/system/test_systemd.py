@@ -7,6 +7,7 @@ import signal
 import shutil
 import socket
 import ssl
+import time
 
 import pytest
 
@@ -23,7 +24,7 @@ UDP = {"name": "udp", "transport": "udp", "port": 12000}
 TCP = {"name": "tcp", "transport": "tcp", "port": 12000}
 HOST = "127.0.0.1"
 AT_MOST = {"upperd.service": 0.5, "upperd-bind.service": 1.3}
-TIMEOUT = 10
+TIMEOUT = 30
 
 
 class Service:
@@ -181,10 +182,11 @@ def test_fault_does_not_close_the_sockets_for_good(service, ask_udp):
     """Neither by a limit on starts nor by one on triggers; and it heals without a further step."""
     service.write("listeners = nonsense")
     service.listen()
+    begun = time.monotonic()
     with pytest.raises(TimeoutError):
         ask_udp(seconds=3)
     tries = int(service.machine.show("upperd.service", "NRestarts"))
-    assert 1 <= tries <= 6
+    assert 1 <= tries <= 2 * (time.monotonic() - begun)
     service.write(service.shipped)
     ask_udp()
 
@@ -202,9 +204,9 @@ def test_stop_leaves_the_sockets_to_the_next_start(service, ask_tcp):
 
 
 def test_stop_takes_the_time_that_draining_needs(service, connect):
-    """EXTEND_TIMEOUT_USEC: the unit alone would have it killed after a second."""
-    service.drop_in("upperd.service", "[Service]\nTimeoutStopSec=1\n")
-    service.configure(drain="3s")
+    """EXTEND_TIMEOUT_USEC: the unit alone would have it killed after two seconds."""
+    service.drop_in("upperd.service", "[Service]\nTimeoutStopSec=2\n")
+    service.configure(drain="4s")
     service.listen()
     service.up()
     with connect() as s:
@@ -226,7 +228,8 @@ def test_reload_that_fails_says_so_and_changes_nothing(service, ask_tcp):
     ask_tcp()
     assert "listeneres" in service.records("config-fault")[0]["MESSAGE"]
     assert service.records("reload-failed")
-    assert service.status().startswith("Reload failed")
+    # At first with its reason, and after a second with what else there is to say.
+    assert "reload failed" in service.status().lower()
 
 
 @pytest.mark.parametrize("verb", ["reload", "restart"])
@@ -236,8 +239,11 @@ def test_nothing_is_lost_under_load_by(verb, service, ask_tcp, ask_udp):
     service.up()
     with Background(ask_tcp) as tcp, Background(ask_udp) as udp:
         for _ in range(5):
+            tcp.ask_more(5)
+            udp.ask_more(5)
             service.machine.systemctl(verb, "upperd.service")
-    assert tcp.asked > 20 and udp.asked > 20
+        tcp.ask_more(5)
+        udp.ask_more(5)
     assert not tcp.failures and not udp.failures
 
 
@@ -251,9 +257,10 @@ def test_nothing_is_lost_under_load_by_an_upgrade(service, ask_tcp, ask_udp):
     service.machine.run("mv", "/run/upperd.new", program)
     with Background(ask_tcp) as tcp, Background(ask_udp) as udp:
         for _ in range(5):
+            tcp.ask_more(5)
+            udp.ask_more(5)
             said = service.machine.run("upperctl", "upgrade").stdout
             assert said == "upgraded\n"
-    assert tcp.asked > 20 and udp.asked > 20
     assert not tcp.failures and not udp.failures
     assert service.machine.show("upperd.service", "MainPID") == pid
     assert service.machine.show("upperd.service", "NRestarts") == "0"
@@ -261,13 +268,13 @@ def test_nothing_is_lost_under_load_by_an_upgrade(service, ask_tcp, ask_udp):
 
 
 def test_watchdog_is_fed_after_an_upgrade(service, ask_tcp):
-    service.drop_in("upperd.service", "[Service]\nWatchdogSec=2\n")
+    service.drop_in("upperd.service", "[Service]\nWatchdogSec=5\n")
     service.listen()
     service.up()
     service.machine.run("upperctl", "upgrade")
     fed = service.machine.show("upperd.service", "WatchdogTimestampMonotonic")
     process.wait_until(lambda: int(service.machine.show(
-        "upperd.service", "WatchdogTimestampMonotonic")) > int(fed) + 3_000_000, 8, "food")
+        "upperd.service", "WatchdogTimestampMonotonic")) > int(fed) + 4_000_000, what="food")
     assert service.machine.show("upperd.service", "NRestarts") == "0"
     ask_tcp()
 
@@ -278,11 +285,13 @@ def test_watchdog_is_fed_after_an_upgrade(service, ask_tcp):
 def test_killed_worker_costs_what_it_had_in_flight(service, ask_tcp, ask_udp):
     service.listen()
     service.up()
-    with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=1)) as udp:
+    with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=5)) as udp:
+        tcp.ask_more(5)
+        udp.ask_more(5)
         os.kill(service.machine.workers()[0], signal.SIGKILL)
-        process.wait_until(lambda: len(service.records("child-started")) >= 3, 5, "another worker")
-        mark = tcp.asked, udp.asked
-        process.wait_until(lambda: tcp.asked > mark[0] + 20 and udp.asked > mark[1] + 20, 5)
+        process.wait_until(lambda: len(service.records("child-started")) >= 3, what="another worker")
+        tcp.ask_more(20)
+        udp.ask_more(20)
     assert len(tcp.failures) <= 1 and len(udp.failures) <= 1
 
 
@@ -290,12 +299,14 @@ def test_killed_supervisor_is_started_again_and_the_sockets_wait(service, ask_tc
     service.listen()
     service.up()
     with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=5)) as udp:
-        process.wait_until(lambda: tcp.asked > 20 and udp.asked > 20, 5)
+        tcp.ask_more(20)
+        udp.ask_more(20)
         old = service.machine.supervisor()
         os.kill(old, signal.SIGKILL)
-        process.wait_until(lambda: service.machine.show("upperd.service", "NRestarts") == "1", 10)
-        mark = tcp.asked, udp.asked
-        process.wait_until(lambda: tcp.asked > mark[0] + 20 and udp.asked > mark[1] + 20, 15)
+        process.wait_until(lambda: service.machine.show("upperd.service", "NRestarts") == "1",
+                           what="another start")
+        tcp.ask_more(20)
+        udp.ask_more(20)
     assert len(tcp.failures) <= 1 and len(udp.failures) <= 1
 
 
@@ -305,18 +316,19 @@ def test_stopped_worker_is_replaced(service, ask_tcp):
     stuck = service.machine.workers()[0]
     os.kill(stuck, signal.SIGSTOP)
     process.wait_until(lambda: stuck not in service.machine.workers()
-                       and len(service.machine.workers()) == 2, 20, "another worker")
+                       and len(service.machine.workers()) == 2, 60, "another worker")
     assert service.records("child-stuck")
     assert service.machine.show("upperd.service", "NRestarts") == "0"
     ask_tcp()
 
 
 def test_stopped_supervisor_is_restarted_by_the_watchdog(service, ask_tcp):
-    service.drop_in("upperd.service", "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    service.drop_in("upperd.service", "[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\n")
     service.listen()
     service.up()
     os.kill(service.machine.supervisor(), signal.SIGSTOP)
-    process.wait_until(lambda: service.machine.show("upperd.service", "NRestarts") == "1", 20)
+    process.wait_until(lambda: service.machine.show("upperd.service", "NRestarts") == "1",
+                       what="another start")
     ask_tcp()
 
 
@@ -377,8 +389,10 @@ def test_no_tls_request_is_lost_under_load_by(command, service, secure):
     service.up()
     with Background(secure) as load:
         for _ in range(3):
+            load.ask_more(2)
             service.machine.run(*command)
-    assert load.asked > 5 and not load.failures
+        load.ask_more(2)
+    assert not load.failures
 
 
 def test_killed_keeper_is_replaced(service, secure):
@@ -386,9 +400,9 @@ def test_killed_keeper_is_replaced(service, secure):
     keepers = [pid for pid in process.children_of(service.machine.supervisor())
                if "--role=keeper" in process.arguments_of(pid)]
     os.kill(keepers[0], signal.SIGKILL)
-    process.wait_until(lambda: service.records("child-died"), 5, "its death")
+    process.wait_until(lambda: service.records("child-died"), what="its death")
     process.wait_until(lambda: len([record for record in service.records("child-started")
-                                    if record["UPPERD_ROLE"] == "keeper 0"]) == 2, 5, "another")
+                                    if record["UPPERD_ROLE"] == "keeper 0"]) == 2, what="another")
     secure()
 
 
@@ -401,7 +415,7 @@ def test_status_tells_how_it_is(service, connect):
     with connect() as s:
         s.sendall(b"a")
         assert read_exactly(s, 1) == b"A"
-        process.wait_until(lambda: "2 workers, 1 connection," in service.status(), 5, "a status")
+        process.wait_until(lambda: "2 workers, 1 connection," in service.status(), what="a status")
 
 
 def test_journal_has_fields(service, ask_tcp):

@@ -2,6 +2,7 @@
 """What an attacker can make of TLS, and where it ends: each within its bound, each with its reason,
 and somebody else is served all the while."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -25,8 +26,14 @@ UPPERCTL = Path(rig.UPPERD).parent / "ctl/upperctl"
 
 @pytest.fixture
 def running(daemon, authority):
-    return daemon(tls(authority.issue("ec"), handshake_timeout="700ms",
-                      more={"ciphersuites": rawtls.SUITE}), workers=1)
+    return daemon(tls(authority.issue("ec"), more={"ciphersuites": rawtls.SUITE}), workers=1)
+
+
+@pytest.fixture
+def hasty(daemon, authority):
+    """Its second listener has no patience; the first is for who is honest, and may be slow."""
+    pair = authority.issue("ec")
+    return daemon(tls(pair), tls(pair, name="hasty", handshake_timeout="700ms"), workers=1)
 
 
 @pytest.fixture
@@ -34,9 +41,9 @@ def raw(running, authority, tmp_path):
     return rawtls.RawClient(running.listeners[0], context_for(authority), tmp_path)
 
 
-def plain_connect(running):
-    at = running.listeners[0]
-    return socket.create_connection((at["address"], at["port"]), timeout=10)
+def plain_connect(running, n=0):
+    at = running.listeners[n]
+    return socket.create_connection((at["address"], at["port"]), timeout=30)
 
 
 def ended_for(running, authority, reason):
@@ -57,23 +64,23 @@ def hello(length=512, version=0x0303):
 
 @pytest.mark.parametrize("first", [b"", b"\x16\x03\x01\x02", hello()[:100]],
                          ids=["nothing", "a-header", "half-a-hello"])
-def test_a_handshake_that_stops_ends_in_time(running, authority, first):
-    with plain_connect(running) as s:
+def test_a_handshake_that_stops_ends_in_time(hasty, authority, first):
+    with plain_connect(hasty, 1) as s:
         s.sendall(first)
         begun = time.monotonic()
         assert s.recv(100) == b""
-        assert time.monotonic() - begun < 3
-    ended_for(running, authority, "handshake")
+        assert time.monotonic() - begun < 8, "that is nearly the usual patience"
+    ended_for(hasty, authority, "handshake")
 
 
-def test_a_byte_now_and_then_gains_no_time(running, authority):
+def test_a_byte_now_and_then_gains_no_time(hasty, authority):
     begun = time.monotonic()
-    with plain_connect(running) as s, pytest.raises(OSError):
+    with plain_connect(hasty, 1) as s, pytest.raises(OSError):
         for byte in hello():
             s.sendall(bytes([byte]))
             time.sleep(0.05)
-    assert time.monotonic() - begun < 4
-    ended_for(running, authority, "handshake")
+    assert time.monotonic() - begun < 8, "that is nearly the usual patience"
+    ended_for(hasty, authority, "handshake")
 
 
 @pytest.mark.parametrize(("sent", "reason"), [
@@ -110,7 +117,6 @@ def test_handshakes_in_flight_are_bounded(daemon, authority):
 
 
 # After it
-
 
 
 @pytest.mark.parametrize("answer", [False, True], ids=["plain", "answer-wanted"])
@@ -154,7 +160,8 @@ def test_a_record_that_was_tampered_with_ends_it(raw, running, authority):
 def test_reasons_are_counted(running):
     with plain_connect(running) as s:
         s.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        s.recv(100)
+        with contextlib.suppress(ConnectionError):
+            s.recv(100)
     running.expect("peer-ended", reason="tls_garbage")
     status = json.loads(subprocess.run(
         [UPPERCTL, "-s", str(running.folder / "control"), "--json", "status"],

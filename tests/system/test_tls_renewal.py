@@ -26,12 +26,12 @@ def folder(tmp_path):
 
 
 def put(folder, pair):
-    """Both files by rename, one after the other, as a careful tool does."""
+    """Both files by rename, one right after the other, as a careful tool does."""
     target = Pair(folder / "certificate.pem", folder / "key.pem")
-    for source, to in ((pair.certificate, target.certificate), (pair.key, target.key)):
-        new = to.with_suffix(".new")
-        shutil.copy2(source, new)
-        new.rename(to)
+    shutil.copy2(pair.certificate, folder / "certificate.new")
+    shutil.copy2(pair.key, folder / "key.new")
+    (folder / "certificate.new").rename(target.certificate)
+    (folder / "key.new").rename(target.key)
     return target
 
 
