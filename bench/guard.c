@@ -25,13 +25,16 @@ static void measure(struct guard *guard, const char *what, uint32_t spread, bool
 			.in = {.sin_family = AF_INET, .sin_port = htons(5000)},
 		};
 		struct datagram_ends ends;
+		struct guard_sender sender;
 
 		peer.in.sin_addr.s_addr = htonl(0x0b000000 + i % spread * 2654435761u % spread);
 		ends = guard_ends(&peer, &here, false);
-		answered +=
-			guard_judge(guard, &ends, sizeof(text), 1000 + i / 1000) == GUARD_ANSWER &&
-			guard_judge_answer(guard, &ends, unchanged, text, sizeof(text),
-				1000 + i / 1000) == GUARD_ANSWER;
+		sender = guard_sender(guard, &ends, 1000 + i / 1000);
+		answered += guard_judge(guard, &sender, sizeof(text), 1000 + i / 1000) ==
+				GUARD_ANSWER &&
+			(!unchanged ||
+				guard_count_unchanged(guard, &sender, text, sizeof(text),
+					1000 + i / 1000) == GUARD_ANSWER);
 	}
 	took_ns = (double)(clock() - begin) * (1e9 / CLOCKS_PER_SEC);
 	printf("%-44s %5.1f ns a datagram, %u of %u answered\n", what, took_ns / ROUNDS, answered,

@@ -71,11 +71,12 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 {
 	const struct guard *guard = dtls->acceptor->guard;
 	uint64_t now_ms = dtls->loop->now_ms;
+	struct guard_sender sender = guard_sender(guard, &d->ends, now_ms);
 	uint8_t cookie[HELLO_COOKIE];
 
 	if (hello->cookie.len > 0)
 		dtls->counters->reasons[REASON_dtls_cookie]++;
-	if (dtls_refuses(dtls, guard_judge(guard, &d->ends, d->len, now_ms), d))
+	if (dtls_refuses(dtls, guard_judge(guard, &sender, d->len, now_ms), d))
 		return;
 	if (cookie_make(dtls, d, hello, now_ms / COOKIE_MS, cookie) < 0)
 		return;

@@ -34,7 +34,7 @@ struct datagram_ends guard_ends(
 	return ends;
 }
 
-int guard_judge_ends(const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms)
+static int judge_ends(const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms)
 {
 	switch (loopguard_ask(
 		&guard->shared->loopguard, &guard->key, &guard->ports, ends, now_ms)) {
@@ -49,18 +49,25 @@ int guard_judge_ends(const struct guard *guard, const struct datagram_ends *ends
 	}
 }
 
-static int guard_take(const struct guard *guard, const struct datagram_ends *ends,
+struct guard_sender guard_sender(
+	const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms)
+{
+	return (struct guard_sender){
+		.ends = *ends,
+		.reason = judge_ends(guard, ends, now_ms),
+		.exempt = guard_is_exempt(guard, ends->source),
+	};
+}
+
+static int guard_take(const struct guard *guard, const struct guard_sender *sender,
 	const struct quota_request *request, enum reason spent)
 {
-	if (guard_is_exempt(guard, ends->source))
-		return GUARD_ANSWER;
-	return quota_take(&guard->shared->quota, &guard->key, ends->source, request) == 0
+	return quota_take(&guard->shared->quota, &guard->key, sender->ends.source, request) == 0
 		? GUARD_ANSWER
 		: (int)spent;
 }
 
-int guard_judge(
-	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms)
+int guard_count(const struct guard *guard, const struct guard_sender *sender, uint64_t now_ms)
 {
 	const struct quota_request request = {
 		.kind = QUOTA_DATAGRAMS,
@@ -68,17 +75,11 @@ int guard_judge(
 		.levels = QUOTA_LEVELS,
 		.now_ms = now_ms,
 	};
-	int reason;
 
-	if (len == 0)
-		return REASON_empty;
-	reason = guard_judge_ends(guard, ends, now_ms);
-	if (reason != GUARD_ANSWER)
-		return reason;
-	return guard_take(guard, ends, &request, REASON_rate);
+	return guard_take(guard, sender, &request, REASON_rate);
 }
 
-int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
+int guard_count_unchanged(const struct guard *guard, struct guard_sender *sender,
 	const void *question, size_t len, uint64_t now_ms)
 {
 	const struct quota_request request = {
@@ -88,10 +89,11 @@ int guard_judge_answer(const struct guard *guard, const struct datagram_ends *en
 		.now_ms = now_ms,
 	};
 
-	if (!unchanged)
-		return GUARD_ANSWER;
-	if (loopguard_unchanged(
-		    &guard->shared->loopguard, &guard->key, ends, question, len, now_ms) != 0)
+	if (loopguard_unchanged(&guard->shared->loopguard, &guard->key, &sender->ends, question,
+		    len, now_ms) != 0) {
+		sender->reason = REASON_silenced;
 		return REASON_loop;
-	return guard_take(guard, ends, &request, REASON_unchanged);
+	}
+	return sender->exempt ? GUARD_ANSWER
+			      : guard_take(guard, sender, &request, REASON_unchanged);
 }

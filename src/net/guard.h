@@ -35,12 +35,31 @@ bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16]);
 struct datagram_ends guard_ends(
 	const struct addr *peer, const struct in6_addr *destination, bool broadcast);
 
-/* The same by its ends alone: ports, and pairs in a loop. */
-int guard_judge_ends(const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms);
+/* What depends on the sender alone, and so is the same for all datagrams that arrive as one. */
+struct guard_sender {
+	struct datagram_ends ends;
+	int reason; /* GUARD_ANSWER, or why nothing from there is answered: ports, pairs in a loop */
+	bool exempt;
+};
+
+struct guard_sender guard_sender(
+	const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms);
+
+/* What is counted of this sender, if anything is: GUARD_ANSWER, or REASON_rate. */
+int guard_count(const struct guard *guard, const struct guard_sender *sender, uint64_t now_ms);
+/* A datagram whose answer is the same as itself. A sender that it finds in a loop is silenced for the
+ * next one already. */
+int guard_count_unchanged(const struct guard *guard, struct guard_sender *sender,
+	const void *question, size_t len, uint64_t now_ms);
+
 /* GUARD_ANSWER, or the reason not to; one that reason_is_limit() is for the caller to pass over when
  * limits only count. */
-int guard_judge(
-	const struct guard *guard, const struct datagram_ends *ends, size_t len, uint64_t now_ms);
-/* `unchanged`: the answer is the same as the question. */
-int guard_judge_answer(const struct guard *guard, const struct datagram_ends *ends, bool unchanged,
-	const void *question, size_t len, uint64_t now_ms);
+static inline int guard_judge(
+	const struct guard *guard, const struct guard_sender *sender, size_t len, uint64_t now_ms)
+{
+	if (len == 0)
+		return REASON_empty;
+	if (sender->reason != GUARD_ANSWER || sender->exempt)
+		return sender->reason;
+	return guard_count(guard, sender, now_ms);
+}

@@ -19,13 +19,18 @@
 #define REPORT_MS 60000
 #define AGAIN_MS  100
 
-/* One message, and whom it is from: the sender, or who is named in its header. */
+/* One message, and whom it is from. */
 struct datagram {
 	const uint8_t *data;
 	size_t len;
 	const struct addr *peer;
-	struct datagram_ends ends;
-	struct addr named; /* in its header */
+	struct guard_sender *sender;
+};
+
+/* Whom a header names in place of the sender. */
+struct named {
+	struct addr peer;
+	struct guard_sender sender;
 };
 
 /* Nothing is told before the first is lost. */
@@ -56,7 +61,8 @@ static bool is_unchanged(
 	return memcmp(request->data, reply, length) == 0;
 }
 
-/* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. */
+/* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. A
+ * datagram is one message, so there is no frame to look for. */
 static int udp_make_answer(
 	struct udp *udp, const struct datagram *request, uint8_t *room, size_t *ret_length)
 {
@@ -64,12 +70,11 @@ static int udp_make_answer(
 	bool amplifies = longest < UDP_LONGEST;
 	struct upper_in in = {request->data, request->data + request->len};
 	struct upper_out out = {room, room + (amplifies ? longest : UDP_LONGEST)};
-	uint64_t messages = 0;
 
-	switch (talk_answer(&udp->talk, true, 0, &in, &out, &messages)) {
-	case TALK_E_ROOM:
+	switch (udp->talk.service->answer(&udp->talk.rule, true, &in, &out)) {
+	case UPPER_E_ROOM:
 		return amplifies ? REASON_amplification : REASON_size;
-	case TALK_E_INVALID:
+	case UPPER_E_INVALID:
 		return REASON_invalid;
 	default:
 		*ret_length = (size_t)(out.at - room);
@@ -87,32 +92,33 @@ static bool udp_refuses(struct udp *udp, int reason, const struct datagram *requ
 }
 
 /* The header is taken off; whom it names is the peer from now on, and the answer goes to the proxy. */
-static void udp_strip(struct datagram *request, const struct proxy_header *header)
+static void udp_strip(const struct udp *udp, struct datagram *request,
+	const struct proxy_header *header, struct named *named)
 {
 	struct in6_addr destination;
+	struct datagram_ends ends;
 
 	request->data += header->length;
 	request->len -= header->length;
 	if (!header->has_ends)
 		return;
-	memcpy(&destination, request->ends.destination, sizeof(destination));
-	request->named = proxy_peer(header->ends.source, header->ends.source_port);
-	request->peer = &request->named;
-	request->ends = guard_ends(request->peer, &destination, false);
+	memcpy(&destination, request->sender->ends.destination, sizeof(destination));
+	named->peer = proxy_peer(header->ends.source, header->ends.source_port);
+	ends = guard_ends(&named->peer, &destination, false);
+	named->sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
+	request->peer = &named->peer;
+	request->sender = &named->sender;
 }
 
 /* GUARD_ANSWER, or the reason why this datagram is not taken from this sender. */
-static int udp_read_header(struct udp *udp, struct datagram *request)
+static int udp_read_header(struct udp *udp, struct datagram *request, struct named *named)
 {
 	bool required = udp->proxy.mode == PROXY_REQUIRED;
 	struct proxy_header header;
-	int reason, r;
+	int r;
 
-	if (udp->proxy.mode == PROXY_OFF)
-		return GUARD_ANSWER;
-	reason = guard_judge_ends(udp->guard, &request->ends, udp->loop->now_ms);
-	if (reason != GUARD_ANSWER)
-		return reason;
+	if (request->sender->reason != GUARD_ANSWER)
+		return request->sender->reason;
 
 	r = proxy_parse(PROXY_DATAGRAM, request->data, request->len, &header);
 	if (r == PROXY_E_MORE && request->len < PROXY_SIGNATURE)
@@ -121,7 +127,7 @@ static int udp_read_header(struct udp *udp, struct datagram *request)
 		return GUARD_ANSWER;
 	if (r != 0 || !proxy_rule_trusts(&udp->proxy, request->peer))
 		return REASON_proxy;
-	udp_strip(request, &header);
+	udp_strip(udp, request, &header, named);
 	return GUARD_ANSWER;
 }
 
@@ -132,26 +138,26 @@ static size_t udp_answer(struct udp *udp, const struct datagram *request, uint8_
 	size_t length = 0;
 	int reason;
 
-	reason = guard_judge(udp->guard, &request->ends, request->len, now_ms);
+	reason = guard_judge(udp->guard, request->sender, request->len, now_ms);
 	if (udp_refuses(udp, reason, request))
 		return 0;
 	reason = udp_make_answer(udp, request, room, &length);
 	if (udp_refuses(udp, reason, request))
 		return 0;
-	reason = guard_judge_answer(udp->guard, &request->ends,
-		is_unchanged(udp, request, room, length), request->data, request->len, now_ms);
-	return udp_refuses(udp, reason, request) ? 0 : length;
+	if (is_unchanged(udp, request, room, length)) {
+		reason = guard_count_unchanged(
+			udp->guard, request->sender, request->data, request->len, now_ms);
+		if (udp_refuses(udp, reason, request))
+			return 0;
+	}
+	return length;
 }
 
-static void udp_take(struct udp *udp, const struct udp_arrival *arrival, struct datagram *request,
-	struct udp_sent *sent)
+static void udp_take(struct udp *udp, const struct udp_arrival *arrival,
+	const struct datagram *request, struct udp_sent *sent)
 {
 	size_t length;
 
-	udp->counters->counted[COUNT_messages]++;
-	udp->counters->counted[COUNT_bytes_in] += request->len;
-	if (udp_refuses(udp, udp_read_header(udp, request), request))
-		return;
 	length = udp_answer(udp, request, udp_batch_room(udp->batch, udp->fd, sent));
 	if (length == 0)
 		return;
@@ -160,24 +166,39 @@ static void udp_take(struct udp *udp, const struct udp_arrival *arrival, struct 
 	udp_batch_reply(udp->batch, arrival, length);
 }
 
-/* What arrived at once may be several datagrams; one that is empty is one too. */
+static void udp_take_proxied(struct udp *udp, const struct udp_arrival *arrival,
+	struct datagram *request, struct udp_sent *sent)
+{
+	struct named named;
+
+	if (!udp_refuses(udp, udp_read_header(udp, request, &named), request))
+		udp_take(udp, arrival, request, sent);
+}
+
+/* What arrived at once may be several datagrams, all of one sender; one that is empty is one too. */
 static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
 {
 	const struct datagram_ends ends = udp_arrival_ends(arrival);
-	struct datagram request;
+	struct guard_sender sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
 	size_t at = 0;
 
 	udp_overflowed(udp, arrival->overflows);
 	do {
 		size_t left = arrival->len - at;
-		size_t len = left < arrival->segment ? left : arrival->segment;
+		struct datagram request = {
+			.data = arrival->data + at,
+			.len = left < arrival->segment ? left : arrival->segment,
+			.peer = &arrival->peer,
+			.sender = &sender,
+		};
 
-		request.data = arrival->data + at;
-		request.len = len;
-		request.peer = &arrival->peer;
-		request.ends = ends;
-		udp_take(udp, arrival, &request, sent);
-		at += len;
+		at += request.len;
+		udp->counters->counted[COUNT_messages]++;
+		udp->counters->counted[COUNT_bytes_in] += request.len;
+		if (udp->proxy.mode == PROXY_OFF)
+			udp_take(udp, arrival, &request, sent);
+		else
+			udp_take_proxied(udp, arrival, &request, sent);
 	} while (at < arrival->len);
 }
 

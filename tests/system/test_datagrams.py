@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from ctl import reasons_of
 from settings import tcp, udp
 from wire import TIMEOUT, family_of, udp_ask, udp_socket
 
@@ -186,3 +187,14 @@ def test_limits_count_each_datagram_of_a_burst(daemon):
         s.settimeout(0.3)
         with pytest.raises(TimeoutError):
             s.recv(65536)
+
+
+def test_a_loop_in_a_burst_is_silenced_within_the_burst(daemon):
+    """Fifteen are answered, the sixteenth shows the loop, and what comes behind it is not heard."""
+    d = daemon(udp())
+    with udp_socket(d.listeners[0]) as s:
+        send_segmented(s, b"SAME" * 20, 4)
+        assert [s.recv(65536) for _ in range(15)] == [b"SAME"] * 15
+        assert udp_ask(d.listeners[0], b"another") == b"ANOTHER"
+    found = reasons_of(d)
+    assert (found["loop"], found["silenced"]) == (1, 4)
