@@ -154,14 +154,15 @@ def ask(s, data, seconds=5):
 
 
 class Tap:
-    """Stands between one client and the server, and keeps what the client sends."""
+    """Stands between one client and the server, and keeps what the client sends and how long the answers
+    are."""
 
     def __init__(self, at):
         self.inside = client_socket(at)
         self.outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.outside.bind(("127.0.0.1", 0))
         self.at = {"address": "127.0.0.1", "port": self.outside.getsockname()[1]}
-        self.sent, self.answers = [], 0
+        self.sent, self.lengths = [], []
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
@@ -174,8 +175,9 @@ class Tap:
                         self.sent.append(data)
                         self.inside.send(data)
                     else:
-                        self.outside.sendto(s.recv(65536), client)
-                        self.answers += 1
+                        answer = s.recv(65536)
+                        self.lengths.append(len(answer))
+                        self.outside.sendto(answer, client)
                 except OSError:
                     return
 
