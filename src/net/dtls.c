@@ -165,24 +165,26 @@ static struct flow_key key_of(const struct udp_arrival *arrival, const struct da
 	return key;
 }
 
-/* What arrived at once may be several datagrams; one that is empty is none of ours. */
+/* What arrived at once may be several datagrams; one that is empty is one too. */
 static void dtls_take_all(
 	struct dtls *dtls, const struct udp_arrival *arrival, struct udp_sent *sent)
 {
 	struct dtls_datagram d = {.arrival = arrival, .ends = udp_arrival_ends(arrival)};
+	size_t at = 0;
 
 	if (arrival->overflows != 0 && arrival->overflows != dtls->overflows) {
 		refuse_many(&dtls->refusals, REASON_overflow, arrival->overflows - dtls->overflows);
 		dtls->overflows = arrival->overflows;
 	}
 	d.key = key_of(arrival, &d.ends);
-	for (size_t at = 0; at < arrival->len; at += d.len) {
+	do {
 		size_t left = arrival->len - at;
 
 		d.data = arrival->data + at;
 		d.len = left < arrival->segment ? left : arrival->segment;
 		dtls_take(dtls, &d, sent);
-	}
+		at += d.len;
+	} while (at < arrival->len);
 }
 
 /* One batch; how many arrivals it had, or a negative errno. */

@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -70,11 +71,16 @@ class Session:
                 said += some
         return said
 
-    def ask(self, text):
-        """A line, and its answer in upper case."""
-        self.process.stdin.write(text.encode() + b"\n")
-        self.process.stdin.flush()
-        self.read(text.upper().encode() + b"\n")
+    def ask(self, text, times=1):
+        """A line, and its answer in upper case; what may be lost is sent more than once."""
+        for left in reversed(range(times)):
+            self.process.stdin.write(text.encode() + b"\n")
+            self.process.stdin.flush()
+            try:
+                return self.read(text.upper().encode() + b"\n", 1 if left else 20)
+            except AssertionError:
+                if not left:
+                    raise
 
     def end(self):
         """close_notify; returns when that is said."""
@@ -145,6 +151,43 @@ def ask(s, data, seconds=5):
         return s.recv(65536)
     except TimeoutError:
         return None
+
+
+class Tap:
+    """Stands between one client and the server, and keeps what the client sends and how long the answers
+    are."""
+
+    def __init__(self, at):
+        self.inside = client_socket(at)
+        self.outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.outside.bind(("127.0.0.1", 0))
+        self.at = {"address": "127.0.0.1", "port": self.outside.getsockname()[1]}
+        self.sent, self.lengths = [], []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        client = None
+        while True:
+            for s in select.select([self.inside, self.outside], [], [])[0]:
+                try:
+                    if s is self.outside:
+                        data, client = s.recvfrom(65536)
+                        self.sent.append(data)
+                        self.inside.send(data)
+                    else:
+                        answer = s.recv(65536)
+                        self.lengths.append(len(answer))
+                        self.outside.sendto(answer, client)
+                except OSError:
+                    return
+
+    def replay(self, *datagrams):
+        for data in datagrams:
+            self.inside.send(data)
+
+    def close(self):
+        self.inside.close()
+        self.outside.close()
 
 
 def client_socket(at, source=None):

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done to sessions of DTLS: replays, garbage, forgeries, silence, crowds; and who comes again."""
+
+import os
+
+import pytest
+
+import forge
+from ctl import reasons_of, status_of
+from dtls import Hello, Session, Tap, ask, client_socket, cookie_of, dtls, many_clients, record
+from pki import Authority
+from settings import free_port
+
+pytestmark = pytest.mark.usefixtures("with_tls")
+
+HERE = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki")).issue("ec")
+
+
+def count(running, name):
+    return status_of(running)["listeners"][0][name]
+
+
+def begin(at, hello=None, source=None):
+    """A client that has shown its cookie, has heard the first of the answer, and says no more."""
+    hello = hello or Hello()
+    s = client_socket(at, source)
+    answer = ask(s, hello.datagram(cookie_of(ask(s, hello.datagram()))))
+    assert answer is None or answer[13] == 2
+    return s
+
+
+# Replays and garbage
+
+
+def test_replayed_records_change_nothing(daemon, pair):
+    running = daemon(dtls(pair))
+    tap = Tap(running.listeners[0])
+    with Session(tap.at) as session:
+        session.ask("one")
+        session.ask("two")
+        before = count(running, "messages")
+        tap.replay(*tap.sent, *reversed(tap.sent))
+        session.ask("three")
+        assert count(running, "messages") == before + 1
+        assert count(running, "connections") == 1
+    assert reasons_of(running)["dtls_replayed"] >= 2
+    assert count(running, "closed") == 1
+    tap.close()
+
+
+def test_a_hello_that_is_replayed_in_a_reload_steals_no_session(daemon, pair):
+    running = daemon(dtls(pair), drain="60s")
+    tap = Tap(running.listeners[0])
+    with Session(tap.at) as session:
+        session.ask("one")
+        running.reload()
+        for _ in range(3):
+            tap.replay(*tap.sent)
+            session.ask("again")
+    assert count(running, "connections") == 1
+    tap.close()
+
+
+def garbled(datagram):
+    """With each byte of it changed, each end of it cut, and something behind it."""
+    for i in range(len(datagram)):
+        yield datagram[:i] + bytes([datagram[i] ^ 0xff]) + datagram[i + 1:]
+        yield datagram[:i + 1]
+    yield datagram + b"\0"
+    yield datagram + os.urandom(100)
+
+
+def test_garbled_records_change_nothing(daemon, pair):
+    running = daemon(dtls(pair))
+    tap = Tap(running.listeners[0])
+    with Session(tap.at) as session:
+        session.ask("one")
+        before = count(running, "messages")
+        tap.replay(*garbled(tap.sent[-1]))
+        tap.replay(*(os.urandom(n) for n in range(1, 200)))
+        tap.replay(*(record(kind, os.urandom(60), sequence=1000 + kind, epoch=epoch, version=0xfefd)
+                     for kind in range(18, 26) for epoch in range(3)))
+        session.ask("two")
+        assert count(running, "messages") == before + 1
+        assert count(running, "connections") == 1
+        assert count(running, "closed") == 0
+    tap.close()
+
+
+def test_forged_datagrams_do_not_end_a_session(daemon, pair, as_root):
+    """A hello, an alert and garbage in the name of a client that has a session."""
+    running, port = daemon(dtls(pair)), free_port()
+    at = running.listeners[0]
+    to = (HERE, at["port"])
+    with Session(at, "-bind", f"{HERE}:{port}") as session, forge.raw_socket() as raw:
+        session.ask("one")
+        for data in (Hello().datagram(), Hello().datagram(bytes(32)), record(21, b"\2\x28"),
+                     record(21, b"\1\0"), record(21, b"\2\x28", epoch=1), b"x"):
+            forge.forge(raw, (HERE, port), to, data)
+        session.ask("two")
+    assert reasons_of(running)["done"] == 1
+
+
+# Who comes again, and who goes
+
+
+def test_who_comes_again_from_the_same_port_takes_its_own_place(daemon, pair):
+    running, port = daemon(dtls(pair), log={"access": True}), free_port()
+    at, source = running.listeners[0], ("-bind", f"{HERE}:{port}")
+    with Session(at, *source) as first:
+        first.ask("one")
+        first.vanish()
+    with Session(at, *source) as second:
+        second.ask("two")
+        assert running.expect("access")["reason"] == "dtls_replaced"
+        second.ask("three")
+    assert status_of(running)["connections"] == 0
+
+
+def test_a_goodbye_is_answered(daemon, pair):
+    running = daemon(dtls(pair), log={"access": True})
+    tap = Tap(running.listeners[0])
+    session = Session(tap.at)
+    session.ask("one")
+    before = len(tap.lengths)
+    assert session.end() == 0
+    assert running.expect("access")["reason"] == "done"
+    running.wait_for(lambda: len(tap.lengths) > before, "a goodbye")
+    tap.close()
+
+
+def test_who_goes_without_a_word_is_idle_in_the_end(daemon, pair):
+    """And nothing but itself keeps it alive."""
+    running = daemon(dtls(pair, idle_timeout="1s"), log={"access": True})
+    tap = Tap(running.listeners[0])
+    with Session(tap.at) as session:
+        session.ask("one")
+        session.vanish()
+    while not running.records("access"):
+        tap.replay(tap.sent[-1], os.urandom(50))
+        running.ears.heard.acquire()
+        running.ears.heard.wait(0.1)
+        running.ears.heard.release()
+    ended = running.expect("access")
+    assert ended["reason"] == "idle"
+    tap.close()
+
+
+def test_who_begins_and_says_no_more_is_reminded_and_then_forgotten(daemon, pair):
+    running = daemon(dtls(pair, handshake_timeout="2500ms"), log={"access": True})
+    with begin(running.listeners[0]) as s:
+        flights = 0
+        s.settimeout(0.2)
+        while not running.records("access"):
+            try:
+                flights += s.recv(65536)[13] == 2
+            except TimeoutError:
+                pass
+        assert flights >= 1
+    assert running.expect("access")["reason"] == "handshake"
+    assert status_of(running)["connections"] == 0
+
+
+# Crowds
+
+
+def test_a_crowd_that_never_finishes_makes_room(daemon, pair):
+    running = daemon(dtls(pair), limits={"handshakes": 4}, workers=1)
+    at = running.listeners[0]
+    crowd = [begin(at) for _ in range(4)]
+    with Session(at) as session:
+        session.ask("in the end")
+    assert reasons_of(running)["tls_crowded"] >= 1
+    assert reasons_of(running)["dtls_full"] >= 1
+    for s in crowd:
+        s.close()
+
+
+def test_no_more_are_open_than_may_be(daemon, pair):
+    running = daemon(dtls(pair), limits={"connections": 2})
+    at = running.listeners[0]
+    with Session(at) as one, Session(at) as two:
+        one.ask("one")
+        two.ask("two")
+        begin(at).close()
+        running.expect("peer-refused", reason="dtls_full")
+    many_clients(at, 1, 10)
+
+
+def test_no_client_has_more_than_its_share(daemon, pair):
+    running = daemon(dtls(pair), limits={"exempt": [], "per_client": 2, "datagrams": 1000})
+    at = running.listeners[0]
+    with Session(at) as one, Session(at) as two:
+        one.ask("one")
+        two.ask("two")
+        begin(at).close()
+        running.expect("peer-refused", reason="per_client")
+    running.wait_for(lambda: status_of(running)["connections"] == 0, "the end of both")
+    many_clients(at, 2, 10)
