@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import peers
+from settings import family_of
 
 UPPER = os.environ.get("UPPER", "build/src/client/upper")
 
@@ -35,3 +36,14 @@ def peer():
 def both(test):
     makes = [peers.textbook_udp, peers.textbook_tcp]
     return pytest.mark.parametrize("make", makes, ids=["udp", "tcp"])(test)
+
+
+def upper_knowing(hosts, tmp_path, *args):
+    """With a table of hosts of its own, in a mount namespace."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to mount another /etc/hosts")
+    family_of("::1")
+    (tmp_path / "hosts").write_text(hosts)
+    script = f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$@"'
+    return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", UPPER, *args],
+                          capture_output=True, timeout=30)
