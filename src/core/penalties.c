@@ -33,8 +33,11 @@ static size_t first_slot(uint64_t hash)
 
 uint64_t penalty_offences(const struct penalty *penalty, uint64_t now_ms)
 {
-	uint64_t halves = (now_ms - load(&penalty->last_ms)) / PENALTY_HALF_MS;
+	uint64_t last_ms = load(&penalty->last_ms), halves = 0;
 
+	/* Each process has read its clock at a moment of its own, and may be a little behind. */
+	if (now_ms > last_ms)
+		halves = (now_ms - last_ms) / PENALTY_HALF_MS;
 	return halves < 64 ? load(&penalty->offences) >> halves : 0;
 }
 

@@ -127,6 +127,15 @@ static void test_half_is_forgotten(void **state)
 	assert_int_equal(penalties_add(penalties, &key, host_of("2001:db8::1"), now_ms), 0);
 }
 
+/* Workers count together, and the clock of one may be behind that of another. */
+static void test_older_clock_forgets_nothing(void **state)
+{
+	for (uint64_t i = 0; i < PENALTY_FREE; i++)
+		penalties_add(penalties, &key, host_of("2001:db8::1"), 1000 - i % 2);
+	assert_int_equal(penalties_add(penalties, &key, host_of("2001:db8::1"), 998), 1000);
+	assert_true(is_away("2001:db8::1", 999));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +144,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_penalties_grow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_older_clock_forgets_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("clients", tests, NULL, NULL);
