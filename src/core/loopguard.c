@@ -29,9 +29,13 @@ static unsigned entry_run(uint64_t entry)
 	return entry >> 24 & 0xff;
 }
 
+/* Workers write entries together, and the clock of one may be behind that of another: what is from the
+ * next tick is new, and not as old as it can be. */
 static uint64_t entry_age_ms(uint64_t entry, uint64_t now_ms)
 {
-	return ((now_ms / TICK_MS - entry) & TICK_MASK) * TICK_MS;
+	uint64_t age = (now_ms / TICK_MS - entry) & TICK_MASK;
+
+	return age == TICK_MASK ? 0 : age * TICK_MS;
 }
 
 static bool entry_is_alive(uint64_t entry, uint64_t now_ms)

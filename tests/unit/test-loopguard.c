@@ -133,6 +133,22 @@ static void test_a_pause_ends_a_row(void **state)
 	free(guard);
 }
 
+/* Its neighbour is a moment ahead, and in the next of the ticks by which entries are told. */
+static void test_older_clock_breaks_no_row(void **state)
+{
+	struct loopguard *guard = calloc(1, sizeof(*guard));
+	uint64_t now_ms = 256 * 4000, behind_ms = now_ms - 1;
+
+	for (unsigned i = 0; i < LOOPGUARD_RUN / 2 - 1; i++) {
+		assert_int_equal(send_many(guard, "A", 1, 0, &now_ms), 0);
+		assert_int_equal(send_many(guard, "A", 1, 0, &behind_ms), 0);
+	}
+	assert_int_equal(send_many(guard, "A", 1, 0, &now_ms), 0);
+	assert_int_equal(send_many(guard, "A", 1, 0, &now_ms), LOOPGUARD_E_LOOP);
+	assert_int_equal(ask(guard, 5000, now_ms - 1), LOOPGUARD_E_SILENCED);
+	free(guard);
+}
+
 /* The table is small, and whoever fills it must not lift a silence with that. */
 static void test_a_flood_lifts_no_silence(void **state)
 {
@@ -156,6 +172,7 @@ int main(void)
 		cmocka_unit_test(test_sixteen_are_a_loop),
 		cmocka_unit_test(test_rows_do_not_break_each_other),
 		cmocka_unit_test(test_a_pause_ends_a_row),
+		cmocka_unit_test(test_older_clock_breaks_no_row),
 		cmocka_unit_test(test_a_flood_lifts_no_silence),
 	};
 
