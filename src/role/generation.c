@@ -119,6 +119,20 @@ static void seat_on_failed(struct child *child, int exit_code, const char *why)
 	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
+/* Who finishes a handshake needs a keeper, also in a generation that drains; but not one of another
+ * program, which would not hear of it. */
+static bool generation_needs(const struct generation *g, const struct seat *seat)
+{
+	return seat == g->keeper && !g->given_up && !seat->child.foreign &&
+		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
+}
+
+static void generation_replace(struct generation *g, struct seat *seat, bool as_told)
+{
+	g->parts.figures->replaced[seat->child.role] += !as_told;
+	seat_replace(seat);
+}
+
 static void seat_on_ended(struct child *child, bool as_told)
 {
 	struct seat *seat = container_of(child, struct seat, child);
@@ -132,11 +146,13 @@ static void seat_on_ended(struct child *child, bool as_told)
 		generation_fail(g, EX_SOFTWARE, why);
 		break;
 	case GENERATION_SERVING:
-		g->parts.figures->replaced[child->role] += !as_told;
-		seat_replace(seat);
+		generation_replace(g, seat, as_told);
 		break;
 	case GENERATION_DRAINING:
-		loop_defer(g->parts.loop, &g->report);
+		if (generation_needs(g, seat))
+			generation_replace(g, seat, as_told);
+		else
+			loop_defer(g->parts.loop, &g->report);
 		break;
 	}
 }
@@ -297,8 +313,6 @@ void generation_drain(struct generation *g)
 	g->state = GENERATION_DRAINING;
 	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
 		seat_drain(seat);
-	if (g->keeper)
-		loop_clear_timer(&g->keeper->again);
 	loop_defer(g->parts.loop, &g->report);
 	generation_limit_drain(g);
 }
@@ -307,6 +321,7 @@ void generation_kill(struct generation *g)
 {
 	struct seat *seat;
 
+	g->given_up = true;
 	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
 		child_kill(&seat->child, SIGKILL);
 	if (g->keeper)

@@ -211,18 +211,25 @@ int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, cha
 	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
 }
 
+int plan_resume_files(struct plan *plan, char *line)
+{
+	int r = files_list(&plan->files, plan->conf);
+
+	for (size_t i = 0; i < plan->files.n && r == 0; i++)
+		plan->files.list[i].fd = handover_own(&line);
+	return r;
+}
+
 int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
 	char why[static 512])
 {
 	int r;
 
 	r = plan_begin(plan, conf, why);
-	if (r == 0 && files_list(&plan->files, conf) < 0) {
+	if (r == 0 && plan_resume_files(plan, line) < 0) {
 		snprintf(why, 512, "no memory for the list of files");
 		r = EX_OSERR;
 	}
-	for (size_t i = 0; i < plan->files.n && r == 0; i++)
-		plan->files.list[i].fd = handover_own(&line);
 	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
 }
 
