@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "role/blame.h"
 #include "role/seat.h"
 
 #define BUILD_MS 20000 /* to come up, also on a machine that is busy */
@@ -109,6 +110,16 @@ static void seat_on_released(struct child *child)
 		loop_defer(child->loop, &g->report);
 }
 
+/* As --check would say it. */
+static void seat_on_fault(struct child *child, const struct file_place *place, const char *what)
+{
+	const struct generation *g = container_of(child, struct seat, child)->generation;
+
+	if (g->state == GENERATION_BUILDING && place->kind <= FILE_NONE &&
+		place->listener < g->plan.conf->n_listeners)
+		blame_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
+}
+
 static void seat_on_failed(struct child *child, int exit_code, const char *why)
 {
 	struct seat *seat = container_of(child, struct seat, child);
@@ -160,6 +171,7 @@ static void seat_on_ended(struct child *child, bool as_told)
 const struct child_owner generation_seat_owner = {
 	.on_ready = seat_on_ready,
 	.on_released = seat_on_released,
+	.on_fault = seat_on_fault,
 	.on_failed = seat_on_failed,
 	.on_ended = seat_on_ended,
 };
@@ -226,6 +238,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan.tickets_fd = parts->tickets_fd;
 	g->plan.is_strict = parts->is_strict;
 	g->plan.names = parts->names;
+	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
 	list_init(&g->node);

@@ -23,6 +23,7 @@ struct plan {
 	bool is_strict;               /* what has expired is refused */
 	int tickets_fd;               /* -1: nobody wants it */
 	size_t names;                 /* of listeners that have been counted so far */
+	struct faults *faults;        /* of its files */
 	struct shared *shared;
 	int shared_fd;
 };
