@@ -81,7 +81,7 @@ int generation_could_adopt(char *line)
 	return load_sealed(handover_own(&line), &conf);
 }
 
-/* What drains needs no socket any more, and must not open one. */
+/* What drains needs no socket any more, and must not open one; but its keys, for another keeper. */
 static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd, char *line)
 {
 	char why[512];
@@ -89,7 +89,7 @@ static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd, char
 	if (g->state == GENERATION_DRAINING) {
 		g->plan.conf = conf;
 		g->plan.conf_fd = fcntl(conf_fd, F_DUPFD_CLOEXEC, 0);
-		return g->plan.conf_fd < 0 ? -errno : 0;
+		return g->plan.conf_fd < 0 ? -errno : plan_resume_files(&g->plan, line);
 	}
 	if (plan_resume(&g->plan, conf, g->parts.sockets, line, why) == 0)
 		return 0;

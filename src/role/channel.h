@@ -46,6 +46,8 @@
 	/* try to break the sandbox of every role; struct msg_probe */                                \
 	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))             \
 	MESSAGE(READY, CHILD, 0, 0, 0)                                                                \
+	/* while it gets ready: something is wrong with what a listener names; struct msg_fault */    \
+	MESSAGE(FAULT, CHILD, 0, sizeof(struct msg_fault), sizeof(struct msg_fault))                  \
 	/* it cannot serve: an exit code, and why, as text */                                         \
 	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))               \
 	/* what came of one attempt; struct msg_probed */                                             \
@@ -95,6 +97,11 @@ struct msg_probe {
 struct msg_probed {
 	uint32_t policy, attempt, kind;
 	int32_t error, signal;
+};
+
+struct msg_fault {
+	struct file_place place;
+	char text[492];
 };
 
 struct msg_failed {

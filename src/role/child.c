@@ -205,6 +205,17 @@ static void child_on_failed(struct child *child, const struct message *message)
 	child->owner->on_failed(child, failed->exit_code, why);
 }
 
+/* FAULTS_MAX bounds how many are kept; before it is ready, nobody from outside has made it say them. */
+static void child_on_fault(struct child *child, const struct message *message)
+{
+	const struct msg_fault *fault = (const void *)message->data;
+	char what[sizeof(fault->text) + 1];
+
+	snprintf(what, sizeof(what), "%.*s", (int)sizeof(fault->text), fault->text);
+	if (child->state == CHILD_STARTING && child->owner->on_fault)
+		child->owner->on_fault(child, &fault->place, what);
+}
+
 static void child_on_message(struct child *child, const struct message *message)
 {
 	switch (message->type) {
@@ -222,6 +233,9 @@ static void child_on_message(struct child *child, const struct message *message)
 			child->state = CHILD_RELEASED;
 			child->owner->on_released(child);
 		}
+		break;
+	case MSG_FAULT:
+		child_on_fault(child, message);
 		break;
 	case MSG_FAILED:
 		child_on_failed(child, message);

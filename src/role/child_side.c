@@ -31,6 +31,14 @@ int child_side_fail(int exit_code, const char *what, int error)
 	return exit_code;
 }
 
+void child_side_blame(const struct file_place *place, const char *why)
+{
+	struct msg_fault fault = {.place = *place};
+
+	snprintf(fault.text, sizeof(fault.text), "%s", why);
+	channel_send(CHANNEL_FD, MSG_FAULT, &fault, sizeof(fault), NULL, 0);
+}
+
 static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
 {
 	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);

@@ -35,5 +35,7 @@ void child_side_done(struct child_side *side);
 
 /* For SETUP: the configuration and the counters. */
 int child_side_setup(struct child_side *side, struct message *message);
+/* Tells the supervisor what is wrong with a file; what is wrong with others can follow. */
+void child_side_blame(const struct file_place *place, const char *why);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */
 int child_side_fail(int exit_code, const char *what, int error);

@@ -26,6 +26,7 @@ static const struct {
 	[FILE_CLIENT_CA] = {"client_ca"},
 	[FILE_CRL] = {"crl"},
 	[FILE_TICKET_KEYS] = {"ticket_keys", true},
+	[FILE_NONE] = {""},
 };
 
 /* NULL and errno 0: the service manager has given us none. */
@@ -146,14 +147,17 @@ int file_open(struct file *file, char why[static FILE_WHY])
 	return 0;
 }
 
-const char *file_key(const struct file *file, const struct conf *conf, char key[static FILE_WHY])
+const char *file_key(
+	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY])
 {
-	const char *listener = conf->listeners[file->place.listener].name;
-	const char *word = kinds[file->place.kind].word;
+	const char *listener = conf->listeners[place->listener].name;
+	const char *word = kinds[place->kind].word;
 
-	if (file->place.kind <= FILE_OCSP)
+	if (place->kind <= FILE_OCSP)
 		snprintf(key, FILE_WHY, "listeners.%s.tls.certificates[%u].%s", listener,
-			file->place.index, word);
+			place->index, word);
+	else if (place->kind == FILE_NONE)
+		snprintf(key, FILE_WHY, "listeners.%s.tls", listener);
 	else
 		snprintf(key, FILE_WHY, "listeners.%s.tls.%s", listener, word);
 	return key;
@@ -176,6 +180,8 @@ const char *file_name(const struct conf *conf, const struct file_place *place)
 		return tls->crl;
 	case FILE_TICKET_KEYS:
 		return tls->ticket_keys;
+	case FILE_NONE:
+		break;
 	}
 	return NULL;
 }

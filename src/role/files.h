@@ -16,6 +16,7 @@ enum file_kind {
 	FILE_CLIENT_CA,
 	FILE_CRL,
 	FILE_TICKET_KEYS,
+	FILE_NONE, /* none of them, in words about all of a tls group */
 };
 
 /* Which file it is; also what a child is told about it. */
@@ -53,6 +54,7 @@ enum {
 /* Opens one, and looks at who else may read it. */
 int file_open(struct file *file, char why[static FILE_WHY]);
 /* "listeners.NAME.tls.certificates[0].key" */
-const char *file_key(const struct file *file, const struct conf *conf, char key[static FILE_WHY]);
+const char *file_key(
+	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY]);
 /* What a certificate, a key or another file is called in the configuration, for words about it. */
 const char *file_name(const struct conf *conf, const struct file_place *place);

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "role/blame.h"
 #include "role/seat.h"
 
 #define BUILD_MS 20000 /* to come up, also on a machine that is busy */
@@ -118,6 +119,16 @@ static void seat_on_released(struct child *child)
 		loop_defer(child->loop, &g->report);
 }
 
+/* As --check would say it. */
+static void seat_on_fault(struct child *child, const struct file_place *place, const char *what)
+{
+	const struct generation *g = container_of(child, struct seat, child)->generation;
+
+	if (g->state == GENERATION_BUILDING && place->kind <= FILE_NONE &&
+		place->listener < g->plan.conf->n_listeners)
+		blame_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
+}
+
 static void seat_on_failed(struct child *child, int exit_code, const char *why)
 {
 	struct seat *seat = container_of(child, struct seat, child);
@@ -126,6 +137,20 @@ static void seat_on_failed(struct child *child, int exit_code, const char *why)
 	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"%s", why);
 	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
+}
+
+/* Who finishes a handshake needs a keeper, also in a generation that drains; but not one of another
+ * program, which would not hear of it. */
+static bool generation_needs(const struct generation *g, const struct seat *seat)
+{
+	return seat == g->keeper && !g->given_up && !seat->child.foreign &&
+		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
+}
+
+static void generation_replace(struct generation *g, struct seat *seat, bool as_told)
+{
+	g->parts.figures->replaced[seat->child.role] += !as_told;
+	seat_replace(seat);
 }
 
 static void seat_on_ended(struct child *child, bool as_told)
@@ -141,11 +166,13 @@ static void seat_on_ended(struct child *child, bool as_told)
 		generation_fail(g, EX_SOFTWARE, why);
 		break;
 	case GENERATION_SERVING:
-		g->parts.figures->replaced[child->role] += !as_told;
-		seat_replace(seat);
+		generation_replace(g, seat, as_told);
 		break;
 	case GENERATION_DRAINING:
-		loop_defer(g->parts.loop, &g->report);
+		if (generation_needs(g, seat))
+			generation_replace(g, seat, as_told);
+		else
+			loop_defer(g->parts.loop, &g->report);
 		break;
 	}
 }
@@ -153,6 +180,7 @@ static void seat_on_ended(struct child *child, bool as_told)
 const struct child_owner generation_seat_owner = {
 	.on_ready = seat_on_ready,
 	.on_released = seat_on_released,
+	.on_fault = seat_on_fault,
 	.on_failed = seat_on_failed,
 	.on_ended = seat_on_ended,
 };
@@ -219,6 +247,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan.tickets_fd = parts->tickets_fd;
 	g->plan.is_strict = parts->is_strict;
 	g->plan.names = parts->names;
+	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
 	list_init(&g->node);
@@ -306,8 +335,6 @@ void generation_drain(struct generation *g)
 	g->state = GENERATION_DRAINING;
 	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
 		seat_drain(seat);
-	if (g->keeper)
-		loop_clear_timer(&g->keeper->again);
 	loop_defer(g->parts.loop, &g->report);
 	generation_limit_drain(g);
 }
@@ -316,6 +343,7 @@ void generation_kill(struct generation *g)
 {
 	struct seat *seat;
 
+	g->given_up = true;
 	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
 		child_kill(&seat->child, SIGKILL);
 	if (g->keeper)

@@ -42,6 +42,7 @@ struct generation_parts {
 	bool is_strict; /* what has expired is refused */
 	size_t names;   /* of listeners that have been counted so far */
 	struct figures *figures;
+	struct faults *faults; /* of its configuration, while it is built */
 	const struct generation_owner *owner;
 	void *userdata;
 };

@@ -30,6 +30,7 @@ struct keeper {
 	struct keys *keys;
 	struct list clients;
 	bool ready;
+	char why[TLS_WHY]; /* the first key that will not do; empty: all do */
 };
 
 struct client {
@@ -116,7 +117,12 @@ static int keeper_on_file(struct keeper *k, const struct message *message)
 	r = keys_add(k->keys, &pem, why);
 	explicit_bzero(text, pem.len);
 	free(text);
-	return r == 0 ? 0 : child_side_fail(EX_CONFIG, why, 0);
+	if (r == 0)
+		return 0;
+	child_side_blame(place, why);
+	if (k->why[0] == '\0')
+		snprintf(k->why, sizeof(k->why), "%s", why);
+	return 0; /* until all have been looked at */
 }
 
 static int keeper_prepare(struct keeper *k)
@@ -126,6 +132,8 @@ static int keeper_prepare(struct keeper *k)
 
 	if (!k->side.conf || !k->keys)
 		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
+	if (k->why[0] != '\0')
+		return child_side_fail(EX_CONFIG, k->why, 0);
 	r = confine(role_word(ROLE_KEEPER), k->side.conf, why);
 	if (r != 0)
 		return child_side_fail(r, why, 0);
@@ -166,6 +174,7 @@ static int keeper_on_message(struct child_side *side, struct message *message)
 	case MSG_SIBLING:
 	case MSG_READY:
 	case MSG_RELEASED:
+	case MSG_FAULT:
 	case MSG_FAILED:
 	case MSG_RECORD:
 	case N_MESSAGES:

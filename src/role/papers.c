@@ -178,7 +178,7 @@ static int ring_of(struct papers *papers, size_t listener, char why[static TLS_W
 			: NULL;
 		return 0;
 	}
-	r = ring_of_file(&file, why, &papers->rings[listener]);
+	r = papers->rings[listener] ? 0 : ring_of_file(&file, why, &papers->rings[listener]);
 	*ret_ring = papers->rings[listener];
 	return r;
 }
@@ -221,14 +221,22 @@ static int papers_prepare(struct papers *papers)
 	return papers->contexts && papers->rings ? papers_need_tls(papers) : -ENOMEM;
 }
 
-int papers_build_one(struct papers *papers, size_t listener, char why[static TLS_WHY])
+/* Some of a listener's certificates, and where their context goes. */
+struct part {
+	size_t listener, first, n;
+	struct tls_context **ret_context;
+};
+
+static int papers_build_part(
+	struct papers *papers, const struct part *part, char why[static TLS_WHY])
 {
+	size_t listener = part->listener;
 	const struct conf_tls *tls = &papers->conf->listeners[listener].tls;
 	_cleanup_free_ struct tls_certificate_spec *certificates =
-		calloc(tls->n_certificates, sizeof(*certificates));
+		calloc(part->n, sizeof(*certificates));
 	struct tls_spec spec = {
 		.certificates = certificates,
-		.n_certificates = tls->n_certificates,
+		.n_certificates = part->n,
 		.is_datagram = papers->conf->listeners[listener].transport == CONF_DTLS,
 		.only_1_3 = tls->min_version == CONF_TLS_1_3,
 		.ciphers = tls->ciphers,
@@ -244,14 +252,24 @@ int papers_build_one(struct papers *papers, size_t listener, char why[static TLS
 	};
 	int r;
 
-	r = certificates ? papers_prepare(papers) : -ENOMEM;
-	if (r == 0)
-		r = ring_of(papers, listener, why, &spec.tickets);
+	r = certificates ? ring_of(papers, listener, why, &spec.tickets) : -ENOMEM;
 	if (r != 0)
 		return r;
-	for (size_t i = 0; i < tls->n_certificates; i++)
-		certificates[i] = certificate_of(papers, listener, i);
-	return tls_context_new(papers->tls, &spec, why, &papers->contexts[listener]);
+	for (size_t i = 0; i < part->n; i++)
+		certificates[i] = certificate_of(papers, listener, part->first + i);
+	return tls_context_new(papers->tls, &spec, why, part->ret_context);
+}
+
+int papers_build_one(struct papers *papers, size_t listener, char why[static TLS_WHY])
+{
+	int r = papers_prepare(papers);
+	const struct part all = {
+		.listener = listener,
+		.n = papers->conf->listeners[listener].tls.n_certificates,
+		.ret_context = papers->contexts ? &papers->contexts[listener] : NULL,
+	};
+
+	return r == 0 ? papers_build_part(papers, &all, why) : r;
 }
 
 int papers_check_certificate(struct papers *papers, size_t listener, size_t index,
@@ -265,26 +283,55 @@ int papers_check_certificate(struct papers *papers, size_t listener, size_t inde
 	return r == 0 ? tls_check_certificate(papers->tls, &spec, why, ret_dates) : r;
 }
 
-/* A word of the configuration that is refused has no file to be known by. */
-static int papers_build_named(struct papers *papers, size_t listener, char why[static TLS_WHY])
+/* Together they were refused for the first that will not do: each is tried alone. */
+static void papers_blame_each(struct papers *papers, const struct file_place *place,
+	void (*on_fault)(const struct file_place *place, const char *what))
 {
-	char text[TLS_WHY];
-	int r;
+	size_t n = papers->conf->listeners[place->listener].tls.n_certificates;
 
-	r = papers_build_one(papers, listener, text);
-	if (r == TLS_E_REFUSED)
-		snprintf(why, TLS_WHY, "listeners.%.64s.tls: %.400s",
-			papers->conf->listeners[listener].name, text);
-	return r;
+	for (size_t i = 0; i < n; i++) {
+		struct tls_context *context = NULL;
+		const struct part alone = {place->listener, i, 1, &context};
+		char what[TLS_WHY];
+
+		if (papers_build_part(papers, &alone, what) == TLS_E_REFUSED)
+			on_fault(place, what);
+		tls_context_free(context);
+	}
 }
 
-int papers_build(struct papers *papers, char why[static TLS_WHY])
+static int papers_build_listener(struct papers *papers, size_t listener,
+	void (*on_fault)(const struct file_place *place, const char *what),
+	char why[static TLS_WHY])
+{
+	const struct file_place place = {.kind = FILE_NONE, .listener = (uint32_t)listener};
+	char what[TLS_WHY];
+	int r;
+
+	r = papers_build_one(papers, listener, what);
+	if (r != TLS_E_REFUSED)
+		return r;
+	on_fault(&place, what);
+	papers_blame_each(papers, &place, on_fault);
+	/* A word of the configuration that is refused has no file to be known by. */
+	snprintf(why, TLS_WHY, "listeners.%.64s.tls: %.400s",
+		papers->conf->listeners[listener].name, what);
+	return TLS_E_REFUSED;
+}
+
+int papers_build(struct papers *papers,
+	void (*on_fault)(const struct file_place *place, const char *what),
+	char why[static TLS_WHY])
 {
 	int r = 0;
 
-	for (size_t i = 0; i < papers->conf->n_listeners && r == 0; i++)
+	for (size_t i = 0; i < papers->conf->n_listeners && r >= 0; i++) {
+		int one = 0;
+
 		if (conf_has_tls(&papers->conf->listeners[i]))
-			r = papers_build_named(papers, i, why);
+			one = papers_build_listener(papers, i, on_fault, why);
+		r = one != 0 ? one : r;
+	}
 	papers_forget(papers);
 	return r;
 }

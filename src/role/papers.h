@@ -43,8 +43,10 @@ enum {
 /* One certificate and its key, which is among the files here. */
 int papers_check_certificate(struct papers *papers, size_t listener, size_t index,
 	char why[static TLS_WHY], struct tls_dates *ret_dates);
-/* Of all, up to the first that is refused; then the files are forgotten. */
-int papers_build(struct papers *papers, char why[static TLS_WHY]);
+/* Of all, then the files are forgotten. Calls for each thing that is wrong; `why` is the first. */
+int papers_build(struct papers *papers,
+	void (*on_fault)(const struct file_place *place, const char *what),
+	char why[static TLS_WHY]);
 
 /* When the first certificate of all expires; 0: there is none. */
 time_t papers_expiry(const struct papers *papers);

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "conf/fault.h"
 #include "priv/ident.h"
+#include "role/blame.h"
 
 #define SPARE_FDS    64 /* for what is not a connection */
 #define SPARE_NAMES  32 /* after an upgrade, those of the past are heard of later */
@@ -64,7 +65,7 @@ static int read_sealed(void *userdata, const char *path, char **ret_text, size_t
 int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
 {
 	struct conf_source source = {
-		.file = "configuration",
+		.file = "the configuration that serves",
 		.read = read_sealed,
 		.userdata = (void *)(uintptr_t)plan,
 	};
@@ -134,13 +135,16 @@ static int plan_open_files(struct plan *plan, char why[static 512])
 	char fault[FILE_WHY], key[FILE_WHY];
 	int r = files_list(&plan->files, plan->conf);
 
-	for (size_t i = 0; i < plan->files.n && r == 0; i++) {
+	for (size_t i = 0; i < plan->files.n && r >= 0; i++) {
 		struct file *file = &plan->files.list[i];
+		int one = file_open(file, fault);
 
-		r = file_open(file, fault);
-		if (r == FILE_E_FAULT)
-			snprintf(
-				why, 512, "%.200s: %.300s", file_key(file, plan->conf, key), fault);
+		r = one != 0 ? one : r;
+		if (one != FILE_E_FAULT)
+			continue;
+		blame_file(plan->conf, &file->place, FAULT_ERROR, fault, plan->faults);
+		snprintf(
+			why, 512, "%.200s: %.300s", file_key(&file->place, plan->conf, key), fault);
 	}
 	if (r < 0)
 		snprintf(why, 512, "cannot open the files of the configuration: %s", strerror(-r));
@@ -218,18 +222,25 @@ int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, cha
 	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
 }
 
+int plan_resume_files(struct plan *plan, char *line)
+{
+	int r = files_list(&plan->files, plan->conf);
+
+	for (size_t i = 0; i < plan->files.n && r == 0; i++)
+		plan->files.list[i].fd = handover_own(&line);
+	return r;
+}
+
 int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
 	char why[static 512])
 {
 	int r;
 
 	r = plan_begin(plan, conf, why);
-	if (r == 0 && files_list(&plan->files, conf) < 0) {
+	if (r == 0 && plan_resume_files(plan, line) < 0) {
 		snprintf(why, 512, "no memory for the list of files");
 		r = EX_OSERR;
 	}
-	for (size_t i = 0; i < plan->files.n && r == 0; i++)
-		plan->files.list[i].fd = handover_own(&line);
 	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
 }
 

@@ -23,6 +23,7 @@ struct plan {
 	bool is_strict;               /* what has expired is refused */
 	int tickets_fd;               /* -1: nobody wants it */
 	size_t names;                 /* of listeners that have been counted so far */
+	struct faults *faults;        /* of its files */
 	struct shared *shared;
 	int shared_fd;
 };
@@ -40,6 +41,8 @@ void plan_done(struct plan *plan);
 void plan_hand_over(const struct plan *plan, struct handover *handover);
 int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
 	char why[static 512]);
+/* The open files alone, for what drains; the plan has its configuration already. */
+int plan_resume_files(struct plan *plan, char *line);
 
 /* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
  * needs no keeper. */

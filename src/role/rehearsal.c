@@ -13,10 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/cleanup.h"
-#include "conf/schema.h"
 #include "config.h"
 #include "priv/ident.h"
+#include "role/blame.h"
 #include "role/papers.h"
 
 struct rehearsal {
@@ -26,49 +25,9 @@ struct rehearsal {
 	struct papers papers;
 };
 
-/* What is at fault stands at its origin, which is "FILE:LINE", or a --set, or none: then it is the default. */
-static void add_fault_at(const char *origin, enum fault_level level, const char *key,
-	const char *message, struct faults *faults)
-{
-	_cleanup_free_ char *file = strdup(origin ? origin : "");
-	char *colon = file ? strrchr(file, ':') : NULL;
-	struct fault_place at = {.level = level, .key = key};
-
-	if (colon && colon[1] >= '0' && colon[1] <= '9') {
-		*colon = '\0';
-		at.line = (unsigned)strtoul(colon + 1, NULL, 10);
-	}
-	at.file = file && *file ? file : NULL;
-	faults_add(faults, &at, "%s", message);
-}
-
-static const char *origin_of(char **origins, enum conf_scope scope, const char *key)
-{
-	const struct conf_row *row = conf_schema_find(scope, key);
-
-	return origins && row ? origins[row - conf_schemas[scope].rows] : NULL;
-}
-
-static void add_fault(const struct rehearsal *in, enum fault_level level,
-	const struct file_place *place, const char *key, const char *message)
-{
-	static const char *const words[] = {
-		[FILE_CERTIFICATE] = "certificates",
-		[FILE_KEY] = "certificates",
-		[FILE_OCSP] = "certificates",
-		[FILE_CLIENT_CA] = "client_ca",
-		[FILE_CRL] = "crl",
-		[FILE_TICKET_KEYS] = "ticket_keys",
-	};
-	char **origins = in->conf->listeners[place->listener].tls.origins;
-
-	add_fault_at(
-		origin_of(origins, SCOPE_TLS, words[place->kind]), level, key, message, in->faults);
-}
-
 static bool rehearse_one(struct rehearsal *in, struct file *file)
 {
-	char why[FILE_WHY] = "no memory", key[FILE_WHY];
+	char why[FILE_WHY] = "no memory";
 	int r;
 
 	r = file_open(file, why);
@@ -78,7 +37,7 @@ static bool rehearse_one(struct rehearsal *in, struct file *file)
 		return true;
 	if (r < 0)
 		snprintf(why, sizeof(why), "%s: %s", file->path, strerror(-r));
-	add_fault(in, FAULT_ERROR, &file->place, file_key(file, in->conf, key), why);
+	blame_file(in->conf, &file->place, FAULT_ERROR, why, in->faults);
 	return false;
 }
 
@@ -93,8 +52,8 @@ static bool rehearse_listener_files(struct rehearsal *in, size_t listener)
 	return fine;
 }
 
-static void warn_of_dates(const struct rehearsal *in, const struct file_place *place,
-	const char *key, const struct tls_dates *dates)
+static void warn_of_dates(
+	const struct rehearsal *in, const struct file_place *place, const struct tls_dates *dates)
 {
 	time_t now = time(NULL);
 	char text[FILE_WHY];
@@ -103,7 +62,7 @@ static void warn_of_dates(const struct rehearsal *in, const struct file_place *p
 		return;
 	snprintf(text, sizeof(text), "%s: the certificate %s", file_name(in->conf, place),
 		now < dates->begins ? "is not valid yet" : "has expired");
-	add_fault(in, FAULT_WARNING, place, key, text);
+	blame_file(in->conf, place, FAULT_WARNING, text, in->faults);
 }
 
 /* Each certificate by itself, so that all that are wrong are named. */
@@ -113,17 +72,16 @@ static bool rehearse_certificates(struct rehearsal *in, size_t listener)
 	bool fine = true;
 
 	for (size_t i = 0; i < l->tls.n_certificates; i++) {
-		const struct file file = {
-			.place = {.listener = (uint32_t)listener, .index = (uint32_t)i}};
-		char why[TLS_WHY] = "no memory", key[FILE_WHY];
+		const struct file_place place = {
+			.listener = (uint32_t)listener, .index = (uint32_t)i};
+		char why[TLS_WHY] = "no memory";
 		struct tls_dates dates;
 		int r = papers_check_certificate(&in->papers, listener, i, why, &dates);
 
-		file_key(&file, in->conf, key);
 		if (r == 0)
-			warn_of_dates(in, &file.place, key, &dates);
+			warn_of_dates(in, &place, &dates);
 		else if (r != PAPERS_E_MISSING)
-			add_fault(in, FAULT_ERROR, &file.place, key, why);
+			blame_file(in->conf, &place, FAULT_ERROR, why, in->faults);
 		fine = fine && r == 0;
 	}
 	return fine;
@@ -131,17 +89,14 @@ static bool rehearse_certificates(struct rehearsal *in, size_t listener)
 
 static void rehearse_listener(struct rehearsal *in, size_t listener)
 {
-	const struct file_place place = {.listener = (uint32_t)listener};
-	char why[TLS_WHY] = "no memory", key[FILE_WHY];
-
+	const struct file_place place = {.kind = FILE_NONE, .listener = (uint32_t)listener};
+	char why[TLS_WHY] = "no memory";
 	bool fine = rehearse_listener_files(in, listener);
 
 	if (!rehearse_certificates(in, listener) || !fine)
 		return;
-	if (papers_build_one(&in->papers, listener, why) == 0)
-		return;
-	snprintf(key, sizeof(key), "listeners.%s.tls", in->conf->listeners[listener].name);
-	add_fault(in, FAULT_ERROR, &place, key, why);
+	if (papers_build_one(&in->papers, listener, why) != 0)
+		blame_file(in->conf, &place, FAULT_ERROR, why, in->faults);
 }
 
 void rehearse_files(const struct conf *conf, struct faults *faults)
@@ -178,7 +133,7 @@ static void rehearse_user(const struct conf *conf, struct faults *faults)
 		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
 		"--system --group %s', or name another",
 		is_user ? "user" : "group", is_user ? conf->user : conf->group, UPPERD_USER);
-	add_fault_at(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
+	blame(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
 		is_user ? "user" : "group", why, faults);
 }
 
@@ -189,7 +144,7 @@ static void add_stranger(const struct conf_listener *l, const char *word, const 
 
 	snprintf(key, sizeof(key), "listeners.%s.%s", l->name, word);
 	snprintf(why, sizeof(why), "there is no %s \"%s\" to give the socket to", what, name);
-	add_fault_at(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
+	blame(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
 }
 
 void rehearse_people(const struct conf *conf, struct faults *faults)

@@ -92,7 +92,7 @@ static bool child_is_up(const struct child *child)
 	return child->state == CHILD_READY || child->state == CHILD_SERVING;
 }
 
-/* Workers ask it while they get ready, and those that serve have lost the one before. */
+/* Workers ask it while they get ready, and those that serve, or finish, have lost the one before. */
 void seat_introduce_all(struct seat *keeper)
 {
 	struct generation *g = keeper->generation;
@@ -105,7 +105,7 @@ void seat_introduce_all(struct seat *keeper)
 			seat_begin(seat);
 			continue;
 		}
-		if (!child_is_up(&seat->child))
+		if (seat->child.state == CHILD_ENDED || seat->child.foreign)
 			continue;
 		fd = keeper_introduce(g, i);
 		if (fd >= 0)

@@ -31,6 +31,7 @@ struct generation {
 	struct timer limit;    /* on coming up, and on draining */
 	struct task report;
 	bool released; /* and the owner knows */
+	bool given_up; /* it has had all the time that there was */
 	int exit_code;
 	char why[512];
 };

@@ -185,6 +185,7 @@ void supervisor_done(struct supervisor *s)
 	sockets_done(&s->sockets);
 	tickets_done(&s->tickets);
 	totals_done(&s->history);
+	faults_done(&s->faults);
 	free(s->self);
 	free(s->handed);
 	if (s->shared)

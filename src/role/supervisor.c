@@ -51,9 +51,13 @@ static void record_faults(const struct faults *faults)
 /* Tells the log, the manager and whoever asked. */
 static void start_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	if (s->trial)
+	if (s->trial && s->faults.n > 0)
+		faults_print(&s->faults, stderr);
+	else if (s->trial)
 		fprintf(stderr, "%s\n", why);
 	else
+		record_faults(&s->faults);
+	if (!s->trial)
 		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
 	manager_notify("STATUS=Cannot start: %s", why);
 	loop_stop(&s->loop, exit_code);
@@ -104,15 +108,13 @@ static void reload_failed(
 /* A build that failed is forgotten, with the sockets that were made for it alone. */
 static void build_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-
 	if (!s->serving) {
 		start_failed(s, exit_code, why);
 		return;
 	}
 	sockets_restore(&s->sockets);
 	sockets_settle(&s->sockets, generation_conf(s->serving));
-	reload_failed(s, exit_code, &faults, why);
+	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
 		supervisor_reload(s);
 	else if (s->renew_again)
@@ -281,6 +283,7 @@ struct generation_parts supervisor_parts(struct supervisor *s)
 		.is_strict = s->renewing,
 		.names = totals.n,
 		.figures = &s->figures,
+		.faults = &s->faults,
 		.owner = &owner,
 		.userdata = s,
 	};
@@ -298,6 +301,7 @@ void supervisor_build(struct supervisor *s, struct conf *conf)
 	char why[512];
 	int exit_code = supervisor_claim_tickets(s, conf, why);
 
+	faults_done(&s->faults);
 	if (exit_code == 0)
 		exit_code = generation_new(&parts, take_ptr(&conf), &s->building, why);
 	conf_free(conf);

@@ -5,6 +5,7 @@
  * the files that share it: setup.c makes it, supervisor.c and renew.c move it on, verbs.c and status.c show it. */
 
 #include "base/list.h"
+#include "conf/fault.h"
 #include "net/counters.h"
 #include "net/loop.h"
 #include "role/control.h"
@@ -40,6 +41,7 @@ struct supervisor {
 	bool reload_again, stopping, reload_failed;
 	struct totals history; /* of generations that are gone */
 	struct figures figures;
+	struct faults faults; /* of what is being built */
 	uint64_t started_ms;
 	uint64_t messages, rate; /* as of the last tick, and since the one before */
 	char status[256];

@@ -109,7 +109,7 @@ static int worker_build(struct worker *w)
 	char why[TLS_WHY];
 	int r;
 
-	r = papers_build(&w->papers, why);
+	r = papers_build(&w->papers, child_side_blame, why);
 	if (r == TLS_E_REFUSED)
 		return child_side_fail(EX_CONFIG, why, 0);
 	if (r == 0)
@@ -222,6 +222,7 @@ static int worker_on_message(struct child_side *side, struct message *message)
 	case MSG_PROBED:
 	case MSG_READY:
 	case MSG_RELEASED:
+	case MSG_FAULT:
 	case MSG_FAILED:
 	case MSG_RECORD:
 	case N_MESSAGES:

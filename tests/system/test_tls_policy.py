@@ -206,6 +206,64 @@ def test_a_start_says_the_same(start, authority, pair, tmp_path, how, key, words
     assert words in running.log()
 
 
+def spoil_many(hows, authority, pair, folder):
+    """A listener for each, spoilt in its way."""
+    for n, how in enumerate(hows):
+        (folder / f"papers-{n}").mkdir()
+        yield {**spoil(how, authority, pair, folder / f"papers-{n}"), "name": f"tls-{n}"}
+
+
+def names_of(faults):
+    return sorted(fault["key"].split(".")[1] for fault in faults)
+
+
+# What cannot be opened, what is no key, and what does not fit together: each hides what comes after.
+STAGES = [["missing", "for-everybody", "folder"], ["encrypted", "no-key", "encrypted"],
+          ["mismatched", "no-certificate", "weak-cipher", "empty-ca"]]
+stages = pytest.mark.parametrize("hows", STAGES, ids=["open", "keys", "fit"])
+
+
+@stages
+def test_a_start_says_all_of_it(start, authority, pair, tmp_path, hows):
+    running = start(*spoil_many(hows, authority, pair, tmp_path))
+    assert running.wait() == 78
+    said = [record["message"] for record in running.records("config-fault")]
+    assert len(said) == len(hows)
+    for n in range(len(hows)):
+        assert any(f".conf:{line_of(running, n)}: listeners.tls-{n}.tls" in one for one in said)
+
+
+def line_of(running, n):
+    lines = running.config.read_text().splitlines()
+    return next(i for i, line in enumerate(lines, 1) if f'"tls-{n}"' in line)
+
+
+@stages
+def test_a_reload_says_all_of_it(daemon, authority, pair, tmp_path, hows):
+    """To whoever asked for it, as --check would."""
+    running = daemon(tls(pair))
+    running.reconfigure(*spoil_many(hows, authority, pair, tmp_path))
+    done = rig.run_upperctl(running, "--json", "reload")
+    faults = json.loads(done.stdout)
+    assert done.returncode == 78
+    assert names_of(faults) == [f"tls-{n}" for n in range(len(hows))]
+    checked = json.loads(rig.run_upperd("-c", running.config, "--check", "--json").stdout)
+    assert sorted(f["message"] for f in faults) == sorted(f["message"] for f in checked)
+
+
+def test_a_reload_names_each_bad_certificate_of_a_listener(daemon, authority, pair, tmp_path):
+    running = daemon(tls(pair))
+    bad = []
+    for n, how in enumerate(["mismatched", "no-certificate"]):
+        (tmp_path / f"papers-{n}").mkdir()
+        bad += spoil(how, authority, pair, tmp_path / f"papers-{n}")["tls"]["certificates"]
+    running.reconfigure(tls(pair, *bad))
+    done = rig.run_upperctl(running, "reload")
+    assert done.returncode == 78
+    assert [f"{tmp_path}/papers-{n}/" in done.stdout for n in (0, 1)] == [True, True]
+    assert done.stdout.count("error:") == 2
+
+
 @faults
 def test_a_reload_says_the_same_and_changes_nothing(daemon, authority, pair, tmp_path, how, key,
                                                     words):

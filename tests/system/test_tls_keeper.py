@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keeper when it is killed, and when what it hears does not come from a worker of ours."""
+
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+import process
+import rig
+from captured import steal
+from secure import ask_tls, connect_tls, context_for, tls
+from wire import Background, connect, read_exactly
+
+pytestmark = pytest.mark.usefixtures("with_tls")
+
+SIGN, ED25519 = 1, 0
+DATA = 512  # at most, in a question
+PATIENT = {"handshake_timeout": "60s", "idle_timeout": "60s"}
+
+
+def kill_keeper(d, keeper):
+    """Returns the one that took its place."""
+    d.killed += 1
+    others = set(d.children("keeper")) - {keeper}
+    os.kill(keeper, signal.SIGKILL)
+    found = process.wait_until(lambda: set(d.children("keeper")) - {keeper, *others},
+                               rig.PATIENCE, "another keeper")
+    return found.pop()
+
+
+def channels_of(pid):
+    """Its descriptors that are sockets, but for the channel to the supervisor."""
+    folder = f"/proc/{pid}/fd"
+    return [int(fd) for fd in os.listdir(folder)
+            if int(fd) > 3 and os.readlink(f"{folder}/{fd}").startswith("socket:")]
+
+
+def to_keeper(worker):
+    """A copy of the worker's end of its channel, which code that runs in it could use as well."""
+    for fd in channels_of(worker):
+        s = socket.socket(fileno=steal(worker, fd))
+        if s.type == socket.SOCK_SEQPACKET:
+            return s
+        s.close()
+    raise LookupError(f"worker {worker} has no channel to the keeper")
+
+
+# When it dies
+
+
+def test_handshakes_recover_under_load(daemon, authority, pair):
+    d = daemon(tls(pair))
+    at, context = d.listeners[0], context_for(authority)
+    with Background(lambda: ask_tls(at, context)) as load:
+        for _ in range(3):
+            kill_keeper(d, d.children("keeper")[0])
+            before = load.asked - len(load.failures)
+            process.wait_until(lambda n=before: load.asked - len(load.failures) >= n + 10,
+                               rig.PATIENCE, "handshakes that succeed again")
+    for _ in range(10):
+        assert ask_tls(at, context) == b"STRASSE"
+
+
+def test_open_connections_do_not_notice(daemon, authority, pair):
+    d = daemon(tls(pair))
+    with connect_tls(d.listeners[0], context_for(authority)) as s:
+        kill_keeper(d, d.children("keeper")[0])
+        s.sendall(b"after")
+        assert read_exactly(s, 5) == b"AFTER"
+
+
+def shakes_hands(plain, context):
+    try:
+        with context.wrap_socket(plain, server_hostname="localhost") as s:
+            s.sendall(b"a")
+            return read_exactly(s, 1) == b"A"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("also", [None, "upgrade"], ids=["", "after-upgrade"])
+def test_it_is_replaced_while_its_generation_drains(daemon, authority, pair, as_root, also):
+    """Who had connected before the reload can still shake hands."""
+    d = daemon(tls(pair, **PATIENT), workers=1, drain="60s")
+    old, = d.children("keeper")
+    waiting = [connect(d.listeners[0]) for _ in range(10)]
+    d.reload()
+    if also:
+        assert rig.run_upperctl(d, also).returncode == 0
+    new = kill_keeper(d, old)
+    process.wait_until(lambda: channels_of(new), rig.PATIENCE, "its channel to the worker")
+    # The worker may hear of the first handshake before it hears of the keeper.
+    assert any(shakes_hands(plain, context_for(authority)) for plain in waiting)
+    for plain in waiting:
+        plain.close()
+
+
+def test_who_drains_to_the_end_lets_go_of_it(daemon, authority, pair, as_root):
+    d = daemon(tls(pair, **PATIENT), workers=1, drain="60s")
+    old, = d.children("keeper")
+    with connect(d.listeners[0]):
+        d.reload()
+        new = kill_keeper(d, old)
+    d.expect("child-ended", role="keeper 0", pid=new)
+    assert len(d.children("keeper")) == 1
+
+
+# When it hears nonsense
+
+
+@pytest.mark.parametrize("question", [
+    b"junk", b"x" * 4096,
+    struct.pack("=6I", 9, 0, 0, 0, 0, 0),  # what
+    struct.pack("=6I", SIGN, 0, 99, 0, 0, 1) + b"x",  # whose key
+    struct.pack("=6I", SIGN, 0, 0, 9, 0, 1) + b"x",  # the digest
+    struct.pack("=6I", SIGN, 0, 0, 0, 0, 2) + b"x",  # how long
+    struct.pack("=6I", SIGN, 0, 0, 0, 0, DATA + 1) + (DATA + 1) * b"x",
+], ids=["short", "long", "what", "key", "digest", "length", "most"])
+def test_who_asks_what_is_no_question_is_cut_off(daemon, authority, pair, as_root, question):
+    d = daemon(tls(pair), workers=2)
+    keeper, = d.children("keeper")
+    captured, other = d.workers()
+    with to_keeper(captured) as channel:
+        channel.settimeout(rig.PATIENCE)
+        channel.send(question)
+        assert channel.recv(4096) == b""
+    d.expect("keeper-cut", role="keeper 0")
+    assert d.children("keeper") == [keeper] and len(channels_of(keeper)) == 1
+
+
+def test_who_is_cut_off_harms_nobody_else(daemon, authority, pair, as_root):
+    d = daemon(tls(pair), workers=2)
+    with to_keeper(d.workers()[0]) as channel:
+        channel.send(b"junk")
+    d.expect("keeper-cut")
+
+    def succeeds():
+        try:
+            return ask_tls(d.listeners[0], context_for(authority)) == b"STRASSE"
+        except OSError:
+            return False
+
+    served = sum(succeeds() for _ in range(40))
+    assert served > 0
+    since = d.mark()
+    d.reload()  # and with it he is gone
+    assert all(succeeds() for _ in range(10)) and not d.records("keeper-cut", since)
