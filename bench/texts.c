@@ -20,6 +20,10 @@ const struct text texts[] = {
 		"À l'époque où les élèves rentraient chez eux à pied, la forêt était déjà noire avant le dîner. "
 		"Le garçon écoutait les arbres craquer, pensait à la fenêtre éclairée, à la soupe, à sa mère "
 		"qui l'avait prévenu, et marchait un peu plus vite sans s'être retourné. "},
+	{"turkish",
+		"Sabah ışıkları limana vurduğunda balıkçılar ağlarını çoktan toplamıştı. Kıyıdaki kahvede iki "
+		"yaşlı adam konuşmadan çay içiyor, sokağın başında bir kız taze simit satıyordu. Rüzgâr dinmişti; "
+		"akşama kadar kimsenin acelesi yoktu. "},
 	{"greek",
 		"Το πρωί η θάλασσα ήταν ήσυχη και οι ψαράδες είχαν ήδη γυρίσει. Στην πλατεία άνοιγαν τα μαγαζιά, "
 		"μια γυναίκα πότιζε τα λουλούδια της και δύο παιδιά έτρεχαν πίσω από ένα σκυλί που δεν ήθελε να "

@@ -16,5 +16,8 @@ struct upper_kernel {
 /* Runs anywhere, and is what every other is compared with. */
 extern const struct upper_kernel upper_kernel_portable;
 
+/* For processors with AVX-512 (its parts F and BW) and BMI2. */
+extern const struct upper_kernel upper_kernel_avx512;
+
 /* All of them, the best first and the portable one last; NULL ends the list. */
 extern const struct upper_kernel *const upper_kernels[];

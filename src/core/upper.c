@@ -10,6 +10,9 @@
 #include "core/upper_table.h"
 
 const struct upper_kernel *const upper_kernels[] = {
+#ifdef __x86_64__
+	&upper_kernel_avx512,
+#endif
 	&upper_kernel_portable,
 	NULL,
 };

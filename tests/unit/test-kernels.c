@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Every other kernel that this machine can run against the portable one, to the byte: outcome, how
+ * much was taken, and what was made. Exhaustive where kernels that go by blocks have their edges, and
+ * random elsewhere. The texts lie between pages without access. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "core/kernel.h"
+#include "guard.h"
+#include "seed.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct upper_kernel *kernel;
+static struct guard input, output, expected;
+
+static const struct upper_rule rules[] = {
+	{UPPER_UTF8, UPPER_KEEP},
+	{UPPER_UTF8, UPPER_REPLACE},
+	{UPPER_UTF8, UPPER_REJECT},
+	{UPPER_ASCII, UPPER_REJECT},
+};
+
+/* What decides: the first and the last of each kind of byte, and bytes of characters that become
+ * longer or shorter. */
+static const uint8_t alphabet[] = {'a', 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xB1, 0xBF, 0xC1, 0xC2, 0xC4,
+	0xDF, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF4, 0xF5};
+
+/* They share rows with what the alphabet spells, and some become longer or shorter. */
+static const char behind[] = "\u0131\u00DF\u1FC3\uFB03\u00E4\u03B1q";
+
+static void fail_text(const uint8_t *text, size_t length, bool last, size_t room)
+{
+	print_message("# %s, room %zu, last %d:", kernel->name, room, last);
+	for (size_t i = 0; i < length; i++)
+		print_message(" %02x", text[i]);
+	print_message("\n");
+	fail();
+}
+
+static void hold(
+	const struct upper_rule *rule, bool last, const uint8_t *text, size_t length, size_t room)
+{
+	struct upper_in in = {text, text + length}, in_portable = in;
+	struct upper_out out = {guard_tail(output, room), output.end};
+	struct upper_out out_portable = {guard_tail(expected, room), expected.end};
+	const uint8_t *to = out.at, *to_portable = out_portable.at;
+	const int r = kernel->convert(rule, last, &in, &out);
+
+	if (r != upper_kernel_portable.convert(rule, last, &in_portable, &out_portable) ||
+		in.at != in_portable.at || out.at - to != out_portable.at - to_portable ||
+		memcmp(to, to_portable, (size_t)(out.at - to)) != 0)
+		fail_text(text, length, last, room);
+}
+
+static void hold_by_all_rules(const uint8_t *bytes, size_t length)
+{
+	const uint8_t *text = guard_copy(input, bytes, length);
+
+	for (size_t i = 0; i < COUNT(rules); i++)
+		hold(&rules[i], i % 2, text, length, UPPER_EXPANSION * length);
+}
+
+/* The `number`th string of four over the alphabet. */
+static void string_of(size_t number, uint8_t to[static 4])
+{
+	for (size_t i = 0; i < 4; i++, number /= COUNT(alphabet))
+		to[i] = alphabet[number % COUNT(alphabet)];
+}
+
+/* At the beginning, at the end of a block, behind it, and where the text ends with it. */
+static void test_every_four_bytes_at_every_edge(void **state)
+{
+	static const size_t places[] = {0, 60, 61, 62, 63};
+	const size_t count = COUNT(alphabet) * COUNT(alphabet) * COUNT(alphabet) * COUNT(alphabet);
+	uint8_t text[256];
+
+	memset(text, 'q', sizeof(text));
+	for (size_t p = 0; p < COUNT(places); p++) {
+		uint8_t *string = text + places[p];
+
+		memcpy(string + 4, behind, sizeof(behind) - 1);
+		for (size_t i = 0; i < count; i++) {
+			string_of(i, string);
+			if (i % COUNT(places) == p)
+				hold_by_all_rules(text, places[p] + 4);
+			hold_by_all_rules(text, places[p] + 4 + sizeof(behind) - 1);
+		}
+		memset(text, 'q', sizeof(text));
+	}
+}
+
+/* Each character of three bytes and fewer behind another of the same row, where there is one. */
+static void test_every_character_at_both_places_of_a_word(void **state)
+{
+	uint8_t text[140];
+
+	for (uint32_t code = 0x80; code < 0x10000; code++) {
+		size_t length = 0;
+
+		for (size_t i = 0; i < 40; i++) {
+			if (i % 5 == 0)
+				text[length++] = 'q';
+			if (code >= 0x800)
+				text[length++] = (uint8_t)(0xE0 | code >> 12);
+			text[length++] = (uint8_t)(code < 0x800 ? 0xC0 | code >> 6
+								: 0x80 | (code >> 6 & 0x3F));
+			text[length++] = (uint8_t)(0x80 | ((code + i) & 0x3F));
+		}
+		hold_by_all_rules(text, length);
+	}
+}
+
+static size_t random_text(uint64_t *seed, uint8_t *text, size_t size)
+{
+	static const char *const words[] = {"a run of ordinary letters ", "stra\u00DFe ",
+		"k\u0131\u015F ", "\u03B1\u03C9 ", "\u1FC3", "\u0431", "\u0928\u0940", "\U0001F600",
+		"\U00010428"};
+	const size_t wild = 1 + seed_below(seed, 40);
+	size_t length = 0;
+
+	for (size_t left = seed_below(seed, 40); left > 0; left--) {
+		const char *word = words[seed_below(seed, COUNT(words))];
+
+		while (*word && length + 1 < size)
+			text[length++] = (uint8_t)*word++;
+		if (seed_below(seed, wild) == 0 && length < size)
+			text[length++] = alphabet[seed_below(seed, COUNT(alphabet))];
+	}
+
+	return length;
+}
+
+static void test_random_texts_in_any_room(void **state)
+{
+	uint64_t seed = seed_new("kernels");
+	uint8_t bytes[512];
+
+	for (size_t i = 0; i < 40000; i++) {
+		const size_t length = random_text(&seed, bytes, sizeof(bytes));
+		const uint8_t *text = guard_copy(input, bytes, length);
+
+		hold(&rules[i % COUNT(rules)], seed_below(&seed, 2), text, length,
+			seed_below(&seed, UPPER_EXPANSION * length + 1));
+		hold(&rules[i % COUNT(rules)], seed_below(&seed, 2), text, length,
+			UPPER_EXPANSION * length);
+	}
+}
+
+static int pick_kernel(void **state)
+{
+	kernel = *state;
+	print_message("# by the kernel %s\n", kernel->name);
+	return 0;
+}
+
+#define TEST(name)                                   \
+	{                                            \
+#name, name, pick_kernel, NULL, NULL \
+	}
+
+static const struct CMUnitTest tests[] = {
+	TEST(test_every_four_bytes_at_every_edge),
+	TEST(test_every_character_at_both_places_of_a_word),
+	TEST(test_random_texts_in_any_room),
+};
+
+/* One group, since a group is what a runner takes for a program. */
+int main(void)
+{
+	static struct CMUnitTest all[4 * COUNT(tests)];
+	size_t count = 0;
+
+	input = guard_new();
+	output = guard_new();
+	expected = guard_new();
+	for (size_t i = 0; upper_kernels[i]; i++) {
+		if (upper_kernels[i] == &upper_kernel_portable || !upper_kernels[i]->supported())
+			continue;
+		for (size_t t = 0; t < COUNT(tests); t++) {
+			all[count] = tests[t];
+			all[count++].initial_state = (void *)(uintptr_t)upper_kernels[i];
+		}
+	}
+	if (count == 0) {
+		puts("1..0 # SKIP this processor has the portable kernel alone");
+		return EXIT_SUCCESS;
+	}
+
+	return _cmocka_run_group_tests("kernels", all, count, NULL, NULL);
+}
