@@ -128,6 +128,7 @@ static int worker_prepare(struct worker *w)
 	r = worker_build(w);
 	if (r != 0)
 		return r;
+	w->side.counters->expires = papers_expiry(&w->papers);
 	r = confine(role_word(ROLE_WORKER), w->side.conf, why);
 	if (r != 0)
 		return child_side_fail(r, why, 0);
@@ -143,7 +144,6 @@ static int worker_serve(struct worker *w)
 		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	w->stage = STAGE_SERVING;
 	worker_tell_expiry(w);
-	w->side.counters->expires = papers_expiry(&w->papers);
 	r = engine_serve(&w->engine);
 	return r < 0 ? child_side_fail(EX_OSERR, "cannot watch the sockets", r) : 0;
 }

@@ -7,7 +7,7 @@
 #include "tls/wire.h"
 
 #include <errno.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 /* What the library is told, and what we keep in mind. */
 static int wire_outcome(struct wire *wire, ssize_t n, BIO *bio, int retry)
@@ -22,7 +22,7 @@ static int wire_outcome(struct wire *wire, ssize_t n, BIO *bio, int retry)
 static int on_read(BIO *bio, char *data, int size)
 {
 	struct wire *wire = BIO_get_data(bio);
-	ssize_t n = read(wire->fd, data, (size_t)size);
+	ssize_t n = recv(wire->fd, data, (size_t)size, 0);
 
 	wire->drained = n < size;
 	wire->ended = n == 0;
@@ -32,8 +32,9 @@ static int on_read(BIO *bio, char *data, int size)
 static int on_write(BIO *bio, const char *data, int size)
 {
 	struct wire *wire = BIO_get_data(bio);
+	ssize_t n = send(wire->fd, data, (size_t)size, MSG_NOSIGNAL);
 
-	return wire_outcome(wire, write(wire->fd, data, (size_t)size), bio, BIO_FLAGS_WRITE);
+	return wire_outcome(wire, n, bio, BIO_FLAGS_WRITE);
 }
 
 /* All is sent at once; the rest of what the library may ask is answered with no. */
