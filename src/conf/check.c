@@ -48,11 +48,17 @@ static void name_transports(unsigned flags, char *to, size_t size)
 				conf_transports[i].word);
 }
 
+/* Where it is no mistake by itself, which is said once. */
+static bool may_have_path(const struct conf_listener *l)
+{
+	return (1u << l->transport) & ON_STREAMS;
+}
+
 static const char *why_not(const struct conf_row *row, const struct conf_listener *l)
 {
-	bool is_abstract = l->path && l->path[0] == '@';
+	bool is_abstract = l->path && l->path[0] == '@', is_stream = may_have_path(l);
 
-	if (row->flags & ON_PORT && l->path && strcmp(row->key, "port") != 0)
+	if (row->flags & ON_PORT && l->path && is_stream && strcmp(row->key, "port") != 0)
 		return "this listener has a path and no address";
 	if (row->flags & ON_FILE && is_abstract)
 		return "an abstract socket has no owner and no permissions";
@@ -84,7 +90,7 @@ static void check_place(const struct check *check)
 	struct conf_listener *l = check->listener;
 	bool has_port = has(check, "port"), has_path = has(check, "path");
 
-	if (has_port && has_path)
+	if (has_port && has_path && may_have_path(l))
 		FAULT(check, has(check, "path"), "path",
 			"a port and a path both; one of them will do");
 	else if (!has_port && !has_path && !section_meant(check->section, "port") &&

@@ -33,13 +33,42 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
+/* A listener for an example. */
+static const char *some_listener(const struct load *load)
+{
+	return load->n_labels > 0 && load->labels[0][0] != '[' ? load->labels[0] : "NAME";
+}
+
+static void no_such_listener(
+	const struct load *load, const struct conf_set *set, const char *key, const char *name)
+{
+	_cleanup_free_ char *wanted = strndup(name, strcspn(name, "."));
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < load->n_labels; i++) {
+		if (strcmp(name, load->labels[i]) == 0) {
+			set_fault(load, set, key,
+				"this is a listener; set one of its keys, as in %s.port=12000",
+				key);
+			return;
+		}
+	}
+	if (wanted)
+		nearest = text_nearest(wanted, (const char *const *)load->labels, load->n_labels);
+	if (nearest)
+		set_fault(
+			load, set, key, "there is no such listener; did you mean \"%s\"?", nearest);
+	else
+		set_fault(load, set, key, "there is no such listener; there is \"%s\", for one",
+			some_listener(load));
+}
+
 /* Names may have dots, so that each listener is asked whether it is meant. Returns what follows
  * its name, or NULL. */
 static const char *find_listener(
 	const struct load *load, const struct conf_set *set, const char *key, size_t *ret_listener)
 {
-	const char *name = key + strlen(LISTENERS), *nearest;
-	_cleanup_free_ char *wanted = strndup(name, strcspn(name, "."));
+	const char *name = key + strlen(LISTENERS);
 
 	for (size_t i = 0; i < load->n_labels; i++) {
 		size_t len = strlen(load->labels[i]);
@@ -50,13 +79,7 @@ static const char *find_listener(
 		}
 	}
 
-	nearest = wanted ? text_nearest(wanted, (const char *const *)load->labels, load->n_labels)
-			 : NULL;
-	if (nearest)
-		set_fault(
-			load, set, key, "there is no such listener; did you mean \"%s\"?", nearest);
-	else
-		set_fault(load, set, key, "there is no such listener");
+	no_such_listener(load, set, key, name);
 	return NULL;
 }
 
@@ -72,6 +95,18 @@ static void unknown_key(
 		set_fault(load, set, key, "unknown key; did you mean \"%s\"?", suggestion);
 	else
 		set_fault(load, set, key, "unknown key");
+}
+
+/* What a group begins with. */
+static const char *first_key(enum conf_scope scope, const char *group)
+{
+	const struct conf_schema *schema = &conf_schemas[scope];
+	size_t len = strlen(group);
+
+	for (size_t i = 0; i < schema->n; i++)
+		if (begins(schema->rows[i].key, group) && schema->rows[i].key[len] == '.')
+			return schema->rows[i].key + len + 1;
+	return "KEY";
 }
 
 /* The row, scope and listener that `key` names; without a row, a fault says why. */
@@ -96,8 +131,14 @@ static void find_row(const struct load *load, struct conf_set *set, const char *
 	row = conf_schema_find(set->scope, rest);
 	if (row && row->type != TYPE_TLS && row->type != TYPE_LISTENERS)
 		set->row = row;
+	else if (begins(rest, "listeners"))
+		set_fault(load, set, key,
+			"listeners go by their names; set a key of one, as in "
+			"listeners.%s.port=12000",
+			some_listener(load));
 	else if (row || conf_schema_is_group(set->scope, rest))
-		set_fault(load, set, key, "this is a group; set one of its keys");
+		set_fault(load, set, key, "this is a group; set one of its keys, as in %s.%s", key,
+			row ? "min_version" : first_key(set->scope, rest));
 	else
 		unknown_key(load, set, key, rest);
 }
@@ -180,8 +221,8 @@ static int set_read(const struct load *load, struct conf_set *set, const char *o
 		return -ENOMEM;
 
 	value = strchr(key, '=');
-	if (!value) {
-		set_fault(load, set, NULL, "KEY=VALUE is needed");
+	if (!value || value == key) {
+		set_fault(load, set, NULL, "KEY=VALUE is needed, as in limits.connections=100");
 		return 0;
 	}
 	*value++ = '\0';

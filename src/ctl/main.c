@@ -20,11 +20,12 @@
 
 static const struct {
 	const char *verb, *help;
+	const char *argument; /* NULL: it takes none */
 } verbs[] = {
 	{"status", "how it is: workers, connections, listeners"},
 	{"reload", "read the configuration again; prints what is wrong with it"},
 	{"metrics", "all counters, as OpenMetrics"},
-	{"clients", "who has connections open, or is turned away; \"clear\" forgives"},
+	{"clients", "who has connections open, or is turned away; \"clear\" forgives", "clear"},
 	{"drain", "finish what is open, and stop"},
 	{"sandbox", "try to break the sandbox of every role; fails when anything gives way"},
 	{"upgrade", "put the installed program in the place of the running one"},
@@ -50,10 +51,16 @@ static void help(void)
 	       "  -h, --help           print this\n\nSee upperctl(8).\n");
 }
 
+static int try_help(void)
+{
+	fprintf(stderr, "Try 'upperctl --help'.\n");
+	return EX_USAGE;
+}
+
 static int usage(const char *what, const char *which)
 {
-	fprintf(stderr, "upperctl: %s%s\nTry 'upperctl --help'.\n", what, which);
-	return EX_USAGE;
+	fprintf(stderr, "upperctl: %s%s\n", what, which);
+	return try_help();
 }
 
 static int control_connect(const char *path)
@@ -103,14 +110,44 @@ static int control_ask(const struct request *request)
 	return control_read(fd);
 }
 
+static int unknown_verb(const char *word)
+{
+	fprintf(stderr, "upperctl: there is no verb \"%s\"; ", word);
+	for (size_t i = 0; i < N_VERBS; i++)
+		fprintf(stderr, "%s%s",
+			i == 0                    ? ""
+				: i + 1 < N_VERBS ? ", "
+						  : " or ",
+			verbs[i].verb);
+	fprintf(stderr, " will do\n");
+	return try_help();
+}
+
+static int check_words(const char *verb, const char *argument)
+{
+	size_t i = 0;
+
+	while (i < N_VERBS && strcmp(verbs[i].verb, verb) != 0)
+		i++;
+	if (i == N_VERBS)
+		return unknown_verb(verb);
+	if (!argument || (verbs[i].argument && strcmp(argument, verbs[i].argument) == 0))
+		return 0;
+	return verbs[i].argument ? usage("all that can follow clients is \"clear\", not ", argument)
+				 : usage("one verb at a time, and not also ", argument);
+}
+
 static int request_take(struct request *request, int argc, char *argv[])
 {
-	int len;
+	int len, r;
 
 	if (optind == argc)
-		return usage("what is it to be asked?", "");
+		return usage("a verb is missing, such as \"status\"", "");
 	if (argc - optind > 2)
 		return usage("one thing at a time: ", argv[optind + 2]);
+	r = check_words(argv[optind], argv[optind + 1]);
+	if (r != 0)
+		return r;
 	len = snprintf(request->text, sizeof(request->text), "%s%s%s%s",
 		request->json ? CONTROL_JSON : "", argv[optind], argc - optind > 1 ? " " : "",
 		argc - optind > 1 ? argv[optind + 1] : "");
@@ -144,7 +181,7 @@ int main(int argc, char *argv[])
 			help();
 			return EX_OK;
 		default:
-			return usage("", "see above");
+			return try_help(); /* getopt has said what is wrong */
 		}
 	}
 	r = request_take(&request, argc, argv);

@@ -80,6 +80,19 @@ static void options_tables(
 	*letters = '\0';
 }
 
+/* Two of them would be one too many; what asks for help comes first in any case. */
+static int options_act(struct options *options, enum action action)
+{
+	if (options->action != ACTION_RUN && options->action != action && action != ACTION_HELP &&
+		options->action != ACTION_HELP) {
+		fprintf(stderr, "upperd: one thing at a time: --check, --dump or --version\n");
+		return OPTIONS_E_USAGE;
+	}
+	if (options->action != ACTION_HELP)
+		options->action = action;
+	return 0;
+}
+
 static int options_take(struct options *options, int value, const char *argument, size_t *n_sets)
 {
 	switch (value) {
@@ -90,28 +103,23 @@ static int options_take(struct options *options, int value, const char *argument
 		options->sets[(*n_sets)++] = argument;
 		return 0;
 	case 't':
-		options->action = ACTION_CHECK;
 		options->strict = argument != NULL;
 		if (!argument || strcmp(argument, "strict") == 0)
-			return 0;
+			return options_act(options, ACTION_CHECK);
 		fprintf(stderr, "upperd: --check=%s: the only kind is \"strict\"\n", argument);
 		return OPTIONS_E_USAGE;
 	case OPTION_JSON:
 		options->json = true;
 		return 0;
 	case 'T':
-		options->action = ACTION_DUMP;
-		return 0;
+		return options_act(options, ACTION_DUMP);
 	case OPTION_VERSION:
-		options->action = ACTION_VERSION;
-		return 0;
+		return options_act(options, ACTION_VERSION);
 	case 'h':
-		options->action = ACTION_HELP;
-		return 0;
+		return options_act(options, ACTION_HELP);
 	case OPTION_ROLE:
-		options->action = ACTION_ROLE;
 		options->role = argument;
-		return 0;
+		return options_act(options, ACTION_ROLE);
 	default: /* getopt has said what is wrong */
 		return OPTIONS_E_USAGE;
 	}

@@ -97,6 +97,28 @@ static unsigned sockets_of(const struct plan *plan, size_t listener)
 	return plan->conf->listeners[listener].transport == CONF_DTLS ? 1 : plan->workers;
 }
 
+/* What would do, where the system's word alone does not say. */
+static const char *advice_on(const struct conf_listener *l, int error)
+{
+	switch (error) {
+	case -EADDRINUSE:
+		return l->path ? "; something else is there" : "; 'ss -ltunp' shows who has it";
+	case -EADDRNOTAVAIL:
+		return "; no interface of this machine has that address ('ip address' shows them)";
+	case -EACCES:
+	case -EPERM:
+		return l->port > 0 && l->port < 1024
+			? "; ports below 1024 take root, or CAP_NET_BIND_SERVICE"
+			: "";
+	case -ENODEV:
+		return "; 'ip link' shows the interfaces that there are";
+	case -ENOENT:
+		return "; its folder must be there";
+	default:
+		return "";
+	}
+}
+
 static int plan_claim_one(const struct conf_listener *l, unsigned n, struct sockets *sockets,
 	struct socket_group **group, char why[static 512])
 {
@@ -124,8 +146,8 @@ static int plan_claim_one(const struct conf_listener *l, unsigned n, struct sock
 			r == IDENT_E_NO_USER ? "owner" : "group");
 		return EX_CONFIG;
 	}
-	snprintf(why, 512, "listener %s: cannot listen on %s: %s", l->name,
-		l->path ? l->path : text, strerror(-r));
+	snprintf(why, 512, "listener %s: cannot listen on %s: %s%s", l->name,
+		l->path ? l->path : text, strerror(-r), advice_on(l, r));
 	return r == -EACCES || r == -EPERM ? EX_NOPERM : EX_OSERR;
 }
 

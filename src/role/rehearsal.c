@@ -130,9 +130,10 @@ static void rehearse_user(const struct conf *conf, struct faults *faults)
 		return;
 	is_user = r == IDENT_E_NO_USER;
 	snprintf(why, sizeof(why),
-		"there is no %s \"%s\" for the workers to become; make it, as with 'adduser "
-		"--system --group %s', or name another",
-		is_user ? "user" : "group", is_user ? conf->user : conf->group, UPPERD_USER);
+		"there is no %s \"%s\" for the workers to become; make it, as with '%s --system "
+		"%s', or name another",
+		is_user ? "user" : "group", is_user ? conf->user : conf->group,
+		is_user ? "adduser" : "addgroup", is_user ? conf->user : conf->group);
 	blame(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
 		is_user ? "user" : "group", why, faults);
 }

@@ -4,10 +4,13 @@
 import ctypes
 import json
 import re
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import rig
 from rig import run_upperctl, run_upperd
 from settings import configuration, free_port, tcp, udp
 from wire import tcp_ask
@@ -282,3 +285,44 @@ def test_shipped_configuration_is_sound(path):
     if any("not supported by this build" in message for message in messages):
         pytest.skip("it is for a feature that this build lacks")
     assert all("No such file" in message for message in messages), messages
+
+
+# Mistakes on the command line, and what the system says to a configuration that is sound
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--check", "--dump"], "one thing at a time: --check, --dump or --version"),
+    (["--dump", "--version"], "one thing at a time"), (["extra"], 'what is "extra"?'),
+    (["--check=lax"], 'the only kind is "strict"'), (["--json"], "--json is for --check")])
+def test_odd_options(args, words):
+    done = run_upperd(*args)
+    assert done.returncode == 64 and words in done.stderr
+
+
+@pytest.mark.parametrize("args, words", [
+    ([], "a verb is missing"), (["stat"], "status, reload, metrics,"),
+    (["status", "reload"], "one verb at a time, and not also reload"),
+    (["clients", "clean"], 'all that can follow clients is "clear", not clean'),
+    (["clients", "clear", "now"], "one thing at a time: now"),
+    (["--socket"], "requires an argument"), (["--jsn", "status"], "unrecognized option")])
+def test_odd_words_for_upperctl(args, words):
+    done = subprocess.run([rig.UPPERCTL, *args], text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=rig.PATIENCE)
+    assert done.returncode == 64 and words in done.stderr
+    assert done.stderr.endswith("Try 'upperctl --help'.\n")
+
+
+@pytest.mark.parametrize("keys, words", [
+    ({"address": "192.0.2.77"}, "no interface of this machine has that address"),
+    ({"interface": "nonesuch"}, "'ip link' shows the interfaces"),
+    ({"path": "/nonexistent/socket"}, "its folder must be there")])
+def test_start_says_what_would_do(start, keys, words):
+    d = start(tcp(**keys))
+    assert d.wait() == 71 and words in d.records("start-failed")[0]["message"]
+
+
+def test_start_says_how_to_find_who_has_the_port(start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        d = start(tcp(port=other.getsockname()[1]))
+        assert d.wait() == 71
+    assert "'ss -ltunp' shows who has it" in d.records("start-failed")[0]["message"]

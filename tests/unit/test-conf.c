@@ -291,7 +291,7 @@ static void test_sets_that_fail(void **state)
 	static const struct {
 		const char *set, *part;
 	} cases[] = {
-		{"workers", "--set workers: error: KEY=VALUE is needed\n"},
+		{"workers", "--set workers: error: KEY=VALUE is needed, as in"},
 		{"wokers=1",
 			"--set wokers=1: error: wokers: unknown key; did you mean \"workers\"?\n"},
 		{"log.lvel=x", "unknown key; did you mean \"level\"?"},
@@ -299,13 +299,23 @@ static void test_sets_that_fail(void **state)
 		{"workers=1; x = 2", "a whole number is needed"},
 		{"workers=1\n@include \"/etc/passwd\"\n", "a whole number is needed"},
 		{"workers=300", "--set workers=300: error: workers: 300 is out of range"},
-		{"log=1", "this is a group"},
-		{"listeners=()", "this is a group"},
+		{"log=1", "this is a group; set one of its keys, as in log.target\n"},
+		{"listeners=()",
+			"listeners go by their names; set a key of one, as in "
+			"listeners.udp:12000.port=12000\n"},
+		{"listeners[0].port=1", "listeners go by their names"},
+		{"listeners.udp:12000=3",
+			"this is a listener; set one of its keys, as in "
+			"listeners.udp:12000.port=12000\n"},
+		{"listeners.web.port=1",
+			"there is no such listener; there is \"udp:12000\", for one\n"},
+		{"tls=1", "as in tls.min_version"},
+		{"=1", "KEY=VALUE is needed"},
 		{"listeners.udp:1200.port=1", "did you mean \"udp:12000\"?"},
 		{"listeners.udp:120001.port=1", "there is no such listener"},
 		{"listeners.udp:12000.prot=1", "did you mean \"port\"?"},
 		{"user=\xff", "--set user=\\xff: error: user: the string is not UTF-8"},
-		{"=", "unknown key"},
+		{"=", "KEY=VALUE is needed"},
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
