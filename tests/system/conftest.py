@@ -2,11 +2,13 @@
 """Fixtures of the system tests. What they are made of: rig.py (the daemon), settings.py (its
 configuration), wire.py (clients) and process.py (what /proc tells)."""
 
+import contextlib
 import os
 import resource
 
 import pytest
 
+import lossy
 import machine as machines
 import rig
 
@@ -38,6 +40,13 @@ def start(tmp_path):
 def daemon(start):
     """Starts a daemon and waits until it serves: daemon(udp(), tcp(framing="line"), workers=1)."""
     return lambda *listeners, **options: start(*listeners, **options).wait_ready()
+
+
+@pytest.fixture
+def road():
+    """road(at, lossy.Weather(seed=1)): a relay to the server there, on a road as bad as it is told."""
+    with contextlib.ExitStack() as stack:
+        yield lambda to, fate=None: stack.enter_context(lossy.Relay(to, fate))
 
 
 @pytest.fixture
