@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A question that was sent twice may be answered twice. So the one after it is asked from a fresh
  * port, where a late answer cannot arrive; and a datagram that the network doubled is known by
- * being the answer before, when it is not the answer now. */
+ * being the answer before, when it is not the answer now. A port with a session is dearer, and gives
+ * away who is on it: there it is counted how many late answers may come, and what is not the answer
+ * now is taken for one of them. If it was not, the question is sent again, and answered again. */
 
 #include <string.h>
 
@@ -39,13 +41,23 @@ static int send_question(struct asker *asker, const struct question *question, u
 	}
 }
 
-static bool is_doubled(const struct asker *asker, const struct question *question)
+static bool is_doubled(const struct asker *asker)
 {
 	const struct answer *answer = &asker->answer, *before = &asker->before;
 
 	return before->is_right && before->len == answer->len &&
-		memcmp(before->text, answer->text, answer->len) == 0 &&
-		!expect_is(&question->expect, answer->text, answer->len);
+		memcmp(before->text, answer->text, answer->len) == 0;
+}
+
+/* Whether what has come answers a question before this one. */
+static bool is_late(struct asker *asker, const struct question *question)
+{
+	if (expect_is(&question->expect, asker->answer.text, asker->answer.len))
+		return false;
+	if (asker->owed == 0)
+		return is_doubled(asker);
+	asker->owed--;
+	return true;
 }
 
 /* LINK_E_AGAIN when the deadline comes first. */
@@ -56,7 +68,7 @@ static int await_answer(struct asker *asker, const struct question *question, ui
 
 	for (;;) {
 		r = link_read(&asker->link, answer->text, answer->size, &answer->len);
-		if (r == 0 && is_doubled(asker, question))
+		if (r == 0 && is_late(asker, question))
 			continue;
 		if (r != LINK_E_AGAIN)
 			return r;
@@ -66,24 +78,43 @@ static int await_answer(struct asker *asker, const struct question *question, ui
 	}
 }
 
-/* What came while nothing was asked answers nothing. */
-static void drain(struct asker *asker)
+/* What came while nothing was asked answers nothing. LINK_E_AGAIN when that was all. */
+static int drain(struct asker *asker)
 {
 	struct answer *answer = &asker->answer;
+	int r;
 
-	while (link_read(&asker->link, answer->text, answer->size, &answer->len) == 0)
-		;
+	while ((r = link_read(&asker->link, answer->text, answer->size, &answer->len)) == 0)
+		if (asker->owed)
+			asker->owed--;
+	return r;
+}
+
+static bool has_session(const struct asker *asker)
+{
+	return asker->server->url.transport->has_session;
+}
+
+static int open_again(struct asker *asker, struct why *why)
+{
+	link_close(&asker->link);
+	asker->owed = 0;
+	asker->is_proven = false;
+	return link_open(&asker->link, asker->server, why);
 }
 
 static int prepare(struct asker *asker, struct why *why)
 {
-	if (asker->tries > 1)
-		link_close(&asker->link);
+	unsigned late = asker->tries > 1 ? asker->tries - 1 : 0;
+
 	asker->tries = 0;
-	if (asker->link.fd < 0)
-		return link_open(&asker->link, asker->server, why);
-	drain(asker);
-	return 0;
+	if (asker->link.fd < 0 || (late && !(has_session(asker) && asker->before.is_right)))
+		return open_again(asker, why);
+	asker->owed += late;
+	if (drain(asker) == LINK_E_AGAIN || !has_session(asker))
+		return 0;
+	asker->is_again = true;
+	return open_again(asker, why);
 }
 
 static int try_once(struct asker *asker, const struct question *question)
@@ -99,38 +130,90 @@ static int try_once(struct asker *asker, const struct question *question)
 	return r;
 }
 
-static int explain(struct asker *asker, int outcome, struct why *why)
+static int explain_loss(struct asker *asker, const struct question *question, struct why *why)
 {
-	unsigned tries = asker->tries;
+	size_t longest = asker->server->url.transport->longest;
+	const char *plural = asker->tries == 1 ? "try" : "tries";
 
-	link_close(&asker->link);
-	if (outcome == LINK_E_TOO_LONG)
-		return why_set(why, CLIENT_E_USAGE, "the text is longer than a datagram can be");
-	if (outcome < 0)
-		return outcome;
+	if (question->expect.len > longest)
+		return why_set(why, CLIENT_E_LOST,
+			"no answer; it would have %zu bytes, and a datagram holds at most %zu",
+			question->expect.len, longest);
+	if (has_session(asker))
+		return why_set(why, CLIENT_E_LOST,
+			"no answer to %u %s; the datagram or its answer was lost", asker->tries,
+			plural);
 	return why_set(why, CLIENT_E_LOST,
-		"no answer to %u %s; is the server running, and is UDP let through?", tries,
-		tries == 1 ? "try" : "tries");
+		"no answer to %u %s; is the server running, and is UDP let through?", asker->tries,
+		plural);
+}
+
+static int explain(
+	struct asker *asker, const struct question *question, int outcome, struct why *why)
+{
+	link_close(&asker->link);
+	switch (outcome) {
+	case LINK_E_AGAIN:
+		return explain_loss(asker, question, why);
+	case LINK_E_TOO_LONG:
+		return why_set(why, CLIENT_E_USAGE,
+			"the text is longer than a datagram can be: %zu bytes",
+			asker->server->url.transport->longest);
+	case LINK_E_END:
+	case LINK_E_RESET:
+		return why_set(why, CLIENT_E_LOST, "the server ended the session unanswered");
+	default:
+		return outcome;
+	}
+}
+
+/* A server that was started anew knows nothing of its sessions, and is silent: so the last of several
+ * tries brings a new one. */
+static int renew(struct asker *asker, struct why *why)
+{
+	bool is_last = asker->tries && asker->tries == asker->server->options->retries;
+
+	return is_last && asker->is_proven && has_session(asker) ? open_again(asker, why) : 0;
+}
+
+/* Whether another link may do better: the next address, or once more the server that hung up. */
+static bool is_mendable(const struct asker *asker, int outcome)
+{
+	return outcome == LINK_E_REFUSED ||
+		((outcome == LINK_E_END || outcome == LINK_E_RESET) && !asker->is_again);
+}
+
+static int mend(struct asker *asker, int outcome, struct why *why)
+{
+	asker->tries = 0;
+	asker->owed = 0;
+	if (outcome == LINK_E_REFUSED)
+		return link_advance(&asker->link, why);
+	asker->is_again = true;
+	return open_again(asker, why);
 }
 
 int ask_datagram(struct asker *asker, const struct question *question, struct why *why)
 {
-	int r;
+	int r, mended;
 
 	r = prepare(asker, why);
 	if (r)
 		return r;
 
 	do {
+		r = renew(asker, why);
+		if (r)
+			return r;
 		r = try_once(asker, question);
-		if (r == LINK_E_REFUSED) {
-			r = link_advance(&asker->link, why);
-			if (r)
-				return r;
-			asker->tries = 0;
-			r = LINK_E_AGAIN;
-		}
+		if (!is_mendable(asker, r))
+			continue;
+		mended = mend(asker, r, why);
+		if (mended)
+			return mended;
+		r = LINK_E_AGAIN;
 	} while (r == LINK_E_AGAIN && asker->tries <= asker->server->options->retries);
 
-	return r ? explain(asker, r, why) : 0;
+	asker->is_proven = r == 0;
+	return r ? explain(asker, question, r, why) : 0;
 }

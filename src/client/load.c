@@ -196,7 +196,9 @@ static int lane_move(struct load *load, struct lane *lane, struct why *why)
 	if (r == LINK_E_REFUSED)
 		return link_explain(&lane->link, why);
 	if (r == LINK_E_TOO_LONG)
-		return why_set(why, CLIENT_E_USAGE, "--size is more than a datagram holds");
+		return why_set(why, CLIENT_E_USAGE,
+			"--size is more than the %zu bytes that a datagram holds",
+			load->server->url.transport->longest);
 	give_back(load, lane);
 	link_close(&lane->link);
 	return link_open(&lane->link, load->server, why);

@@ -10,6 +10,9 @@
 #include "client/outcome.h"
 #include "client/report.h"
 
+/* What every path that carries IPv6 takes, less the heads of IPv6 and UDP. */
+#define MTU 1232
+
 static const struct form forms[] = {
 	{
 		FORM_PING,
@@ -17,7 +20,7 @@ static const struct form forms[] = {
 		"ping [OPTIONS] [URL...]",
 		"Measures round trips, and compares each answer with the right one.",
 		ping_run,
-		.defaults = {.timeout_ms = 1000, .interval_ms = 1000, .size = 56},
+		.defaults = {.timeout_ms = 1000, .interval_ms = 1000, .size = 56, .mtu = MTU},
 	},
 	{
 		FORM_BENCH,
@@ -26,7 +29,8 @@ static const struct form forms[] = {
 		"Loads a server, compares each answer with the right one, and shows how long they "
 		"took.",
 		bench_run,
-		.defaults = {.timeout_ms = 1000, .connections = 16, .depth = 1, .size = 56},
+		.defaults =
+			{.timeout_ms = 1000, .connections = 16, .depth = 1, .size = 56, .mtu = MTU},
 	},
 	{
 		FORM_CHECK,
@@ -34,7 +38,7 @@ static const struct form forms[] = {
 		"check [OPTIONS] [URL]",
 		"A monitoring plugin: exits 0 when OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
 		check_run,
-		.defaults = {.timeout_ms = 7000, .retries = 2, .size = 56},
+		.defaults = {.timeout_ms = 7000, .retries = 2, .size = 56, .mtu = MTU},
 	},
 	{
 		FORM_TALK,
@@ -45,7 +49,7 @@ static const struct form forms[] = {
 		"may\n"
 		"also be ping, check or bench: see upper ping --help, and so on.",
 		talk_run,
-		.defaults = {.timeout_ms = 7000, .retries = 2},
+		.defaults = {.timeout_ms = 7000, .retries = 2, .mtu = MTU},
 	},
 };
 

@@ -71,6 +71,8 @@ static const struct row {
 		"what the server's certificate must be for, instead of the URL's host"},
 	{'k', "insecure", NULL, FORM_ALL, FLAG, AT(insecure), 0, 0,
 		"trust any certificate"},
+	{'m', "mtu", "SIZE", FORM_ALL, SIZE, AT(mtu), 256, 65507,
+		"the longest datagram in a handshake of DTLS"},
 	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "say everything as JSON"},
 	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, "show this"},
 	{'V', "version", NULL, FORM_ALL, VERSION, 0, 0, 0, "show versions"},
@@ -317,6 +319,7 @@ void options_help(const struct form *form)
 		if (row->forms & form->form)
 			printf("  -%c, --%-11s %-5s %s\n", row->letter, row->name,
 				row->argument ? row->argument : "", row->help);
-	printf("\nURL is udp://HOST[:PORT], tcp://HOST[:PORT] or unix:PATH; without one, the "
-	       "environment's UPPER_SERVER,\nelse udp://localhost. See upper(1).\n");
+	printf("\nURL is udp://HOST[:PORT], or so with tcp, tls or dtls, or unix:PATH; without "
+	       "one, the "
+	       "environment's\nUPPER_SERVER, else udp://localhost. See upper(1).\n");
 }

@@ -21,6 +21,7 @@ struct options {
 	bool insecure;                   /* the server's certificate is not looked at */
 	const char *cafile, *cert, *key; /* NULL: not given */
 	const char *servername;          /* instead of the URL's host; NULL: that one */
+	uint64_t mtu;                    /* of a handshake over datagrams */
 	int family;                      /* AF_UNSPEC, AF_INET or AF_INET6 */
 	uint64_t timeout_ms;             /* for a connection or an answer; 0: for ever */
 	uint64_t retries;

@@ -64,7 +64,7 @@ int stream_finish(struct link *link)
 }
 
 /* What the other end or the way there did is an outcome; the rest is the system's. */
-static int outcome_of(struct link *link, int error)
+int plain_outcome(struct link *link, int error)
 {
 	switch (error) {
 	case EAGAIN:
@@ -93,7 +93,7 @@ int plain_read(struct link *link, void *data, size_t size, size_t *ret_len)
 	ssize_t n = recv(link->fd, data, size, 0);
 
 	if (n < 0)
-		return outcome_of(link, errno);
+		return plain_outcome(link, errno);
 	if (n == 0 && !link->server->url.transport->is_datagram)
 		return LINK_E_END;
 	*ret_len = (size_t)n;
@@ -105,7 +105,7 @@ int plain_write(struct link *link, const void *data, size_t len, size_t *ret_len
 	ssize_t n = send(link->fd, data, len, MSG_NOSIGNAL);
 
 	if (n < 0)
-		return outcome_of(link, errno);
+		return plain_outcome(link, errno);
 	*ret_len = (size_t)n;
 	return 0;
 }

@@ -2,11 +2,10 @@
 /* Why a handshake came to nothing, for who has to do something about it. */
 
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "client/options.h"
-#include "client/tls.h"
+#include "client/tls_session.h"
 
 /* What is wrong with the server's certificate, and what may help. */
 static const struct {
@@ -52,16 +51,17 @@ static const struct {
 };
 
 /* The names that the certificate has, as many as fit. */
-static void list_names(const X509 *x509, char to[static TLS_NAMES])
+static void list_names(const X509 *x509, struct tls_notes *notes)
 {
+	const size_t size = sizeof(notes->names);
 	GENERAL_NAMES *all = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
 	size_t len = 0;
 
-	for (int i = 0; i < sk_GENERAL_NAME_num(all) && len < TLS_NAMES; i++) {
+	for (int i = 0; i < sk_GENERAL_NAME_num(all) && len < size; i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
 
 		if (name->type == GEN_DNS)
-			len += (size_t)snprintf(to + len, TLS_NAMES - len, "%s%.60s",
+			len += (size_t)snprintf(notes->names + len, size - len, "%s%.60s",
 				len > 0 ? ", " : "",
 				(const char *)ASN1_STRING_get0_data(name->d.dNSName));
 	}
@@ -72,22 +72,22 @@ static void list_names(const X509 *x509, char to[static TLS_NAMES])
 int tls_note(int is_fine, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	char *names = ssl ? SSL_get_app_data(ssl) : NULL;
+	struct tls_notes *notes = ssl ? SSL_get_app_data(ssl) : NULL;
 
-	if (!is_fine && names)
-		list_names(X509_STORE_CTX_get0_cert(store), names);
+	if (!is_fine && notes)
+		list_names(X509_STORE_CTX_get0_cert(store), notes);
 	return is_fine;
 }
 
 static int explain_name(const struct link *link, SSL *ssl, struct why *why)
 {
 	const struct options *options = link->server->options;
-	const char *names = SSL_get_app_data(ssl);
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
 
 	return why_set(why, CLIENT_E_UNTRUSTED,
 		"the server's certificate is not for %s but for %s; --servername asks for another",
 		options->servername ? options->servername : link->server->url.host,
-		*names ? names : "no name at all");
+		*notes->names ? notes->names : "no name at all");
 }
 
 static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, long error)
@@ -102,11 +102,22 @@ static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, 
 		X509_verify_cert_error_string(error));
 }
 
+/* Before TLS 1.3 a server that wants a certificate and gets none has no word for that. */
+static int reason_of(const SSL *ssl, unsigned long error)
+{
+	int reason = ERR_GET_REASON(error);
+
+	return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && SSL_get0_peer_CA_list(ssl) &&
+			!SSL_get_certificate(ssl)
+		? SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED
+		: reason;
+}
+
 int tls_explain(const struct link *link, SSL *ssl, struct why *why)
 {
 	unsigned long error = ERR_peek_error();
 	long distrust = SSL_get_verify_result(ssl);
-	int reason = ERR_GET_REASON(error);
+	int reason = reason_of(ssl, error);
 
 	ERR_clear_error();
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && distrust != X509_V_OK)

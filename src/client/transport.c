@@ -17,7 +17,7 @@
 
 static const struct transport transports[] = {
 	// clang-format off
-	{"udp", 12000, .is_datagram = true,
+	{"udp", 12000, .is_datagram = true, .longest = DATAGRAM_LONGEST,
 		.open = datagram_open, .read = plain_read, .write = plain_write,
 		.finish = datagram_finish, .close = plain_close},
 	{"tcp", 12000,
@@ -30,10 +30,13 @@ static const struct transport transports[] = {
 	{"tls", 12443,
 		.open = tls_open, .read = tls_read, .write = tls_write,
 		.finish = tls_finish, .close = tls_close},
+	{"dtls", 12443, .is_datagram = true, .has_session = true, .longest = DTLS_LONGEST,
+		.open = dtls_open, .read = dtls_read, .write = dtls_write,
+		.finish = datagram_finish, .close = dtls_close},
 #else
 	{"tls", 12443, .open = NULL},
+	{"dtls", 12443, .open = NULL},
 #endif
-	{"dtls", 12443, .is_datagram = true, .open = NULL},
 	// clang-format on
 };
 

@@ -34,11 +34,17 @@ enum {
 	LINK_E_TOO_LONG,  /* more than a datagram holds */
 };
 
+/* The longest text of a datagram, plain and in a record of DTLS. */
+#define DATAGRAM_LONGEST 65507
+#define DTLS_LONGEST     16384
+
 struct transport {
 	const char *name;
 	uint16_t port;
 	bool is_datagram;
-	bool is_local; /* the URL has a path and no host */
+	bool has_session; /* datagrams that cost a handshake, and of which none is ever doubled */
+	bool is_local;    /* the URL has a path and no host */
+	size_t longest;   /* of a datagram, the most text */
 
 	/* Fills `fd` and `at`, from address `at` on. NULL: not part of this build. */
 	int (*open)(struct link *link, struct why *why);

@@ -105,12 +105,13 @@ int url_parse(const char *text, struct url *ret_url, struct why *why)
 
 	if (!url_is_one(text))
 		return why_set(why, CLIENT_E_USAGE,
-			"not a URL; write udp://HOST, tcp://HOST, tls://HOST or unix:PATH");
+			"not a URL; write udp://HOST, tcp://HOST, tls://HOST, dtls://HOST or "
+			"unix:PATH");
 	url.transport = transport_find(text, scheme_len(text));
 	if (!url.transport)
 		return why_set(why, CLIENT_E_USAGE,
-			"not a server that upper can talk to; it knows udp://, tcp://, tls:// and "
-			"unix:");
+			"not a server that upper can talk to; it knows udp://, tcp://, tls://, "
+			"dtls:// and unix:");
 	if (!url.transport->open)
 		return why_set(why, CLIENT_E_USAGE, "%s:// is not supported by this build",
 			url.transport->name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Where a server is, as people write it: udp://HOST[:PORT], tcp://HOST[:PORT], unix:PATH. */
+/* Where a server is, as people write it: udp://HOST[:PORT], and so for tcp, tls and dtls; unix:PATH. */
 
 #include <stdbool.h>
 #include <stdint.h>

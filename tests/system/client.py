@@ -24,8 +24,8 @@ def upper(*args, stdin=b"", env=None, timeout=30):
 def peer():
     """peer(peers.textbook_udp): a server that ends with the test."""
     with contextlib.ExitStack() as stack:
-        def start(make, *args):
-            one = make(*args)
+        def start(make, *args, **keys):
+            one = make(*args, **keys)
             stack.callback(one.close)
             return one
 

@@ -3,9 +3,13 @@
 per connection, and ends with the test."""
 
 import contextlib
+import pathlib
 import socket
 import struct
+import subprocess
 import threading
+
+import process
 
 
 def upper(data):
@@ -131,3 +135,37 @@ def resetting_tcp():
 def unused_port(kind=socket.SOCK_STREAM):
     with bind(kind) as s:
         return s.getsockname()[1]
+
+
+class Dtls:
+    """openssl s_server, for one client at a time: ASCII text comes back in upper case."""
+
+    def __init__(self, pair, *args, port=None):
+        self.port = port or unused_port(socket.SOCK_DGRAM)
+        self.at = {"address": "127.0.0.1", "port": self.port}
+        self.process = subprocess.Popen(
+            ["openssl", "s_server", "-dtls1_2", "-nbio", "-quiet", "-accept", f"127.0.0.1:{self.port}",
+             "-cert", str(pair.certificate), "-key", str(pair.key), *map(str, args)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.threads = [threading.Thread(target=run, daemon=True)
+                        for run in (self._answer, self.process.stderr.read)]
+        for thread in self.threads:
+            thread.start()
+        process.wait_until(self._is_bound, what="openssl s_server")
+
+    def _is_bound(self):
+        assert self.process.poll() is None, "openssl s_server ended"
+        lines = pathlib.Path("/proc/net/udp").read_text().splitlines()
+        return any(line.split()[1].endswith(f":{self.port:04X}") for line in lines)
+
+    def _answer(self):
+        with contextlib.suppress(OSError):
+            while data := self.process.stdout.read1(65536):
+                self.process.stdin.write(data.upper())
+                self.process.stdin.flush()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        for thread in self.threads:
+            thread.join(5)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "client/url.h"
+#include "config.h"
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -27,6 +28,10 @@ static void test_in_full(void **state)
 		{"unix:/run/x", "unix:/run/x"},
 		{"unix:relative", "unix:relative"},
 		{"unix:@abstract:1", "unix:@abstract:1"},
+#if HAVE_TLS
+		{"tls://localhost", "tls://localhost:12443"},
+		{"dtls://localhost", "dtls://localhost:12443"},
+#endif
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -66,6 +71,10 @@ static void test_refused(void **state)
 		{"tcp://host/path", "HOST and PORT"},
 		{"tcp://user@host", "HOST and PORT"},
 		{"tcp://host?x", "HOST and PORT"},
+#if !HAVE_TLS
+		{"tls://localhost", "not supported by this build"},
+		{"dtls://localhost", "not supported by this build"},
+#endif
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

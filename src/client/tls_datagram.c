@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DTLS 1.2 over a connected socket. Nobody else sends a lost part of a handshake again, so that a
+ * timer here does; a lost message is left to who asks, as it is with plain datagrams. One record is
+ * one message, and a record is one datagram: reading never joins two, nor leaves a part of one. */
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "base/clock.h"
+#include "client/options.h"
+#include "client/plain.h"
+#include "client/tls.h"
+#include "client/tls_session.h"
+
+/* A handshake's first wait is what RFC 6347 says, unless there is too little time to ask thrice. */
+#define FIRST_WAIT_US   1000000
+#define LEAST_WAIT_US   50000
+#define LONGEST_WAIT_US 60000000
+
+/* The library asks for a wait when it sends a flight, and for the next one when it sends it again. */
+static unsigned int next_wait(SSL *ssl, unsigned int last_us)
+{
+	struct tls_notes *notes = SSL_get_app_data(ssl);
+	uint64_t share_us = notes->timeout_ms * 1000 / 7;
+
+	if (last_us) {
+		notes->tries++;
+		return last_us < LONGEST_WAIT_US / 2 ? 2 * last_us : LONGEST_WAIT_US;
+	}
+	if (!notes->timeout_ms || share_us > FIRST_WAIT_US)
+		return FIRST_WAIT_US;
+	return share_us > LEAST_WAIT_US ? (unsigned int)share_us : LEAST_WAIT_US;
+}
+
+/* The path is not asked how much it takes: what it says may be forged, and where it says nothing a
+ * handshake would hang. */
+static int attach(struct link *link, SSL *ssl)
+{
+	const struct server *server = link->server;
+	struct addr peer = server->addresses[link->at];
+	BIO *bio = BIO_new_dgram(link->fd, BIO_NOCLOSE);
+
+	if (!bio)
+		return -ENOMEM;
+	BIO_ctrl(bio, BIO_CTRL_DGRAM_SET_CONNECTED, 0, &peer.sa);
+	SSL_set_bio(ssl, bio, bio);
+	SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU);
+	SSL_set_mtu(ssl, (long)server->options->mtu);
+	DTLS_set_timer_cb(ssl, next_wait);
+	return 0;
+}
+
+/* How long a handshake waits for the next flight, at most until the end of its time. */
+static uint64_t wait_until(SSL *ssl, uint64_t until_ms)
+{
+	struct timeval left;
+	uint64_t timer_ms;
+
+	if (DTLSv1_get_timeout(ssl, &left) != 1)
+		return until_ms;
+	timer_ms = clock_ms() + (uint64_t)left.tv_sec * 1000 + (uint64_t)left.tv_usec / 1000 + 1;
+	return until_ms && until_ms < timer_ms ? until_ms : timer_ms;
+}
+
+static int explain_silence(const struct link *link, const SSL *ssl, struct why *why)
+{
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
+	const char *plural = notes->tries == 1 ? "try" : "tries";
+
+	if (BIO_number_read(SSL_get_rbio(ssl)) == 0)
+		return why_set(why, CLIENT_E_LOST,
+			"no answer to %u %s of the handshake; is the server running, and is UDP "
+			"let "
+			"through?",
+			notes->tries, plural);
+	return why_set(why, CLIENT_E_LOST,
+		"the handshake came to a halt after %u %s; is that a DTLS server, and are "
+		"datagrams "
+		"of %u bytes let through?",
+		notes->tries, plural, (unsigned)link->server->options->mtu);
+}
+
+/* What the socket said stands in errno, and then nothing in the library's own list. */
+static int explain_failure(struct link *link, SSL *ssl, int error, struct why *why)
+{
+	int r;
+
+	if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_READ_TIMEOUT_EXPIRED)
+		return explain_silence(link, ssl, why);
+	if (ERR_peek_error() || !error)
+		return tls_explain(link, ssl, why);
+	r = plain_outcome(link, error);
+	if (r == LINK_E_REFUSED)
+		return CLIENT_E_UNREACHABLE;
+	return r < 0 ? r : tls_explain(link, ssl, why);
+}
+
+static int shake_hands(struct link *link, SSL *ssl, struct why *why)
+{
+	uint64_t timeout_ms = link->server->options->timeout_ms;
+	uint64_t until_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
+	int r;
+
+	for (;;) {
+		ERR_clear_error();
+		errno = 0;
+		r = DTLSv1_handle_timeout(ssl) < 0 ? -1 : SSL_connect(ssl);
+		if (r == 1)
+			return 0;
+		if (!tls_wants(ssl, r))
+			return explain_failure(link, ssl, errno, why);
+
+		r = link_wait(link, tls_wants(ssl, r), wait_until(ssl, until_ms));
+		if (r < 0)
+			return r;
+		if (r == CLIENT_E_LOST && until_ms && clock_ms() >= until_ms)
+			return explain_silence(link, ssl, why);
+	}
+}
+
+/* Who gave no time-out has all the time there is; the library gives up after some minutes. */
+static int try_address(struct link *link, struct why *why)
+{
+	static const struct tls_kind kind = {
+		DTLS_client_method, DTLS1_2_VERSION, attach, shake_hands};
+	int r;
+
+	do
+		r = tls_session_open(link, &kind, why);
+	while (r == CLIENT_E_LOST && !link->server->options->timeout_ms);
+	return r;
+}
+
+/* An address that refuses is passed over, as it is with plain datagrams. */
+int dtls_open(struct link *link, struct why *why)
+{
+	int r;
+
+	for (;;) {
+		r = datagram_open(link, why);
+		if (r)
+			return r;
+		r = try_address(link, why);
+		if (!r)
+			return 0;
+		plain_close(link);
+		if (r != CLIENT_E_UNREACHABLE)
+			return r;
+		link->at++;
+	}
+}
+
+static int outcome_of(struct link *link, int r, int error)
+{
+	int kind = SSL_get_error(link->session, r);
+
+	ERR_clear_error();
+	switch (kind) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return LINK_E_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return LINK_E_END;
+	case SSL_ERROR_SYSCALL:
+		return error ? plain_outcome(link, error) : LINK_E_RESET;
+	default:
+		return LINK_E_RESET;
+	}
+}
+
+/* The room is a whole record's, whatever the caller's is: what does not fit is no second message.
+ * What the library has taken in already, no poll will tell of: see tls_read(). */
+int dtls_read(struct link *link, void *data, size_t size, size_t *ret_len)
+{
+	SSL *ssl = link->session;
+	uint8_t record[DTLS_LONGEST];
+	size_t len;
+	int r;
+
+	ERR_clear_error();
+	errno = 0;
+	r = SSL_read_ex(ssl, record, sizeof(record), &len);
+	link->read_wants = POLLIN;
+	if (r != 1)
+		return outcome_of(link, r, errno);
+	link->read_wants = SSL_has_pending(ssl) ? POLLIN | POLLOUT : POLLIN;
+	*ret_len = len < size ? len : size;
+	memcpy(data, record, *ret_len);
+	return 0;
+}
+
+int dtls_write(struct link *link, const void *data, size_t len, size_t *ret_len)
+{
+	int r;
+
+	if (len > DTLS_LONGEST)
+		return LINK_E_TOO_LONG;
+	ERR_clear_error();
+	errno = 0;
+	r = SSL_write_ex(link->session, data, len, ret_len);
+	return r == 1 ? 0 : outcome_of(link, r, errno);
+}
+
+/* The server is told, once: that word may be lost like any other. */
+void dtls_close(struct link *link)
+{
+	ERR_clear_error();
+	SSL_shutdown(link->session);
+	ERR_clear_error();
+	tls_session_close(link);
+	plain_close(link);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What TLS over a stream and TLS over datagrams have in common, for tls.c and tls_datagram.c alone: whom to
+ * trust, what to ask for, and why it came to nothing. */
+
+#include <openssl/ssl.h>
+
+#include "client/transport.h"
+
+/* How the two differ. */
+struct tls_kind {
+	const SSL_METHOD *(*method)(void);
+	int min_version;
+	/* Puts the session on the link's socket. */
+	int (*attach)(struct link *link, SSL *ssl);
+	/* 0, CLIENT_E_* with words, or a negative errno. */
+	int (*shake_hands)(struct link *link, SSL *ssl, struct why *why);
+};
+
+/* Shakes hands on the socket of `link` and fills `link->session`. The server's certificate is checked
+ * against its name, and against the system's authorities unless others are named. */
+int tls_session_open(struct link *link, const struct tls_kind *kind, struct why *why);
+void tls_session_close(struct link *link);
+
+/* What to poll for after a call that returned `r`; 0: it has failed. */
+short tls_wants(const SSL *ssl, int r);
+
+/* What a handshake keeps beside the library's own, in the app data of the SSL until it is over. */
+struct tls_notes {
+	uint64_t timeout_ms;
+	unsigned tries;  /* over datagrams: how often something was sent that wants an answer */
+	char names[256]; /* what a certificate that will not do is for */
+};
+
+/* tls_words.c: why a handshake came to nothing; returns CLIENT_E_UNTRUSTED or CLIENT_E_TLS.
+ * tls_note() is the verify callback, which fills in the names. */
+int tls_note(int is_fine, X509_STORE_CTX *store);
+int tls_explain(const struct link *link, SSL *ssl, struct why *why);

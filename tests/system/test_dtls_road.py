@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""upper over DTLS when datagrams are lost, doubled and late: that only costs time, until it costs
+too much of it; and then it is said what was lost."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+import peers
+from client import FINE, LOST, UPPER, peer, upper  # noqa: F401
+from lossy import ALERT, DATA, LOSE, PASS, Weather, is_message, records_of
+from pki import Authority
+from settings import free_port
+
+pytestmark = pytest.mark.usefixtures("with_tls")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def at(peer, authority):  # noqa: F811
+    """Where a server is."""
+    return peer(peers.Dtls, authority.issue("ec")).at
+
+
+@pytest.fixture
+def ask(authority):
+    """What upper says; the relay's address comes first."""
+    def ask_relay(relay, *args, form=(), **more):
+        return upper(*form, "--cafile", authority.file, f"dtls://localhost:{relay.at['port']}", *args,
+                     **more)
+    return ask_relay
+
+
+def json_of(said):
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+def lose_first(n, kind, is_question):
+    """Loses the first so many datagrams of that kind and way."""
+    left = [n]
+
+    def fate(datagram, way):
+        if way != is_question or not kind(datagram) or not left[0]:
+            return PASS
+        left[0] -= 1
+        return LOSE
+    return fate
+
+
+def lose_all(kind, is_question):
+    return lose_first(-1, kind, is_question)
+
+
+def anything(datagram):
+    return True
+
+
+# One thing at a time
+
+
+@pytest.mark.parametrize("is_question", [True, False], ids=["question", "answer"])
+@pytest.mark.parametrize("n", range(4))
+def test_a_lost_part_of_a_handshake_only_costs_time(road, at, ask, n, is_question):
+    """Each datagram of a handshake in turn."""
+    seen = []
+
+    def fate(datagram, way):
+        seen.append(way)
+        return LOSE if way == is_question and seen.count(way) == n + 1 else PASS
+
+    said = ask(road(at, fate), "--timeout", "20s", "a")
+    assert (said.returncode, said.stdout) == (FINE, b"A\n")
+
+
+@pytest.mark.parametrize("is_question", [True, False], ids=["question", "answer"])
+def test_a_lost_message_is_sent_again(road, at, ask, is_question):
+    relay = road(at, lose_first(1, is_message, is_question))
+    said = json_of(ask(relay, "--json", "--timeout", "7s", "a"))
+    assert (said["reply"], said["tries"]) == ("A", 2)
+
+
+def test_a_handshake_that_nobody_answers_says_how_often_it_asked(road, at, ask):
+    relay = road(at, lose_all(anything, True))
+    said = ask(relay, "--timeout", "700ms", "a")
+    asked = relay.count(anything, is_question=True)
+    assert said.returncode == LOST
+    assert f"no answer to {asked} {'try' if asked == 1 else 'tries'} of the handshake" in said.stderr.decode()
+
+
+def test_a_handshake_that_stops_is_told_from_one_that_nobody_answers(road, at, ask):
+    answers = []
+
+    def fate(datagram, is_question):
+        if not is_question:
+            answers.append(datagram)
+        return PASS if len(answers) < 2 else LOSE
+
+    said = ask(road(at, fate), "--timeout", "700ms", "a")
+    assert said.returncode == LOST
+    assert "the handshake came to a halt after" in said.stderr.decode()
+
+
+def test_a_message_without_an_answer_says_so(road, at, ask):
+    relay = road(at, lose_all(is_message, False))
+    said = ask(relay, "--timeout", "700ms", "--retries", "1", "a")
+    assert said.returncode == LOST
+    assert "no answer to 2 tries; the datagram or its answer was lost" in said.stderr.decode()
+    assert relay.count(is_message, is_question=True) == 2
+
+
+def test_a_late_answer_is_not_the_next_one(road, at, ask):
+    """The answer to the first try of the first question comes before that to the second question."""
+    kept, questions, answers = [], [], []
+
+    def fate(datagram, is_question):
+        if not is_message(datagram):
+            return PASS
+        (questions if is_question else answers).append(datagram)
+        if is_question or len(questions) == 2:
+            return PASS
+        if len(questions) == 1:
+            kept.append(datagram)
+            return LOSE
+        return [(0, kept.pop()), (0, None)] if kept else PASS
+
+    lines = b"a" * 999 + b"\n", b"b" * 999 + b"\n", b"c" * 999 + b"\n"
+    said = ask(road(at, fate), "--timeout", "7s", stdin=b"".join(lines))
+    assert (said.returncode, said.stdout) == (FINE, b"".join(lines).upper())
+    assert len(answers) == 4, "the first question was to be answered twice"
+
+
+def test_doubled_datagrams_change_nothing(road, at, ask):
+    text = b"".join(b"line %d\n" % n for n in range(2000))
+    said = ask(road(at, lambda datagram, is_question: PASS + PASS), stdin=text)
+    assert (said.returncode, said.stdout) == (FINE, text.upper())
+
+
+def test_garbled_datagrams_change_nothing(road, at, ask):
+    """A copy with one bit changed goes ahead of each."""
+    def fate(datagram, is_question):
+        garbled = bytearray(datagram)
+        garbled[-1] ^= 1
+        return [(0, bytes(garbled)), (0, None)] if is_message(datagram) else PASS
+
+    text = b"".join(b"line %d\n" % n for n in range(2000))
+    said = ask(road(at, fate), stdin=text)
+    assert (said.returncode, said.stdout) == (FINE, text.upper())
+
+
+def test_the_server_is_told_at_the_end(road, at, ask):
+    relay = road(at, lambda datagram, is_question: PASS)
+    ask(relay, "a")
+    relay.wait_for(lambda: (ALERT, 1) in records_of(relay.seen[-1][0]), "close_notify")
+
+
+# A session that the server no longer has
+
+
+class Filter:
+    """upper as a filter, a line at a time."""
+
+    def __init__(self, authority, at, *args):
+        self.process = subprocess.Popen(
+            [UPPER, "--cafile", str(authority.file), *args, f"dtls://localhost:{at['port']}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, line):
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+
+def test_a_server_that_has_forgotten_us_is_asked_over_a_new_session(peer, authority):  # noqa: F811
+    pair, port = authority.issue("ec"), free_port()
+    first = peer(peers.Dtls, pair, port=port)
+    with Filter(authority, first.at, "--timeout", "7s") as client:
+        assert client.ask(b"one\n") == b"ONE\n"
+        first.close()
+        peer(peers.Dtls, pair, port=port)
+        assert client.ask(b"two\n") == b"TWO\n"
+
+
+# Bad weather
+
+
+def many_lines():
+    return b"".join(b"line number %d of this text\n" % n for n in range(4000))
+
+
+PATIENT = ["--timeout", "25s", "--retries", "7"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_filter_is_exact_in_bad_weather(road, at, ask, seed):
+    text = many_lines()
+    relay = road(at, Weather(seed))
+    said = ask(relay, *PATIENT, stdin=text, timeout=240)
+    assert (said.returncode, said.stdout == text.upper()) == (FINE, True), said.stderr
