@@ -71,7 +71,7 @@ static const struct row {
 		"what the server's certificate must be for, instead of the URL's host"},
 	{'k', "insecure", NULL, FORM_ALL, FLAG, AT(insecure), 0, 0,
 		"trust any certificate"},
-	{'m', "mtu", "SIZE", FORM_ALL, SIZE, AT(mtu), 256, 65507,
+	{'m', "mtu", "SIZE", FORM_ALL, SIZE, AT(mtu), 256, 4096,
 		"the longest datagram in a handshake of DTLS"},
 	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "say everything as JSON"},
 	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, "show this"},

@@ -8,7 +8,9 @@ import socket
 import pytest
 
 import peers
-from client import FINE, UNREACHABLE, USAGE, peer, upper  # noqa: F401
+from client import FINE, LOST, UNREACHABLE, USAGE, peer, upper  # noqa: F401
+from dtls import dtls
+from lossy import PASS
 from pki import Authority, Pair, openssl
 
 pytestmark = pytest.mark.usefixtures("with_tls")
@@ -21,30 +23,51 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("pki"))
 
 
-def url_to(at, host="localhost"):
-    return f"dtls://{host}:{at['port']}"
-
-
 @pytest.fixture
-def url_of(peer, authority):  # noqa: F811
-    def serve(pair=None, *args, host="localhost"):
-        return url_to(peer(peers.Dtls, pair or authority.issue("ec"), *args).at, host)
+def url_of(daemon, authority):
+    def serve(pair=None, host="localhost", **more):
+        at = daemon(dtls(pair or authority.issue("ec"), **more)).listeners[0]
+        return f"dtls://{host}:{at['port']}"
     return serve
 
 
+@pytest.fixture
+def other_url(peer, authority):  # noqa: F811
+    """A server of another make."""
+    return lambda *args: f"dtls://localhost:{peer(peers.Dtls, authority.issue('ec'), *args).port}"
+
+
 def test_it_answers_a_question(url_of, authority):
-    said = upper("--cafile", authority.file, url_of(), "text")
-    assert (said.returncode, said.stdout, said.stderr) == (FINE, b"TEXT\n", b"")
+    said = upper("--cafile", authority.file, url_of(), "straße")
+    assert (said.returncode, said.stdout, said.stderr) == (FINE, b"STRASSE\n", b"")
 
 
 def test_it_filters_many_bytes(url_of, authority):
-    text = b"a line of some length, number %d\n" * 3000
+    text = ("ŉ straße, and more of it to a line\n" * 5000).encode()
+    said = upper("--cafile", authority.file, url_of(), stdin=text)
+    assert (said.returncode, said.stdout == text.decode().upper().encode()) == (FINE, True)
+
+
+def test_it_filters_bytes_that_are_no_text(url_of, authority):
+    text = bytes(range(256)) * 400
     said = upper("--cafile", authority.file, url_of(), stdin=text)
     assert (said.returncode, said.stdout == text.upper()) == (FINE, True)
 
 
+def test_answers_may_be_three_times_as_long(url_of, authority):
+    text = "\u0390" * 20_000
+    said = upper("--cafile", authority.file, url_of(), stdin=text.encode())
+    assert (said.returncode, said.stdout == text.upper().encode()) == (FINE, True)
+
+
+def test_it_talks_to_a_server_of_another_make(other_url, authority):
+    text = b"a line of some length\n" * 3000
+    said = upper("--cafile", authority.file, other_url(), stdin=text)
+    assert (said.returncode, said.stdout == text.upper()) == (FINE, True)
+
+
 @pytest.mark.parametrize("form", [["ping", "-c", "2", "-i", "10ms"], ["check"],
-                                  ["bench", "-n", "50", "-c", "1"]])
+                                  ["bench", "-n", "200", "-c", "5", "-p", "4"]])
 def test_every_form_speaks_it(url_of, authority, form):
     assert upper(*form, "-t", "20s", "--cafile", authority.file, url_of()).returncode == FINE
 
@@ -87,6 +110,17 @@ def test_a_certificate_that_has_expired(url_of, authority):
     assert (code, "has expired" in words) == (UNTRUSTED, True)
 
 
+def test_a_certificate_that_is_not_for_servers(url_of, authority):
+    code, words = refusal("--cafile", authority.file,
+                          url_of(authority.issue("ec", usage="clientAuth")))
+    assert (code, "is not one for servers" in words) == (UNTRUSTED, True)
+
+
+def test_an_address_is_no_name(url_of, authority):
+    code, words = refusal("--cafile", authority.file, url_of(host="127.0.0.1"))
+    assert (code, "not for 127.0.0.1 but for localhost" in words) == (UNTRUSTED, True)
+
+
 def test_insecure_trusts_anybody(url_of):
     assert upper("--insecure", url_of(host="127.0.0.1"), "a").stdout == b"A\n"
 
@@ -101,7 +135,7 @@ def test_failure_as_json(url_of):
 
 @pytest.fixture
 def strict_url(url_of, authority):
-    return url_of(None, "-Verify", 1, "-CAfile", authority.file, "-verify_return_error")
+    return url_of(more={"client_auth": "required", "client_ca": str(authority.file)})
 
 
 def test_a_client_certificate_lets_us_in(strict_url, authority):
@@ -127,15 +161,29 @@ def test_refused():
     assert f"upper: {url}: connection refused (127.0.0.1)" in words
 
 
+def test_the_longest_message(url_of, authority):
+    words = "x" * 16384
+    said = upper("--cafile", authority.file, url_of(), words)
+    assert said.stdout.decode() == words.upper() + "\n"
+
+
+def test_an_answer_that_no_datagram_holds(url_of):
+    code, words = refusal("--insecure", "--timeout", "100ms", url_of(), "\u0390" * 3000)
+    assert code == LOST
+    assert "it would have 18005 bytes, and a datagram holds at most 16384" in words
+
+
 def test_more_than_a_record_is_no_message(url_of):
     code, words = refusal("--insecure", url_of(), "x" * 16384)  # and " text"
     assert (code, "longer than a datagram can be: 16384 bytes" in words) == (USAGE, True)
 
 
-def test_a_handshake_in_small_datagrams(url_of, authority):
-    """Our certificate is larger than that."""
+def test_a_handshake_in_small_datagrams(strict_url, road, authority):
+    """Our certificate is larger than one."""
     mine = authority.issue("rsa", ("me",), usage="clientAuth")
-    url = url_of(None, "-verify", 1)
+    relay = road({"address": "127.0.0.1", "port": int(strict_url.rpartition(":")[2])},
+                 lambda datagram, is_question: PASS)
     said = upper("--mtu", 256, "--cafile", authority.file, "--cert", mine.certificate, "--key",
-                 mine.key, url, "a")
+                 mine.key, f"dtls://localhost:{relay.at['port']}", "a")
     assert said.stdout == b"A\n"
+    assert max(len(datagram) for datagram, is_question in relay.seen if is_question) <= 256

@@ -10,6 +10,7 @@ import pytest
 
 import peers
 from client import FINE, LOST, UPPER, peer, upper  # noqa: F401
+from dtls import dtls
 from lossy import ALERT, DATA, LOSE, PASS, Weather, is_message, records_of
 from pki import Authority
 from settings import free_port
@@ -23,9 +24,9 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture
-def at(peer, authority):  # noqa: F811
+def at(daemon, authority):
     """Where a server is."""
-    return peer(peers.Dtls, authority.issue("ec")).at
+    return daemon(dtls(authority.issue("ec"))).listeners[0]
 
 
 @pytest.fixture
