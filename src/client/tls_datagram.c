@@ -16,24 +16,40 @@
 #include "client/tls.h"
 #include "client/tls_session.h"
 
-/* A handshake's first wait is what RFC 6347 says, unless there is too little time to ask thrice. */
+/* RFC 6347 has the first wait, and RFC 9147 what follows from a round trip: half as much again. */
 #define FIRST_WAIT_US   1000000
-#define LEAST_WAIT_US   50000
+#define LEAST_WAIT_US   200000
 #define LONGEST_WAIT_US 60000000
 
-/* The library asks for a wait when it sends a flight, and for the next one when it sends it again. */
+static unsigned int at_least(unsigned int least, uint64_t us)
+{
+	return us > least ? (unsigned int)us : least;
+}
+
+/* The library asks for a wait when it sends a flight, and for the next one when it sends it again. How
+ * long the answer to what was sent twice has taken, nobody knows. */
 static unsigned int next_wait(SSL *ssl, unsigned int last_us)
 {
 	struct tls_notes *notes = SSL_get_app_data(ssl);
-	uint64_t share_us = notes->timeout_ms * 1000 / 7;
+	uint64_t now = clock_us();
 
 	if (last_us) {
 		notes->tries++;
+		notes->sent_us = 0;
 		return last_us < LONGEST_WAIT_US / 2 ? 2 * last_us : LONGEST_WAIT_US;
 	}
-	if (!notes->timeout_ms || share_us > FIRST_WAIT_US)
+	if (notes->sent_us)
+		notes->wait_us = at_least(LEAST_WAIT_US, (now - notes->sent_us) * 3 / 2);
+	notes->sent_us = now;
+	return notes->wait_us;
+}
+
+/* With little time there is less to wait: three tries are made in any case. */
+static unsigned int first_wait(uint64_t timeout_ms)
+{
+	if (!timeout_ms || timeout_ms * 1000 / 7 > FIRST_WAIT_US)
 		return FIRST_WAIT_US;
-	return share_us > LEAST_WAIT_US ? (unsigned int)share_us : LEAST_WAIT_US;
+	return at_least(LEAST_WAIT_US / 2, timeout_ms * 1000 / 7);
 }
 
 /* The path is not asked how much it takes: what it says may be forged, and where it says nothing a
@@ -103,8 +119,10 @@ static int shake_hands(struct link *link, SSL *ssl, struct why *why)
 {
 	uint64_t timeout_ms = link->server->options->timeout_ms;
 	uint64_t until_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
+	struct tls_notes *notes = SSL_get_app_data(ssl);
 	int r;
 
+	notes->wait_us = first_wait(timeout_ms);
 	for (;;) {
 		ERR_clear_error();
 		errno = 0;

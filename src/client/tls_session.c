@@ -83,7 +83,7 @@ int tls_session_open(struct link *link, const struct tls_kind *kind, struct why 
 {
 	__attribute__((cleanup(ctx_freep))) SSL_CTX *ctx = NULL;
 	__attribute__((cleanup(ssl_freep))) SSL *ssl = NULL;
-	struct tls_notes notes = {.timeout_ms = link->server->options->timeout_ms, .tries = 1};
+	struct tls_notes notes = {.tries = 1};
 	int r;
 
 	r = make_ctx(link->server->options, kind, &ctx, why);

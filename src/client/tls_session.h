@@ -28,9 +28,12 @@ short tls_wants(const SSL *ssl, int r);
 
 /* What a handshake keeps beside the library's own, in the app data of the SSL until it is over. */
 struct tls_notes {
-	uint64_t timeout_ms;
-	unsigned tries;  /* over datagrams: how often something was sent that wants an answer */
 	char names[256]; /* what a certificate that will not do is for */
+	/* Over datagrams: */
+	unsigned tries;   /* how often something was sent that wants an answer */
+	unsigned wait_us; /* for the answer to a flight, before it is sent again */
+	uint64_t
+		sent_us; /* when the last flight went out; 0: it has been sent again since, or never */
 };
 
 /* tls_words.c: why a handshake came to nothing; returns CLIENT_E_UNTRUSTED or CLIENT_E_TLS.

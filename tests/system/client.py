@@ -35,3 +35,13 @@ def peer():
 def both(test):
     makes = [peers.textbook_udp, peers.textbook_tcp]
     return pytest.mark.parametrize("make", makes, ids=["udp", "tcp"])(test)
+
+
+def upper_knowing(hosts, tmp_path, *args):
+    """With a table of hosts of its own, in a mount namespace."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to mount another /etc/hosts")
+    (tmp_path / "hosts").write_text(hosts)
+    script = f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$@"'
+    return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", UPPER, *args],
+                          capture_output=True, timeout=30)

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 import peers
-from client import FINE, LOST, UNREACHABLE, USAGE, peer, upper  # noqa: F401
+from client import (FINE, LOST, UNREACHABLE, USAGE, peer, upper, upper_knowing)  # noqa: F401
 from dtls import dtls
 from lossy import PASS
 from pki import Authority, Pair, openssl
@@ -159,6 +159,20 @@ def test_refused():
     code, words = refusal("--insecure", url)
     assert code == UNREACHABLE
     assert f"upper: {url}: connection refused (127.0.0.1)" in words
+
+
+def test_refusing_address_is_passed_over(url_of, authority, tmp_path):
+    url = url_of(authority.issue("ec", ("two.test",)), host="two.test")
+    said = upper_knowing("::1 two.test\n127.0.0.1 two.test\n", tmp_path, "--cafile",
+                         str(authority.file), url, "a")
+    assert (said.returncode, said.stdout) == (FINE, b"A\n")
+
+
+def test_all_addresses_tried_are_named(tmp_path):
+    url = f"dtls://two.test:{peers.unused_port(socket.SOCK_DGRAM)}"
+    said = upper_knowing("::1 two.test\n127.0.0.1 two.test\n", tmp_path, url, "a")
+    assert said.returncode == UNREACHABLE
+    assert b"connection refused ([::1] and 127.0.0.1)" in said.stderr
 
 
 def test_the_longest_message(url_of, authority):

@@ -3,15 +3,17 @@
 too much of it; and then it is said what was lost."""
 
 import json
-import re
+import shutil
 import subprocess
 
 import pytest
 
+import forge
 import peers
+import process
 from client import FINE, LOST, UPPER, peer, upper  # noqa: F401
 from dtls import dtls
-from lossy import ALERT, DATA, LOSE, PASS, Weather, is_message, records_of
+from lossy import ALERT, LOSE, PASS, Weather, is_message, records_of
 from pki import Authority
 from settings import free_port
 
@@ -25,8 +27,8 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def at(daemon, authority):
-    """Where a server is."""
-    return daemon(dtls(authority.issue("ec"))).listeners[0]
+    """Where a server is. It does not wait long for who has gone, and whose word of that was lost."""
+    return daemon(dtls(authority.issue("ec")), drain="1s").listeners[0]
 
 
 @pytest.fixture
@@ -40,6 +42,10 @@ def ask(authority):
 
 def json_of(said):
     return json.loads(said.stdout.splitlines()[-1])
+
+
+def nothing_lost(datagram, is_question):
+    return PASS
 
 
 def lose_first(n, kind, is_question):
@@ -155,7 +161,7 @@ def test_garbled_datagrams_change_nothing(road, at, ask):
 
 
 def test_the_server_is_told_at_the_end(road, at, ask):
-    relay = road(at, lambda datagram, is_question: PASS)
+    relay = road(at, nothing_lost)
     ask(relay, "a")
     relay.wait_for(lambda: (ALERT, 1) in records_of(relay.seen[-1][0]), "close_notify")
 
@@ -194,6 +200,28 @@ def test_a_server_that_has_forgotten_us_is_asked_over_a_new_session(peer, author
         assert client.ask(b"two\n") == b"TWO\n"
 
 
+def test_a_session_that_the_server_ended_is_followed_by_another(daemon, road, authority):
+    d = daemon(dtls(authority.issue("ec"), idle_timeout="1s"))
+    relay = road(d.listeners[0], nothing_lost)
+    with Filter(authority, relay.at) as client:
+        assert client.ask(b"one\n") == b"ONE\n"
+        relay.wait_for(lambda: relay.count(lambda datagram: (ALERT, 1) in records_of(datagram), False),
+                       "close_notify")
+        assert client.ask(b"two\n") == b"TWO\n"
+
+
+def test_a_filter_goes_on_over_a_reload(daemon, road, authority):
+    """The old generation has a second for its sessions; the next question finds the new one."""
+    d = daemon(dtls(authority.issue("ec")), drain="1s")
+    with Filter(authority, road(d.listeners[0], nothing_lost).at) as client:
+        assert client.ask(b"one\n") == b"ONE\n"
+        old = d.workers()
+        d.reload()
+        assert client.ask(b"two\n") == b"TWO\n"
+        process.wait_until(lambda: not set(old) & set(d.workers()), 20, "the end of the old workers")
+        assert client.ask(b"three\n") == b"THREE\n"
+
+
 # Bad weather
 
 
@@ -201,12 +229,59 @@ def many_lines():
     return b"".join(b"line number %d of this text\n" % n for n in range(4000))
 
 
-PATIENT = ["--timeout", "25s", "--retries", "7"]
+# Eight tries of nearly everything, so that chance alone fails no test.
+PATIENT = ["--timeout", "120s", "--retries", "7"]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_filter_is_exact_in_bad_weather(road, at, ask, seed):
     text = many_lines()
     relay = road(at, Weather(seed))
-    said = ask(relay, *PATIENT, stdin=text, timeout=240)
+    said = ask(relay, *PATIENT, stdin=text, timeout=400)
+    assert (said.returncode, said.stdout == text.upper()) == (FINE, True), said.stderr
+
+
+def test_handshakes_in_bad_weather_only_cost_time(road, at, authority):
+    """Many at once, so that the time passes for all of them."""
+    relay = road(at, Weather(7))
+    clients = [subprocess.Popen([UPPER, *PATIENT, "--cafile", str(authority.file),
+                                 f"dtls://localhost:{relay.at['port']}", f"text {n}"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE) for n in range(20)]
+    said = [client.communicate(timeout=400) for client in clients]
+    assert said == [(b"TEXT %d\n" % n, b"") for n in range(20)]
+
+
+@pytest.mark.parametrize("form, right", [
+    (["check", *PATIENT], lambda said: said["status"] == "OK"),
+    (["ping", "-t", "3s", "-q", "-c", "8", "-i", "10ms"],
+     lambda said: said["answered"] > 0 and not said["wrong"]),
+    (["bench", "-t", "60s", "-d", "2s", "-c", "1", "-p", "8"],
+     lambda said: said["right"] > 0 and not said["wrong"]),
+], ids=["check", "ping", "bench"])
+def test_every_form_bears_bad_weather(road, at, ask, form, right):
+    said = ask(road(at, Weather(5)), "--json", form=form, timeout=400)
+    assert right(json_of(said)), said
+
+
+@pytest.fixture
+def rough(start, authority, as_root):
+    """A daemon in a network of its own whose loopback loses, doubles and reorders."""
+    if not shutil.which("ip") or not shutil.which("tc"):
+        pytest.skip("iproute2 is not installed")
+    d = start(dtls(authority.issue("ec")), before=forge.new_network, drain="1s")
+    d.expect("ready")  # the abstract address of the manager is not in that network
+    bad = ["loss", "10%", "duplicate", "10%", "delay", "2ms", "reorder", "75%"]
+    made = subprocess.run(["nsenter", "-t", str(d.pid), "-n", "tc", "qdisc", "add", "dev", "lo",
+                           "root", "netem", *bad], capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"this kernel has no netem: {made.stderr.strip()}")
+    return d
+
+
+def test_a_filter_is_exact_over_netem(rough, authority):
+    text = many_lines()
+    said = subprocess.run(
+        ["nsenter", "-t", str(rough.pid), "-n", UPPER, *PATIENT, "--cafile", str(authority.file),
+         f"dtls://localhost:{rough.listeners[0]['port']}"],
+        input=text, capture_output=True, timeout=400)
     assert (said.returncode, said.stdout == text.upper()) == (FINE, True), said.stderr

@@ -4,7 +4,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
 import re
 import socket
@@ -16,7 +15,7 @@ import pytest
 
 import peers
 from client import (FINE, LOCAL, LOST, NO_NAME, UNREACHABLE, UPPER, USAGE, both, peer,  # noqa: F401
-                    upper)
+                    upper, upper_knowing)
 
 
 # One-shot.
@@ -295,16 +294,6 @@ def test_filter_is_quiet_when_nobody_reads(peer):
 
 
 # Names with several addresses.
-
-def upper_knowing(hosts, tmp_path, *args):
-    """With a table of hosts of its own, in a mount namespace."""
-    if os.getuid() != 0:
-        pytest.skip("needs root, to mount another /etc/hosts")
-    (tmp_path / "hosts").write_text(hosts)
-    script = f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$@"'
-    return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", UPPER, *args],
-                          capture_output=True, timeout=30)
-
 
 @both
 def test_refusing_address_is_passed_over(peer, make, tmp_path):
