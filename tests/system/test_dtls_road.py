@@ -121,25 +121,36 @@ def test_a_message_without_an_answer_says_so(road, at, ask):
     assert relay.count(is_message, is_question=True) == 2
 
 
-def test_a_late_answer_is_not_the_next_one(road, at, ask):
-    """The answer to the first try of the first question comes before that to the second question."""
-    kept, questions, answers = [], [], []
+def test_a_filter_says_as_json_what_was_lost(road, at, ask):
+    relay = road(at, lose_all(is_message, True))
+    said = ask(relay, "--timeout", "700ms", "--json", stdin=b"one\n")
+    totals = json.loads(said.stderr)
+    assert (said.returncode, said.stdout, totals["received"]) == (LOST, b"", 0)
+    assert "the datagram or its answer was lost" in totals["error"]
+
+
+@pytest.mark.parametrize("later", [1, 2])
+def test_a_late_answer_is_not_the_next_one(road, at, ask, later):
+    """The answer to the first try of the first question comes before that to the second question, or to
+    the third."""
+    kept, asked = [], []
 
     def fate(datagram, is_question):
         if not is_message(datagram):
             return PASS
-        (questions if is_question else answers).append(datagram)
-        if is_question or len(questions) == 2:
-            return PASS
-        if len(questions) == 1:
+        if is_question:
+            asked.append(datagram)
+        elif len(asked) == 1:
             kept.append(datagram)
             return LOSE
-        return [(0, kept.pop()), (0, None)] if kept else PASS
+        elif len(asked) == 2 + later and kept:
+            return [(0, kept.pop()), (0, None)]
+        return PASS
 
-    lines = b"a" * 999 + b"\n", b"b" * 999 + b"\n", b"c" * 999 + b"\n"
+    lines = [letter * 999 + b"\n" for letter in (b"a", b"b", b"c", b"d")]
     said = ask(road(at, fate), "--timeout", "7s", stdin=b"".join(lines))
     assert (said.returncode, said.stdout) == (FINE, b"".join(lines).upper())
-    assert len(answers) == 4, "the first question was to be answered twice"
+    assert len(asked) == 5 and not kept
 
 
 def test_doubled_datagrams_change_nothing(road, at, ask):
