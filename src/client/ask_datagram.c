@@ -78,16 +78,14 @@ static int await_answer(struct asker *asker, const struct question *question, ui
 	}
 }
 
-/* What came while nothing was asked answers nothing. LINK_E_AGAIN when that was all. */
-static int drain(struct asker *asker)
+/* What came while nothing was asked answers nothing. */
+static void drain(struct asker *asker)
 {
 	struct answer *answer = &asker->answer;
-	int r;
 
-	while ((r = link_read(&asker->link, answer->text, answer->size, &answer->len)) == 0)
+	while (link_read(&asker->link, answer->text, answer->size, &answer->len) == 0)
 		if (asker->owed)
 			asker->owed--;
-	return r;
 }
 
 static bool has_session(const struct asker *asker)
@@ -111,10 +109,8 @@ static int prepare(struct asker *asker, struct why *why)
 	if (asker->link.fd < 0 || (late && !(has_session(asker) && asker->before.is_right)))
 		return open_again(asker, why);
 	asker->owed += late;
-	if (drain(asker) == LINK_E_AGAIN || !has_session(asker))
-		return 0;
-	asker->is_again = true;
-	return open_again(asker, why);
+	drain(asker);
+	return 0;
 }
 
 static int try_once(struct asker *asker, const struct question *question)

@@ -3,6 +3,7 @@
 too much of it; and then it is said what was lost."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -89,15 +90,17 @@ def test_a_lost_part_of_a_handshake_only_costs_time(road, at, ask, n, is_questio
 def test_a_lost_message_is_sent_again(road, at, ask, is_question):
     relay = road(at, lose_first(1, is_message, is_question))
     said = json_of(ask(relay, "--json", "--timeout", "7s", "a"))
-    assert (said["reply"], said["tries"]) == ("A", 2)
+    assert said["reply"] == "A"
+    assert said["tries"] > 1
 
 
 def test_a_handshake_that_nobody_answers_says_how_often_it_asked(road, at, ask):
     relay = road(at, lose_all(anything, True))
-    said = ask(relay, "--timeout", "700ms", "a")
-    asked = relay.count(anything, is_question=True)
+    said = ask(relay, "--timeout", "2100ms", "a")
+    tries = int(re.search(r"no answer to (\d+) tries of the handshake", said.stderr.decode())[1])
     assert said.returncode == LOST
-    assert f"no answer to {asked} {'try' if asked == 1 else 'tries'} of the handshake" in said.stderr.decode()
+    relay.wait_for(lambda: len(relay.seen) >= tries)
+    assert len(relay.seen) == tries
 
 
 def test_a_handshake_that_stops_is_told_from_one_that_nobody_answers(road, at, ask):
@@ -108,38 +111,49 @@ def test_a_handshake_that_stops_is_told_from_one_that_nobody_answers(road, at, a
             answers.append(datagram)
         return PASS if len(answers) < 2 else LOSE
 
-    said = ask(road(at, fate), "--timeout", "700ms", "a")
+    said = ask(road(at, fate), "--timeout", "2100ms", "a")
     assert said.returncode == LOST
     assert "the handshake came to a halt after" in said.stderr.decode()
 
 
 def test_a_message_without_an_answer_says_so(road, at, ask):
     relay = road(at, lose_all(is_message, False))
-    said = ask(relay, "--timeout", "700ms", "--retries", "1", "a")
+    said = ask(relay, "--timeout", "3s", "--retries", "1", "a")
     assert said.returncode == LOST
     assert "no answer to 2 tries; the datagram or its answer was lost" in said.stderr.decode()
-    assert relay.count(is_message, is_question=True) == 2
+    relay.wait_for(lambda: relay.count(is_message, is_question=True) == 2)
 
 
-def test_a_late_answer_is_not_the_next_one(road, at, ask):
-    """The answer to the first try of the first question comes before that to the second question."""
-    kept, questions, answers = [], [], []
+def test_a_filter_says_as_json_what_was_lost(road, at, ask):
+    relay = road(at, lose_all(is_message, True))
+    said = ask(relay, "--timeout", "3s", "--json", stdin=b"one\n")
+    totals = json.loads(said.stderr)
+    assert (said.returncode, said.stdout, totals["received"]) == (LOST, b"", 0)
+    assert "the datagram or its answer was lost" in totals["error"]
+
+
+@pytest.mark.parametrize("later", [1, 2])
+def test_a_late_answer_is_not_the_next_one(road, at, ask, later):
+    """The answer to the first try of the first question comes before that to the second question, or to
+    the third."""
+    kept, asked = [], []
 
     def fate(datagram, is_question):
         if not is_message(datagram):
             return PASS
-        (questions if is_question else answers).append(datagram)
-        if is_question or len(questions) == 2:
-            return PASS
-        if len(questions) == 1:
+        if is_question:
+            asked.append(datagram)
+        elif len(asked) == 1:
             kept.append(datagram)
             return LOSE
-        return [(0, kept.pop()), (0, None)] if kept else PASS
+        elif len(asked) >= 2 + later and kept:
+            return [(0, kept.pop()), (0, None)]
+        return PASS
 
-    lines = b"a" * 999 + b"\n", b"b" * 999 + b"\n", b"c" * 999 + b"\n"
+    lines = [letter * 999 + b"\n" for letter in (b"a", b"b", b"c", b"d")]
     said = ask(road(at, fate), "--timeout", "7s", stdin=b"".join(lines))
     assert (said.returncode, said.stdout) == (FINE, b"".join(lines).upper())
-    assert len(answers) == 4, "the first question was to be answered twice"
+    assert len(asked) > 4 and not kept
 
 
 def test_doubled_datagrams_change_nothing(road, at, ask):

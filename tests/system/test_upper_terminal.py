@@ -13,6 +13,9 @@ import pytest
 
 import peers
 from client import UPPER, peer  # noqa: F401
+from dtls import dtls
+from lossy import ALERT, PASS, records_of
+from pki import Authority
 from settings import free_port
 
 CTRL_D = b"\x04"
@@ -93,6 +96,22 @@ def test_server_that_closes_after_each_answer(terminal, peer):
     t.expect(b"> ")
     t.type(b"one\n")
     t.expect(b"ONE\r\n")
+    t.type(b"two\n")
+    t.expect(b"connected again")
+    t.expect(b"TWO\r\n")
+    assert t.end() == 0
+
+
+def test_session_of_dtls_that_the_server_ended(terminal, daemon, road, with_tls, tmp_path):
+    authority = Authority(tmp_path / "pki")
+    d = daemon(dtls(authority.issue("ec"), idle_timeout="1s"))
+    relay = road(d.listeners[0], lambda datagram, is_question: PASS)
+    t = terminal("--cafile", authority.file, f"dtls://localhost:{relay.at['port']}")
+    t.expect(b"> ")
+    t.type(b"one\n")
+    t.expect(b"ONE\r\n")
+    relay.wait_for(lambda: relay.count(lambda datagram: (ALERT, 1) in records_of(datagram), False),
+                   "close_notify")
     t.type(b"two\n")
     t.expect(b"connected again")
     t.expect(b"TWO\r\n")
