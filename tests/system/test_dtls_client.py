@@ -169,7 +169,7 @@ def test_refusing_address_is_passed_over(url_of, authority, tmp_path):
 
 
 def test_all_addresses_tried_are_named(tmp_path):
-    url = f"dtls://two.test:{peers.unused_port(socket.SOCK_DGRAM)}"
+    url = f"dtls://two.test:{free_port()}"
     said = upper_knowing("::1 two.test\n127.0.0.1 two.test\n", tmp_path, url, "a")
     assert said.returncode == UNREACHABLE
     assert b"connection refused ([::1] and 127.0.0.1)" in said.stderr
