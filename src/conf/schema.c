@@ -180,7 +180,7 @@ static const struct conf_row listener_rows[] = {
 		"The group of the path."},
 	{"backlog", TYPE_NUMBER, "4096", 1, 65535, ON_STREAMS, AT(backlog), NULL,
 		"How many connections the kernel queues until they are accepted."},
-	{"connections", TYPE_COUNT, "0", 0, 10000000, ON_STREAMS, AT(connections), NULL,
+	{"connections", TYPE_COUNT, "0", 0, 10000000, ON_STREAMS | ON_DTLS, AT(connections), NULL,
 		"How many connections it may have open at once."},
 
 	{"service", TYPE_WORD, "\"uppercase\"", 0, 0, 0, AT(service), conf_services,

@@ -78,35 +78,19 @@ static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
 }
 
-void acceptor_gained(struct acceptor *acceptor)
+void acceptor_gained(struct acceptor *acceptor, const struct allotment *allotment)
 {
+	allotment_take(acceptor->guard, acceptor->counters, allotment);
 	acceptor->counters->open++;
 	atomic_fetch_add(&acceptor->shared->open, 1);
 }
 
-static void door_gained(struct door *door)
+void acceptor_lost(struct acceptor *acceptor, const struct allotment *allotment)
 {
-	struct acceptor *acceptor = door->acceptor;
-
-	if (door->limit > 0)
-		admit_listener_enter(acceptor->guard, acceptor->counters, &door->listener);
-	acceptor_gained(acceptor);
-}
-
-void acceptor_lost(struct acceptor *acceptor)
-{
+	allotment_return(acceptor->guard, acceptor->counters, allotment);
 	shared_lose(acceptor->shared, 1);
 	if (--acceptor->counters->open == 0)
 		acceptor->on_idle(acceptor);
-}
-
-static void door_lost(struct door *door)
-{
-	struct acceptor *acceptor = door->acceptor;
-
-	if (door->limit > 0)
-		admit_listener_leave(acceptor->guard, acceptor->counters, &door->listener);
-	acceptor_lost(acceptor);
 }
 
 static void door_on_closed(struct stream_class *class, const struct addr *peer, enum reason reason)
@@ -116,7 +100,7 @@ static void door_on_closed(struct stream_class *class, const struct addr *peer, 
 
 	admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
 	admit_leave(acceptor->guard, acceptor->counters, peer);
-	door_lost(door);
+	acceptor_lost(acceptor, &door->allotment);
 }
 
 /* The first in the queue learns at once that we are full, rather than never. */
@@ -151,7 +135,7 @@ static bool door_lets_in(struct door *door, int fd, const struct addr *peer)
 	if (reason == GUARD_ANSWER)
 		return true;
 	close(fd);
-	door_lost(door);
+	acceptor_lost(acceptor, &door->allotment);
 	return false;
 }
 
@@ -168,7 +152,7 @@ static void door_begin(struct door *door, int fd, const struct addr *peer, uint6
 	if (r < 0) {
 		door->class.counters->reasons[REASON_memory]++;
 		admit_leave(acceptor->guard, acceptor->counters, peer);
-		door_lost(door);
+		acceptor_lost(acceptor, &door->allotment);
 	}
 }
 
@@ -194,7 +178,7 @@ static void door_on_refused(
 		admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
 		admit_leave(acceptor->guard, acceptor->counters, peer);
 	}
-	door_lost(door);
+	acceptor_lost(acceptor, &door->allotment);
 }
 
 /* Who is no proxy is known by its address, and has to be let in before anything is heard of it: one that
@@ -204,7 +188,7 @@ static void door_receive(struct door *door, int fd, const struct addr *peer)
 	const struct proxy_rule *rule = &door->lobby.rule;
 	bool trusted = rule->mode != PROXY_OFF && proxy_rule_trusts(rule, peer);
 
-	door_gained(door);
+	acceptor_gained(door->acceptor, &door->allotment);
 	if (!trusted && !door_lets_in(door, fd, peer))
 		return;
 	if (rule->mode == PROXY_OFF) {
@@ -229,17 +213,18 @@ static void door_rest(struct door *door)
 /* Whoever comes waits in the queue until somebody has gone, or a few when there are many. */
 static bool door_is_full(struct door *door)
 {
-	uint64_t most = door->full ? door->limit - door->limit / 16 : door->limit, open;
+	uint64_t limit = door->allotment.limit, most = door->full ? limit - limit / 16 : limit,
+		 open;
 
-	if (door->limit == 0)
+	if (limit == 0)
 		return false;
-	open = admit_listener_open(door->acceptor->guard, &door->listener);
+	open = allotment_taken(door->acceptor->guard, &door->allotment);
 	if ((open >= most) != door->full) {
 		door->full = !door->full;
 		log_event(door->full ? EVENT_ACCEPT_PAUSED : EVENT_ACCEPT_RESUMED,
 			ABOUT(.listener = door->class.name, .reason = "limit"),
 			"%llu connections are open, of %llu; accepting %s",
-			(unsigned long long)open, (unsigned long long)door->limit,
+			(unsigned long long)open, (unsigned long long)limit,
 			door->full ? "pauses" : "goes on");
 	}
 	return door->full;
@@ -334,7 +319,6 @@ int acceptor_add(struct acceptor *acceptor, struct door *door)
 		.counters = door->class.counters,
 		.dry_run = acceptor->guard->limits.dry_run,
 	};
-	door->listener = admit_listener(acceptor->guard, door->class.name);
 	list_append(&acceptor->doors, &door->node);
 	return loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
 }

@@ -3,6 +3,7 @@
 
 /* The doors of a process: its listening stream sockets, and how many may come in through them. */
 
+#include "net/admit.h"
 #include "net/counters.h"
 #include "net/guard.h"
 #include "net/lobby.h"
@@ -35,9 +36,8 @@ struct door {
 	struct list node;
 	int fd; /* owned */
 	unsigned backlog;
-	uint64_t limit; /* connections of this listener in all processes; 0: none of its own */
-	struct in6_addr listener; /* counted as */
-	bool full;                /* and somebody has been told */
+	struct allotment allotment;
+	bool full; /* and somebody has been told */
 	/* Makes the transport of an accepted socket, and owns the descriptor also when it fails. */
 	int (*transport_open)(void *userdata, int fd, struct transport *ret_transport);
 	void *userdata;
@@ -52,8 +52,8 @@ int acceptor_add(struct acceptor *acceptor, struct door *door);
 void acceptor_stop(struct acceptor *acceptor);
 
 /* One more is open, or one fewer; for those who come in by no door. */
-void acceptor_gained(struct acceptor *acceptor);
-void acceptor_lost(struct acceptor *acceptor);
+void acceptor_gained(struct acceptor *acceptor, const struct allotment *allotment);
+void acceptor_lost(struct acceptor *acceptor, const struct allotment *allotment);
 
 void door_done(struct door *door);
 /* Ends all connections that came in by it. */

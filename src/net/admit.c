@@ -71,35 +71,37 @@ void admit_leave(struct guard *guard, struct counters *counters, const struct ad
 }
 
 /* A multicast address: it cannot connect. The first half of it is what the table looks at. */
-struct in6_addr admit_listener(const struct guard *guard, const char *name)
+struct allotment allotment_of(const struct guard *guard, const char *listener, uint64_t limit)
 {
-	uint64_t hash = siphash(&guard->key, name, strlen(name));
-	struct in6_addr listener = {.s6_addr = {CLIENTS_NO_CLIENT}};
+	uint64_t hash = siphash(&guard->key, listener, strlen(listener));
+	struct allotment allotment = {limit, {.s6_addr = {CLIENTS_NO_CLIENT}}};
 
-	memcpy(&listener.s6_addr[1], &hash, 7);
-	return listener;
+	memcpy(&allotment.name.s6_addr[1], &hash, 7);
+	return allotment;
 }
 
-uint64_t admit_listener_open(const struct guard *guard, const struct in6_addr *listener)
+uint64_t allotment_taken(const struct guard *guard, const struct allotment *allotment)
 {
 	const struct clients *clients = &guard->shared->clients;
 	size_t slot;
 
-	if (clients_find(clients, &guard->key, listener->s6_addr, &slot) != 0)
+	if (clients_find(clients, &guard->key, allotment->name.s6_addr, &slot) != 0)
 		return 0;
 	return clients_open(clients, slot);
 }
 
-void admit_listener_enter(
-	struct guard *guard, struct counters *counters, const struct in6_addr *listener)
+void allotment_take(
+	struct guard *guard, struct counters *counters, const struct allotment *allotment)
 {
-	admit_count(guard, counters, listener->s6_addr, 0);
+	if (allotment->limit > 0)
+		admit_count(guard, counters, allotment->name.s6_addr, 0);
 }
 
-void admit_listener_leave(
-	struct guard *guard, struct counters *counters, const struct in6_addr *listener)
+void allotment_return(
+	struct guard *guard, struct counters *counters, const struct allotment *allotment)
 {
-	admit_uncount(guard, counters, listener->s6_addr);
+	if (allotment->limit > 0)
+		admit_uncount(guard, counters, allotment->name.s6_addr);
 }
 
 void admit_judge_end(

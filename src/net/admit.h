@@ -5,13 +5,20 @@
 
 #include "net/guard.h"
 
-/* A listener with a limit of its own is counted among the clients, as one that no client can be. */
-struct in6_addr admit_listener(const struct guard *guard, const char *name);
-uint64_t admit_listener_open(const struct guard *guard, const struct in6_addr *listener);
-void admit_listener_enter(
-	struct guard *guard, struct counters *counters, const struct in6_addr *listener);
-void admit_listener_leave(
-	struct guard *guard, struct counters *counters, const struct in6_addr *listener);
+/* What a listener with a limit of its own may have open; it is counted among the clients, as one that no
+ * client can be. A limit of 0 is none, and then nothing is counted. */
+struct allotment {
+	uint64_t limit;
+	struct in6_addr name;
+};
+
+struct allotment allotment_of(const struct guard *guard, const char *listener, uint64_t limit);
+/* How much of it is taken, in all processes. */
+uint64_t allotment_taken(const struct guard *guard, const struct allotment *allotment);
+void allotment_take(
+	struct guard *guard, struct counters *counters, const struct allotment *allotment);
+void allotment_return(
+	struct guard *guard, struct counters *counters, const struct allotment *allotment);
 
 /* GUARD_ANSWER, or the reason not to. What is let in must leave. A refusal that limits only count is
  * left in `ret_would`, which is else GUARD_ANSWER. */

@@ -29,6 +29,7 @@ struct dtls {
 	bool access;          /* a record per session */
 	struct listener_counters *counters;
 	struct acceptor *acceptor; /* whose guard and limits are ours too */
+	struct allotment allotment;
 	struct crowd *crowd;
 	struct secure_maker maker;
 	struct deadlines idle, handshake;

@@ -50,7 +50,7 @@ void session_end(struct dtls_session *s, enum reason reason)
 	deadline_clear(&s->deadline);
 	list_remove(&s->node);
 	free(s);
-	acceptor_lost(acceptor);
+	acceptor_lost(acceptor, &dtls->allotment);
 }
 
 /* Why it is over: the word of those who know it comes first. */
@@ -218,13 +218,22 @@ static bool crowd_has_room(struct dtls *dtls)
 	return true;
 }
 
+static bool dtls_is_full(const struct dtls *dtls)
+{
+	const struct acceptor *acceptor = dtls->acceptor;
+	uint64_t limit = dtls->allotment.limit;
+
+	return atomic_load(&acceptor->shared->open) >= acceptor->limit ||
+		(limit > 0 && allotment_taken(acceptor->guard, &dtls->allotment) >= limit);
+}
+
 /* Counts what stands in the way; its client will come again by itself. */
 static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
 {
 	struct acceptor *acceptor = dtls->acceptor;
 	int reason, would;
 
-	if (atomic_load(&acceptor->shared->open) >= acceptor->limit || !crowd_has_room(dtls)) {
+	if (dtls_is_full(dtls) || !crowd_has_room(dtls)) {
 		refuse(&dtls->refusals, REASON_dtls_full, peer);
 		return false;
 	}
@@ -270,7 +279,7 @@ void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struc
 		dtls->counters->reasons[REASON_memory]++;
 		return;
 	}
-	acceptor_gained(acceptor);
+	acceptor_gained(acceptor, &dtls->allotment);
 	dtls->crowd->n++;
 	dtls->counters->counted[COUNT_connections]++;
 	flows_add(&dtls->flows, &s->flow);

@@ -131,6 +131,8 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 		.access = engine->conf->log.access,
 		.counters = port->counters,
 		.acceptor = &engine->acceptor,
+		.allotment =
+			allotment_of(&engine->guard, port->conf->name, port->conf->connections),
 		.crowd = &engine->crowd,
 		.maker = tls_datagrams_maker(port->datagrams),
 		.overflows = overflows_of(port->fd),
@@ -161,7 +163,8 @@ static void port_make_door(struct engine *engine, struct port *port)
 			},
 		.fd = take_fd(&port->fd),
 		.backlog = port->conf->backlog,
-		.limit = port->conf->connections,
+		.allotment =
+			allotment_of(&engine->guard, port->conf->name, port->conf->connections),
 		.transport_open = plain_open,
 	};
 	if (port->conf->transport == CONF_TLS) {

@@ -181,8 +181,9 @@ def test_a_crowd_that_never_finishes_makes_room(daemon, pair):
         s.close()
 
 
-def test_no_more_are_open_than_may_be(daemon, pair):
-    running = daemon(dtls(pair), limits={"connections": 2})
+@pytest.mark.parametrize("own", [False, True], ids=["all-listeners", "its-own"])
+def test_no_more_are_open_than_may_be(daemon, pair, own):
+    running = daemon(dtls(pair, connections=2)) if own else daemon(dtls(pair), limits={"connections": 2})
     at = running.listeners[0]
     with Session(at) as one, Session(at) as two:
         one.ask("one")
