@@ -22,8 +22,8 @@ static void look(struct world *world, uint8_t client, uint8_t *data, size_t len,
 	if (hello_parse(data, len, &hello) != 0)
 		return;
 	require(hello.after.data + hello.after.len <= data + len && hello.before.data > data);
-	require(len >= HELLO_LEAST && hello_verify(&hello, answer, answer) <= len);
 	world_cookie(world, client, &hello, cookie);
+	require(len >= HELLO_LEAST && hello_verify(&hello, cookie, answer) <= len);
 	if (with_cookie && hello.cookie.len == HELLO_COOKIE)
 		memcpy((uint8_t *)(uintptr_t)hello.cookie.data, cookie, HELLO_COOKIE);
 	world->may_open = hello_has_cookie(&hello, cookie) && hello.message_seq == 1;

@@ -31,12 +31,13 @@ def s_client(at, *args, text=b"hello\n", answer=b"HELLO\n"):
 
 
 class Session:
-    """openssl s_client, with which one talks line by line."""
+    """openssl s_client, with which one talks line by line. Never blocking: else it would wait in a read
+    for more, when what has come was only a forgery."""
 
     def __init__(self, at, *args):
         self.process = subprocess.Popen(
             ["openssl", "s_client", "-dtls1_2", "-connect", f"{at['address']}:{at['port']}",
-             "-quiet", "-no_ign_eof", *map(str, args)],
+             "-quiet", "-no_ign_eof", "-nbio", *map(str, args)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         os.set_blocking(self.process.stdout.fileno(), False)
 
