@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Upper-casing on any processor. A block is first converted as if it were all ASCII, in a loop of a
- * fixed length, which compilers turn into vector instructions; then the characters beyond ASCII are
- * patched, one by one, where a bit for each byte says that they are. What does not fit that, because
- * its length changes, it is not UTF-8 or an end is near, goes piece by piece. Reads nothing beyond
- * `in->end`, and takes no more of `out` than whole characters. */
+/* Upper-casing on any processor. A block is first converted as if it were all ASCII, in vectors as
+ * compilers know them; then the characters beyond ASCII are patched, one by one, where a bit for each
+ * byte says that they are. What does not fit that, because its length changes, it is not UTF-8 or an
+ * end is near, goes piece by piece. Reads nothing beyond `in->end`, and takes no more of `out` than
+ * whole characters. */
 
 #include <string.h>
 
@@ -19,6 +19,11 @@ enum {
 	ROW_MASK = (1 << UPPER_ROW_BITS) - 1,
 	ROW_COUNT = sizeof(upper_row_of) / sizeof(upper_row_of[0]),
 };
+
+/* What nearly all processors take at once; for others the compiler takes it apart. */
+typedef uint8_t vector __attribute__((vector_size(16)));
+typedef int8_t signed_vector __attribute__((vector_size(16)));
+typedef uint64_t word_pair __attribute__((vector_size(16)));
 
 _Static_assert(sizeof(upper_specials[0].bytes) == UPPER_LONGEST, "no result is cut short");
 
@@ -41,17 +46,25 @@ static inline uint8_t ascii_upper(uint8_t byte)
 	return (uint8_t)(byte ^ ((int8_t)(uint8_t)(byte + 5) > 101 ? 0x20 : 0));
 }
 
+static inline vector vector_upper(vector bytes)
+{
+	return bytes ^ ((vector)((signed_vector)(bytes + 5) > 101) & 0x20);
+}
+
 /* True if all of it was ASCII. */
 static inline bool block_convert(uint8_t *restrict to, const uint8_t *restrict from)
 {
-	uint8_t any = 0;
+	vector bytes, any = {0};
 
-	for (size_t i = 0; i < BLOCK; i++) {
-		any |= from[i];
-		to[i] = ascii_upper(from[i]);
+	for (size_t i = 0; i < BLOCK; i += sizeof(vector)) {
+		memcpy(&bytes, from + i, sizeof(vector));
+		any |= bytes;
+		bytes = vector_upper(bytes);
+		memcpy(to + i, &bytes, sizeof(vector));
 	}
 
-	return any < 0x80;
+	const word_pair words = (word_pair)any;
+	return ((words[0] | words[1]) & 0x8080808080808080) == 0;
 }
 
 /* Eight bytes in one register, of which none may have its highest bit set. */

@@ -45,7 +45,8 @@ static inline struct utf8_lead utf8_lead_of(uint8_t byte)
 		4, byte & 0x07, byte == 0xF0 ? 0x90 : 0x80, byte == 0xF4 ? 0x8F : 0xBF};
 }
 
-/* Any piece. Looks at no more than `left` bytes, of which there is at least one. */
+/* Any piece. Looks at no more than `left` bytes, of which there is at least one. The loop stays one:
+ * three copies of it would crowd what is common out of the registers. */
 static inline struct utf8_piece utf8_next(const uint8_t *at, size_t left)
 {
 	struct utf8_lead lead = utf8_lead_of(at[0]);
@@ -54,6 +55,7 @@ static inline struct utf8_piece utf8_next(const uint8_t *at, size_t left)
 	if (lead.length == 0)
 		return (struct utf8_piece){UTF8_BAD, 1, 0};
 
+#pragma GCC unroll 1
 	for (; piece.length < lead.length; piece.length++) {
 		if (piece.length == left)
 			return (struct utf8_piece){UTF8_UNFINISHED, left, 0};
