@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A bare stream server to compare with: epoll with edges, read, convert, write, and nothing else. No
- * unfinished characters, no deadlines, no limits; a peer that does not take its answer holds up all.
+ * unfinished characters, no deadlines, no limits; a peer that does not take its answer holds up all for
+ * a moment, and is left.
  *
  *     reference-epoll PORT BUFFER
  */
@@ -10,12 +11,15 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <upper/upper.h>
+
+#define PATIENCE_MS 200
 
 static uint8_t *in, *out;
 static size_t size;
@@ -30,20 +34,19 @@ static size_t upper(size_t len)
 	return (size_t)(o.at - out);
 }
 
-static void write_all(int fd, size_t len)
+static bool write_all(int fd, size_t len)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLOUT};
 
 	for (size_t done = 0; done < len;) {
 		ssize_t n = send(fd, out + done, len - done, MSG_NOSIGNAL);
 
-		if (n < 0 && errno != EAGAIN)
-			return;
-		if (n < 0)
-			poll(&ready, 1, -1);
-		else
+		if (n < 0 && (errno != EAGAIN || poll(&ready, 1, PATIENCE_MS) <= 0))
+			return false;
+		if (n > 0)
 			done += (size_t)n;
 	}
+	return true;
 }
 
 static void serve(int fd)
@@ -52,8 +55,8 @@ static void serve(int fd)
 
 	do {
 		n = recv(fd, in, size, 0);
-		if (n > 0)
-			write_all(fd, upper((size_t)n));
+		if (n > 0 && !write_all(fd, upper((size_t)n)))
+			n = 0;
 	} while (n == (ssize_t)size);
 	if (n == 0 || (n < 0 && errno != EAGAIN))
 		close(fd);
