@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "conf/fault.h"
+#include "role/confine.h"
 #include "role/records.h"
 
 #define HEARTBEAT_MS 500
@@ -67,6 +68,26 @@ int child_side_setup(struct child_side *side, struct message *message)
 	return 0;
 }
 
+int child_side_ready(const struct child_side *side, enum role role)
+{
+	char why[CONFINE_WHY];
+	int r;
+
+	r = confine(role_word(role), side->conf, why);
+	if (r != 0)
+		return child_side_fail(r, why, 0);
+	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+}
+
+/* Returns 0, or the exit code with which all is over. */
+static int child_side_hear(struct child_side *side, struct message *message)
+{
+	const struct child_hears *row = &side->hears[message->type];
+	int r = row->hear ? row->hear(side, message) : EX_SOFTWARE;
+
+	return r < 0 ? child_side_fail(r == -EINVAL ? EX_SOFTWARE : EX_OSERR, row->failed, r) : r;
+}
+
 static void child_side_on_channel(struct source *source, uint32_t events)
 {
 	struct child_side *side = container_of(source, struct child_side, channel);
@@ -81,7 +102,7 @@ static void child_side_on_channel(struct source *source, uint32_t events)
 			loop_stop(&side->loop, r == CHANNEL_E_CLOSED ? EX_OK : EX_SOFTWARE);
 			return;
 		}
-		r = side->on_message(side, &message);
+		r = child_side_hear(side, &message);
 		message_done(&message);
 		if (r != 0)
 			loop_stop(&side->loop, r);

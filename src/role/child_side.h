@@ -10,6 +10,16 @@
 #include "net/counters.h"
 #include "net/loop.h"
 #include "role/channel.h"
+#include "role/role.h"
+
+struct child_side;
+
+/* What a role does with a message, by type. */
+struct child_hears {
+	/* Returns 0; or the exit code with which all is over; or a negative errno. NULL: it is for another role. */
+	int (*hear)(struct child_side *side, struct message *message);
+	const char *failed; /* goes before the word of the system */
+};
 
 struct child_side {
 	struct loop loop;
@@ -18,15 +28,14 @@ struct child_side {
 	struct msg_setup setup;
 	struct source channel;
 	struct timer heartbeat;
-	/* Returns 0, or the exit code with which all is over. */
-	int (*on_message)(struct child_side *side, struct message *message);
+	const struct child_hears *hears; /* N_MESSAGES of them */
 	/* Twice a second; may be NULL. */
 	void (*on_heartbeat)(struct child_side *side);
 };
 
-#define CHILD_SIDE_INIT(name, on)                                  \
-	{                                                          \
-		.loop = LOOP_INIT((name).loop), .on_message = (on) \
+#define CHILD_SIDE_INIT(name, table)                             \
+	{                                                        \
+		.loop = LOOP_INIT((name).loop), .hears = (table) \
 	}
 
 /* Hears the supervisor until all is over; returns the exit code. */
@@ -35,6 +44,8 @@ void child_side_done(struct child_side *side);
 
 /* For SETUP: the configuration and the counters. */
 int child_side_setup(struct child_side *side, struct message *message);
+/* The last of getting ready: enters the sandbox of the role, and says so. Returns 0 or an exit code. */
+int child_side_ready(const struct child_side *side, enum role role);
 /* Tells the supervisor what is wrong with a file; what is wrong with others can follow. */
 void child_side_blame(const struct file_place *place, const char *why);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */

@@ -14,7 +14,6 @@
 #include "role/board.h"
 #include "role/channel.h"
 #include "role/child_side.h"
-#include "role/confine.h"
 #include "role/role.h"
 
 struct exporter {
@@ -56,80 +55,69 @@ static void exporter_on_drained(struct timer *timer, uint64_t now_ms)
 	httpd_cut(&container_of(timer, struct exporter, drained)->httpd);
 }
 
-static int exporter_on_metrics(struct exporter *e, struct message *message)
+static struct exporter *exporter_of(struct child_side *side)
 {
+	return container_of(side, struct exporter, side);
+}
+
+static int exporter_on_metrics(struct child_side *side, struct message *message)
+{
+	struct exporter *e = exporter_of(side);
+
 	if (e->board)
 		return -EINVAL;
 	e->fd = take_fd(&message->fds[0]);
 	return board_attach(message->fds[1], &e->board);
 }
 
-static int exporter_prepare(struct exporter *e)
+static int exporter_on_prepare(struct child_side *side, struct message *message)
 {
-	char why[CONFINE_WHY];
-	int r;
+	struct exporter *e = exporter_of(side);
 
-	if (!e->side.conf || !e->board)
+	if (!side->conf || !e->board)
 		return child_side_fail(EX_SOFTWARE, "told to prepare without a board", 0);
 	tzset(); /* while /etc can still be read */
-	r = confine(role_word(ROLE_EXPORTER), e->side.conf, why);
-	if (r != 0)
-		return child_side_fail(r, why, 0);
 	e->ready = true;
-	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+	return child_side_ready(side, ROLE_EXPORTER);
 }
 
-static int exporter_serve(struct exporter *e)
+static int exporter_on_serve(struct child_side *side, struct message *message)
 {
-	int r;
+	struct exporter *e = exporter_of(side);
 
 	if (!e->ready || e->fd < 0)
 		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
-	r = httpd_start(&e->httpd, &e->side.loop, &e->fd);
-	return r < 0 ? child_side_fail(EX_OSERR, "cannot watch its socket", r) : 0;
+	return httpd_start(&e->httpd, &side->loop, &e->fd);
 }
 
 /* Who was never told to serve has nothing to finish. */
-static void exporter_drain(struct exporter *e, const struct msg_drain *drain)
+static int exporter_on_drain(struct child_side *side, struct message *message)
 {
+	const struct msg_drain *drain = (const void *)message->data;
+	struct exporter *e = exporter_of(side);
+
 	if (e->httpd.fd >= 0) {
 		httpd_stop(&e->httpd);
 		channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
-		loop_set_timer(&e->side.loop, &e->drained, e->side.loop.now_ms + drain->within_ms);
+		loop_set_timer(&side->loop, &e->drained, side->loop.now_ms + drain->within_ms);
 	}
 	if (e->httpd.n_visits == 0)
-		loop_stop(&e->side.loop, EX_OK);
+		loop_stop(&side->loop, EX_OK);
+	return 0;
 }
 
-/* Returns 0, or the exit code with which all is over. */
-static int exporter_on_message(struct child_side *side, struct message *message)
-{
-	struct exporter *e = container_of(side, struct exporter, side);
-	int r;
-
-	switch ((int)message->type) {
-	case MSG_SETUP:
-		r = child_side_setup(side, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
-	case MSG_METRICS:
-		r = exporter_on_metrics(e, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take the board", r) : 0;
-	case MSG_PREPARE:
-		return exporter_prepare(e);
-	case MSG_SERVE:
-		return exporter_serve(e);
-	case MSG_DRAIN:
-		exporter_drain(e, (const void *)message->data);
-		return 0;
-	default: /* for another role */
-		return EX_SOFTWARE;
-	}
-}
+static const struct child_hears exporter_hears[N_MESSAGES] = {
+	[MSG_SETUP] = {child_side_setup, "cannot read its configuration"},
+	[MSG_METRICS] = {exporter_on_metrics, "cannot take the board"},
+	[MSG_PREPARE] = {exporter_on_prepare},
+	[MSG_SERVE] = {exporter_on_serve, "cannot watch its socket"},
+	[MSG_DRAIN] = {exporter_on_drain},
+};
 
 int exporter_main(void)
 {
 	struct exporter e = {
-		.side = CHILD_SIDE_INIT(e.side, exporter_on_message),
+		.side = CHILD_SIDE_INIT(e.side, exporter_hears),
 		.httpd = HTTPD_EMPTY,
 		.fd = -1,
 	};

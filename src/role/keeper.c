@@ -18,7 +18,6 @@
 #include "base/log.h"
 #include "role/channel.h"
 #include "role/child_side.h"
-#include "role/confine.h"
 #include "role/files.h"
 #include "role/role.h"
 #include "tls/keys.h"
@@ -72,8 +71,14 @@ static void client_on_event(struct source *source, uint32_t events)
 	client_end(client);
 }
 
-static int keeper_on_client(struct keeper *k, struct message *message)
+static struct keeper *keeper_of(struct child_side *side)
 {
+	return container_of(side, struct keeper, side);
+}
+
+static int keeper_on_client(struct child_side *side, struct message *message)
+{
+	struct keeper *k = keeper_of(side);
 	const struct msg_client *head = (const void *)message->data;
 	struct client *client;
 	int r;
@@ -95,10 +100,11 @@ static int keeper_on_client(struct keeper *k, struct message *message)
 }
 
 /* Files come in the order in which keys are counted. */
-static int keeper_on_file(struct keeper *k, const struct message *message)
+static int keeper_on_file(struct child_side *side, struct message *message)
 {
+	struct keeper *k = keeper_of(side);
 	const struct file_place *place = (const void *)message->data;
-	const struct conf *conf = k->side.conf;
+	const struct conf *conf = side->conf;
 	struct tls_text pem = {0};
 	char why[TLS_WHY] = "no memory", *text = NULL;
 	int r = 0;
@@ -125,67 +131,41 @@ static int keeper_on_file(struct keeper *k, const struct message *message)
 	return 0; /* until all have been looked at */
 }
 
-static int keeper_prepare(struct keeper *k)
+static int keeper_on_prepare(struct child_side *side, struct message *message)
 {
-	char why[CONFINE_WHY];
-	int r;
+	struct keeper *k = keeper_of(side);
 
-	if (!k->side.conf || !k->keys)
-		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
 	if (k->why[0] != '\0')
 		return child_side_fail(EX_CONFIG, k->why, 0);
-	r = confine(role_word(ROLE_KEEPER), k->side.conf, why);
-	if (r != 0)
-		return child_side_fail(r, why, 0);
+	if (!side->conf || !k->keys)
+		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
 	k->ready = true;
-	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+	return child_side_ready(side, ROLE_KEEPER);
 }
 
-/* Returns 0, or the exit code with which all is over. */
-static int keeper_on_message(struct child_side *side, struct message *message)
+static int keeper_on_serve(struct child_side *side, struct message *message)
 {
-	struct keeper *k = container_of(side, struct keeper, side);
-	int r;
-
-	switch (message->type) {
-	case MSG_SETUP:
-		r = child_side_setup(side, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
-	case MSG_FILE:
-		return keeper_on_file(k, message);
-	case MSG_PREPARE:
-		return keeper_prepare(k);
-	case MSG_CLIENT:
-		r = keeper_on_client(k, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a worker's channel", r)
-			     : 0;
-	case MSG_SERVE:
-		return 0;
-	case MSG_DRAIN:
-		loop_stop(&side->loop, EX_OK);
-		return 0;
-	case MSG_SHARED:
-	case MSG_LISTENER:
-	case MSG_METRICS:
-	case MSG_TICKETS:
-	case MSG_KEEPER:
-	case MSG_PROBE:
-	case MSG_PROBED:
-	case MSG_SIBLING:
-	case MSG_READY:
-	case MSG_RELEASED:
-	case MSG_FAULT:
-	case MSG_FAILED:
-	case MSG_RECORD:
-	case N_MESSAGES:
-		break;
-	}
-	return EX_SOFTWARE;
+	return 0; /* it does so from the moment that it is ready */
 }
+
+static int keeper_on_drain(struct child_side *side, struct message *message)
+{
+	loop_stop(&side->loop, EX_OK);
+	return 0;
+}
+
+static const struct child_hears keeper_hears[N_MESSAGES] = {
+	[MSG_SETUP] = {child_side_setup, "cannot read its configuration"},
+	[MSG_FILE] = {keeper_on_file},
+	[MSG_PREPARE] = {keeper_on_prepare},
+	[MSG_CLIENT] = {keeper_on_client, "cannot take a worker's channel"},
+	[MSG_SERVE] = {keeper_on_serve},
+	[MSG_DRAIN] = {keeper_on_drain},
+};
 
 int keeper_main(void)
 {
-	struct keeper k = {.side = CHILD_SIDE_INIT(k.side, keeper_on_message)};
+	struct keeper k = {.side = CHILD_SIDE_INIT(k.side, keeper_hears)};
 	int exit_code;
 
 	list_init(&k.clients);

@@ -17,7 +17,6 @@
 #include "conf/conf.h"
 #include "role/channel.h"
 #include "role/child_side.h"
-#include "role/confine.h"
 #include "role/engine.h"
 #include "role/papers.h"
 #include "role/role.h"
@@ -37,11 +36,17 @@ struct worker {
 	unsigned turns; /* of the heartbeat, until certificates are looked at again */
 };
 
-static int worker_on_setup(struct worker *w, struct message *message)
+static struct worker *worker_of(struct child_side *side)
 {
+	return container_of(side, struct worker, side);
+}
+
+static int worker_on_setup(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
 	int r;
 
-	r = child_side_setup(&w->side, message);
+	r = child_side_setup(side, message);
 	if (r < 0)
 		return r;
 	w->engine.loop = &w->side.loop;
@@ -52,8 +57,9 @@ static int worker_on_setup(struct worker *w, struct message *message)
 	return 0;
 }
 
-static int worker_on_shared(struct worker *w, const struct message *message)
+static int worker_on_shared(struct child_side *side, struct message *message)
 {
+	struct worker *w = worker_of(side);
 	void *page = mmap(
 		NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, message->fds[0], 0);
 
@@ -63,8 +69,9 @@ static int worker_on_shared(struct worker *w, const struct message *message)
 	return 0;
 }
 
-static int worker_on_listener(struct worker *w, struct message *message)
+static int worker_on_listener(struct child_side *side, struct message *message)
 {
+	struct worker *w = worker_of(side);
 	const struct msg_listener *listener = (const void *)message->data;
 
 	if (!w->side.conf || listener->listener >= w->side.conf->n_listeners)
@@ -72,8 +79,9 @@ static int worker_on_listener(struct worker *w, struct message *message)
 	return engine_take(&w->engine, listener->listener, &message->fds[0]);
 }
 
-static int worker_on_sibling(struct worker *w, struct message *message)
+static int worker_on_sibling(struct child_side *side, struct message *message)
 {
+	struct worker *w = worker_of(side);
 	const struct msg_sibling *sibling = (const void *)message->data;
 
 	return w->stage == STAGE_SETUP ? -EINVAL
@@ -117,9 +125,9 @@ static int worker_build(struct worker *w)
 	return r < 0 ? child_side_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
 }
 
-static int worker_prepare(struct worker *w)
+static int worker_on_prepare(struct child_side *side, struct message *message)
 {
-	char why[CONFINE_WHY];
+	struct worker *w = worker_of(side);
 	int r;
 
 	if (!w->side.conf || !w->shared)
@@ -129,23 +137,19 @@ static int worker_prepare(struct worker *w)
 	if (r != 0)
 		return r;
 	w->side.counters->expires = papers_expiry(&w->papers);
-	r = confine(role_word(ROLE_WORKER), w->side.conf, why);
-	if (r != 0)
-		return child_side_fail(r, why, 0);
 	w->stage = STAGE_READY;
-	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+	return child_side_ready(side, ROLE_WORKER);
 }
 
-static int worker_serve(struct worker *w)
+static int worker_on_serve(struct child_side *side, struct message *message)
 {
-	int r;
+	struct worker *w = worker_of(side);
 
 	if (w->stage != STAGE_READY)
 		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	w->stage = STAGE_SERVING;
 	worker_tell_expiry(w);
-	r = engine_serve(&w->engine);
-	return r < 0 ? child_side_fail(EX_OSERR, "cannot watch the sockets", r) : 0;
+	return engine_serve(&w->engine);
 }
 
 static void worker_on_drained(struct timer *timer, uint64_t now_ms)
@@ -157,22 +161,28 @@ static void worker_on_drained(struct timer *timer, uint64_t now_ms)
 }
 
 /* Who was never told to serve has nothing to finish. */
-static void worker_drain(struct worker *w, const struct msg_drain *drain)
+static int worker_on_drain(struct child_side *side, struct message *message)
 {
+	const struct msg_drain *drain = (const void *)message->data;
+	struct worker *w = worker_of(side);
+
 	if (w->stage != STAGE_SERVING) {
 		loop_stop(&w->side.loop, EX_OK);
-		return;
+		return 0;
 	}
 	w->stage = STAGE_DRAINING;
 	engine_stop(&w->engine);
 	channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
 	loop_set_timer(&w->side.loop, &w->drained, w->side.loop.now_ms + drain->within_ms);
 	loop_defer(&w->side.loop, &w->leave);
+	return 0;
 }
 
 /* What serving TLS needs. */
-static int worker_on_paper(struct worker *w, struct message *message)
+static int worker_on_paper(struct child_side *side, struct message *message)
 {
+	struct worker *w = worker_of(side);
+
 	if (!w->side.conf)
 		return -EINVAL;
 	switch ((int)message->type) {
@@ -185,51 +195,18 @@ static int worker_on_paper(struct worker *w, struct message *message)
 	}
 }
 
-/* Returns 0, or the exit code with which all is over. */
-static int worker_on_message(struct child_side *side, struct message *message)
-{
-	struct worker *w = container_of(side, struct worker, side);
-	int r;
-
-	switch (message->type) {
-	case MSG_SETUP:
-		r = worker_on_setup(w, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot read its configuration", r) : 0;
-	case MSG_SHARED:
-		r = worker_on_shared(w, message);
-		return r < 0 ? child_side_fail(EX_OSERR, "cannot map what workers share", r) : 0;
-	case MSG_LISTENER:
-		r = worker_on_listener(w, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a socket", r) : 0;
-	case MSG_FILE:
-	case MSG_TICKETS:
-	case MSG_KEEPER:
-		r = worker_on_paper(w, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a file", r) : 0;
-	case MSG_SIBLING:
-		r = worker_on_sibling(w, message);
-		return r < 0 ? child_side_fail(EX_SOFTWARE, "cannot take a sibling", r) : 0;
-	case MSG_PREPARE:
-		return worker_prepare(w);
-	case MSG_SERVE:
-		return worker_serve(w);
-	case MSG_DRAIN:
-		worker_drain(w, (const void *)message->data);
-		return 0;
-	case MSG_CLIENT:
-	case MSG_METRICS:
-	case MSG_PROBE:
-	case MSG_PROBED:
-	case MSG_READY:
-	case MSG_RELEASED:
-	case MSG_FAULT:
-	case MSG_FAILED:
-	case MSG_RECORD:
-	case N_MESSAGES:
-		break;
-	}
-	return EX_SOFTWARE;
-}
+static const struct child_hears worker_hears[N_MESSAGES] = {
+	[MSG_SETUP] = {worker_on_setup, "cannot read its configuration"},
+	[MSG_SHARED] = {worker_on_shared, "cannot map what workers share"},
+	[MSG_LISTENER] = {worker_on_listener, "cannot take a socket"},
+	[MSG_FILE] = {worker_on_paper, "cannot take a file"},
+	[MSG_TICKETS] = {worker_on_paper, "cannot take the keys of tickets"},
+	[MSG_KEEPER] = {worker_on_paper, "cannot take the way to the keeper"},
+	[MSG_SIBLING] = {worker_on_sibling, "cannot take a sibling"},
+	[MSG_PREPARE] = {worker_on_prepare},
+	[MSG_SERVE] = {worker_on_serve, "cannot watch the sockets"},
+	[MSG_DRAIN] = {worker_on_drain},
+};
 
 static void worker_on_heartbeat(struct child_side *side)
 {
@@ -244,7 +221,7 @@ static void worker_on_heartbeat(struct child_side *side)
 int worker_main(void)
 {
 	struct worker w = {
-		.side = CHILD_SIDE_INIT(w.side, worker_on_message),
+		.side = CHILD_SIDE_INIT(w.side, worker_hears),
 		.engine = ENGINE_EMPTY,
 		.papers = PAPERS_EMPTY,
 	};

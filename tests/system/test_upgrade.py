@@ -2,6 +2,7 @@
 """Upgrade in place: another binary, the same process, the same sockets, the same connections."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -236,3 +237,81 @@ def test_keeper_is_replaced_after_the_upgrade(installed, authority, with_tls):
             return False  # it has no keeper yet
 
     process.wait_until(is_answered, what="an answer")
+
+
+# To a build that counts other things
+
+
+LAYOUT = b"%zu %zu %zu %d %d %d\0"
+
+
+@pytest.fixture
+def foreign(installed):
+    """Installs a program that says of itself, and believes, that it counts differently."""
+    def install(*listeners):
+        one = installed(*listeners)
+        program = Path(rig.UPPERD).read_bytes()
+        assert program.count(LAYOUT) == 1, "the layout is told in another way now"
+        one.install(program.replace(LAYOUT, LAYOUT.replace(b" %d\0", b"_%d\0")))
+        return one
+
+    return install
+
+
+def messages_of(one):
+    return int(re.search(r'upperd_messages_total\{listener="tcp"\} (\d+)', one.ask("metrics").stdout)[1])
+
+
+def test_other_layout_serves_and_counts_anew(foreign):
+    one = foreign(tcp())
+    for _ in range(3):
+        tcp_ask(one.d.listeners[0], b"a")
+    assert messages_of(one) == 3
+    assert one.upgrade().returncode == 0
+    assert messages_of(one) == 0
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+    assert messages_of(one) == 1
+
+
+def test_other_layout_loses_no_connection(foreign):
+    """The old worker cannot be understood, but is let finish."""
+    one = foreign(tcp(), udp())
+    old = one.d.workers()
+    with connect(one.d.listeners[0]) as s:
+        s.sendall(b"before")
+        assert read_exactly(s, 6) == b"BEFORE"
+        assert one.upgrade().returncode == 0
+        s.sendall(b"after")
+        assert read_exactly(s, 5) == b"AFTER"
+        assert udp_ask(one.d.listeners[1], b"a") == b"A"
+    for pid in old:
+        one.d.expect("child-ended", pid=pid)
+    assert one.ask("status").returncode == 0
+
+
+def test_other_layout_takes_nothing_of_the_limits_along(foreign):
+    """What the old workers have open is not in the new table; their end must not be counted in it."""
+    one = foreign(tcp())
+    with connect(one.d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        assert one.upgrade().returncode == 0
+        old = [r["pid"] for r in one.d.records("child-started")][:2]
+    for pid in old:
+        one.d.expect("child-ended", pid=pid)
+    with connect(one.d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        process.wait_until(lambda: "\nupperd_open 1\n" in one.ask("metrics").stdout,
+                           what="the one that is open")
+
+
+def test_other_layout_with_tls(foreign, authority, with_tls):
+    one = foreign(tls(authority.issue("ec")))
+    context = context_for(authority)
+    with connect_tls(one.d.listeners[0], context) as s:
+        assert one.upgrade().returncode == 0
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        assert ask_tls(one.d.listeners[0], context) == b"STRASSE"
+    process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="the end of the old keeper")
