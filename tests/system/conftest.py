@@ -10,6 +10,7 @@ import resource
 import pytest
 
 import machine as machines
+import process
 import rig
 
 
@@ -45,6 +46,18 @@ def daemon(start):
 def as_root():
     if os.getuid() != 0:
         pytest.skip("needs root")
+
+
+@pytest.fixture
+def looking():
+    if not process.may_look():
+        pytest.skip("needs CAP_SYS_PTRACE, to look into processes of others")
+
+
+@pytest.fixture
+def unsharing():
+    if not process.may_unshare():
+        pytest.skip("needs namespaces: a network and mounts of its own")
 
 
 @pytest.fixture
