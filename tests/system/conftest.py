@@ -11,6 +11,7 @@ import pytest
 
 import lossy
 import machine as machines
+import process
 import rig
 from pki import Authority
 
@@ -54,6 +55,18 @@ def road():
 def as_root():
     if os.getuid() != 0:
         pytest.skip("needs root")
+
+
+@pytest.fixture
+def looking():
+    if not process.may_look():
+        pytest.skip("needs CAP_SYS_PTRACE, to look into processes of others")
+
+
+@pytest.fixture
+def unsharing():
+    if not process.may_unshare():
+        pytest.skip("needs namespaces: a network and mounts of its own")
 
 
 @pytest.fixture

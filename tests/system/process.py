@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What /proc tells about a process."""
 
+import functools
 import os
+import subprocess
 import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+CAP_SYS_PTRACE = 19
 
 
 def stat_of(pid):
@@ -52,6 +55,19 @@ def memory_of(pid):
 def cpu_seconds_of(pid):
     stat = stat_of(pid)
     return (int(stat[11]) + int(stat[12])) / TICKS
+
+
+def may_look():
+    """Whether processes of others, and those that closed themselves to their peers, can be looked into.
+    Root in a container may not."""
+    return int(status_of("self")["CapEff"], 16) >> CAP_SYS_PTRACE & 1 == 1
+
+
+@functools.cache
+def may_unshare():
+    """Whether a network and mounts of one's own can be had. Root in a container may have none."""
+    return subprocess.run(["unshare", "--mount", "--net", "mount", "-t", "tmpfs", "none", "/mnt"],
+                          stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def descriptors_of(pid):

@@ -56,6 +56,8 @@ def test_number_of_connections_never_falls_below_none(daemon):
 
 def shut_down(pid, how):
     """As the worker could, if its sandbox let it."""
+    if not process.may_look():
+        pytest.skip("needs CAP_SYS_PTRACE, to take sockets from a worker")
     for s in captured.listeners_of(pid):
         with s:
             try:

@@ -60,7 +60,7 @@ def running(tmp_path_factory, injecting):
 
 @pytest.mark.plain
 @pytest.mark.parametrize("role, call, error, when", IN_SERVICE)
-def test_failure_in_service_is_survived(running, as_root, role, call, error, when):
+def test_failure_in_service_is_survived(running, as_root, looking, role, call, error, when):
     outcome = faults.in_service(running, role, call, error, when)
     assert faults.GOOD.match(outcome), outcome
 

@@ -20,7 +20,7 @@ HERE = "127.0.0.1"
 
 
 @pytest.fixture
-def forged(start, as_root):
+def forged(start, as_root, unsharing):
     """Starts a daemon in a network of its own; returns it, a raw socket there, and what goes over lo."""
     if not shutil.which("ip"):
         pytest.skip("iproute2 is not installed")

@@ -396,7 +396,7 @@ def test_worker_can_gain_no_privilege(worker):
     assert worker["NoNewPrivs"] == "1"
 
 
-def test_worker_holds_no_descriptor_that_it_has_no_use_for(daemon):
+def test_worker_holds_no_descriptor_that_it_has_no_use_for(daemon, looking):
     """Sockets, memory and events; no file, and nothing of its parent's."""
     pid = daemon(udp(), tcp(), workers=1).workers()[0]
     targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]

@@ -193,7 +193,7 @@ def test_who_breaks_the_rules_again_and_again_is_turned_away(daemon):
 
 
 @pytest.mark.plain
-def test_flood_from_a_network_is_answered_within_its_bounds(start, as_root):
+def test_flood_from_a_network_is_answered_within_its_bounds(start, as_root, unsharing):
     if not shutil.which("ip"):
         pytest.skip("iproute2 is not installed")
     d = start(udp(address="0.0.0.0"), before=forge.new_network, **limits(datagrams=10))
@@ -225,7 +225,7 @@ def test_flood_from_a_network_is_answered_within_its_bounds(start, as_root):
     print(f"{sent} sent in {took:.1f} s, {lost} lost by the system, {sum(answered.values())} answered, at most {max(answered.values())} of a "
           f"/24 and {max(by_20.values())} of a /20; honest: {background.asked} asked, "
           f"failed: {background.failures}")
-    assert sent > 20000 * seconds
+    assert sent > 10000
     assert 0 < max(answered.values()) <= 4 * 10 * (took + 1 + 2)
     assert max(by_20.values()) <= 16 * 10 * (took + 1 + 2)
     # What the system loses because the machine is busy with something else was never the daemon's.

@@ -116,7 +116,7 @@ def empty_run():
 
 
 @pytest.fixture
-def journal(tmp_path, as_root):
+def journal(tmp_path, as_root, unsharing):
     """A socket that takes records, and what puts it where a process looks for the journal."""
     folder = tmp_path / "journal"
     folder.mkdir()
@@ -132,7 +132,7 @@ def journal(tmp_path, as_root):
 
 
 @pytest.mark.parametrize("target", ["journal", "syslog"])
-def test_failed_start_says_why_without_a_log(start, target, as_root):
+def test_failed_start_says_why_without_a_log(start, target, as_root, unsharing):
     d = start(tcp(address="192.0.2.1"), log={"target": target}, before=empty_run)
     assert d.wait() != 0
     assert "192.0.2.1" in d.log()

@@ -106,7 +106,7 @@ def test_every_child_is_nobody(statuses, as_root):
         assert (role, set(status["Gid"].split())) == (role, {str(NOBODY)})
 
 
-def test_root_of_every_child_is_gone(of_all_kinds, as_root):
+def test_root_of_every_child_is_gone(of_all_kinds, as_root, looking):
     d = of_all_kinds()
     for pid in d.children():
         assert os.readlink(f"/proc/{pid}/root").endswith("(deleted)")
@@ -161,7 +161,7 @@ def descriptors_of(pid):
     return found
 
 
-def test_worker_holds_what_it_serves_with(daemon):
+def test_worker_holds_what_it_serves_with(daemon, looking):
     """Nothing, its last words, its channel; its loop and the one in reserve; its sockets."""
     d = daemon(udp(), tcp(), workers=1)
     with connect(d.listeners[1]) as s:
@@ -174,14 +174,14 @@ def test_worker_holds_what_it_serves_with(daemon):
         ["[eventpoll]", "[eventpoll]", "tcp", "tcp listening", "udp"]
 
 
-def test_exporter_holds_its_socket(of_all_kinds):
+def test_exporter_holds_its_socket(of_all_kinds, looking):
     """Nothing, its last words, its channel; its loop; the socket for scrapes. What it reads is mapped."""
     found = descriptors_of(of_all_kinds().children("exporter")[0])
     assert [found.pop(fd) for fd in range(4)] == ["/dev/null", "/dev/null", "pipe:", "packets"]
     assert sorted(found.values()) == ["[eventpoll]", "tcp listening"]
 
 
-def test_keeper_holds_its_channels(of_all_kinds):
+def test_keeper_holds_its_channels(of_all_kinds, looking):
     """Nothing, its last words, its channel; its loop; a channel to each worker."""
     if not rig.has_feature("tls"):
         pytest.skip("a keeper is for TLS")
@@ -191,7 +191,7 @@ def test_keeper_holds_its_channels(of_all_kinds):
     assert sorted(found.values()) == ["[eventpoll]", "packets", "packets"]
 
 
-def test_children_hold_no_file_and_no_folder(of_all_kinds):
+def test_children_hold_no_file_and_no_folder(of_all_kinds, looking):
     """Memory, pipes, sockets and loops of whatever role; /dev/null is the only path."""
     known = re.compile(r"/dev/null|pipe:|/memfd:upperd.*|\[(eventpoll|timerfd|signalfd)\]|packets|"
                        r"stream|udp|tcp( listening)?")
@@ -292,7 +292,7 @@ def channel_of(pid):
         os.close(pidfd)
 
 
-def test_worker_that_says_its_last_word_twice_is_ended(daemon, as_root):
+def test_worker_that_says_its_last_word_twice_is_ended(daemon, as_root, looking):
     """What it says then is not limited in rate, since it is said once."""
     d = daemon(tcp(), workers=1)
     worker, = d.workers()

@@ -185,7 +185,7 @@ def search_memory(pid, needles):
 
 
 @pytest.mark.plain
-def test_a_worker_does_not_have_the_private_key(daemon, authority, as_root):
+def test_a_worker_does_not_have_the_private_key(daemon, authority, looking):
     pair = authority.issue("ec")
     running = daemon(tls(pair))
     for _ in range(20):
@@ -219,7 +219,7 @@ def test_a_keeper_that_dies_is_replaced(daemon, authority, pair):
     process.wait_until(recovers, what="ten answers in a row")
 
 
-def test_the_keeper_has_channels_and_nothing_else(daemon, pair):
+def test_the_keeper_has_channels_and_nothing_else(daemon, pair, looking):
     running = daemon(tls(pair))
     (keeper,) = running.children("keeper")
     kinds = {int(fd): os.readlink(f"/proc/{keeper}/fd/{fd}").split(":")[0]
