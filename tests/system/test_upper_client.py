@@ -14,7 +14,6 @@ import time
 import pytest
 
 import peers
-import process
 from client import (FINE, LOCAL, LOST, NO_NAME, UNREACHABLE, UPPER, USAGE, both, peer,  # noqa: F401
                     upper, upper_knowing)
 from settings import free_port
