@@ -24,6 +24,15 @@ static void session_send(struct secure *secure, const void *data, size_t len)
 		s->dtls->counters->reasons[REASON_send]++;
 }
 
+/* Until the two agree, whoever can forge a datagram can make a handshake fail: that is nothing to hold
+ * against the client. That it never finished is, since it has shown its cookie. */
+static void session_judge(const struct dtls_session *s, enum reason reason)
+{
+	if (s->is_agreed || reason == REASON_handshake)
+		admit_judge_end(
+			s->dtls->acceptor->guard, &s->way.peer, reason, s->dtls->loop->now_ms);
+}
+
 void session_end(struct dtls_session *s, enum reason reason)
 {
 	struct dtls *dtls = s->dtls;
@@ -44,7 +53,7 @@ void session_end(struct dtls_session *s, enum reason reason)
 	else
 		dtls->crowd->n--;
 	s->secure.ops->close(&s->secure);
-	admit_judge_end(acceptor->guard, &s->way.peer, reason, dtls->loop->now_ms);
+	session_judge(s, reason);
 	admit_leave(acceptor->guard, acceptor->counters, &s->way.peer);
 	flows_remove(&dtls->flows, &s->flow);
 	deadline_clear(&s->deadline);

@@ -45,6 +45,7 @@ static const struct {
 	{SSL_R_RECORD_TOO_SMALL, REASON_tls_empty_records},
 	{SSL_R_TOO_MANY_WARN_ALERTS, REASON_tls_alerts},
 	{SSL_R_UNEXPECTED_EOF_WHILE_READING, REASON_reset},
+	{SSL_R_READ_TIMEOUT_EXPIRED, REASON_handshake},
 };
 
 enum reason tally_reason(unsigned long error)

@@ -7,7 +7,7 @@ import pytest
 
 import forge
 from ctl import reasons_of, status_of
-from dtls import Hello, Session, Tap, ask, client_socket, cookie_of, dtls, many_clients, record
+from dtls import Hello, Session, Tap, ask, client_socket, cookie_of, dtls, many_clients, message, record
 from pki import Authority
 from settings import free_port
 
@@ -104,6 +104,19 @@ def test_forged_datagrams_do_not_end_a_session(daemon, pair, as_root):
             forge.forge(raw, (HERE, port), to, data)
         session.ask("two")
     assert reasons_of(running)["done"] == 1
+
+
+def test_a_handshake_that_is_spoilt_is_not_held_against_the_client(daemon, pair):
+    """Whoever can forge a datagram in its name can spoil it."""
+    running = daemon(dtls(pair), limits={"exempt": [], "datagrams": 1000})
+    at = running.listeners[0]
+    for _ in range(8):
+        with begin(at) as s:
+            s.send(record(22, message(16, b"rubbish", 2), sequence=2, version=0xfefd))
+    running.wait_for(lambda: count(running, "closed") == 8, "the end of all")
+    with Session(at) as session:
+        session.ask("and still")
+    assert not running.records("peer-refused", reason="penalty")
 
 
 # Who comes again, and who goes

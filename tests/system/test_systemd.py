@@ -12,6 +12,7 @@ import time
 import pytest
 
 import process
+from dtls import Session
 from machine import settings_of_build
 from pki import Authority
 from settings import configuration
@@ -374,6 +375,34 @@ def secure(service, with_tls, tmp_path, connect):
 
     yield ask
     service.machine.systemctl("stop", "upperd.service", "upperd-tls.socket")
+
+
+@pytest.fixture
+def secure_datagrams(service, secure):
+    """The same with DTLS beside it."""
+    tls = {"certificates": [{"certificate": "/etc/upperd-test.pem", "key": "credential:test.key"}]}
+    service.configure(UDP, TCP, {"name": "tls", "transport": "tls", "port": 12443, "tls": tls},
+                      {"name": "dtls", "transport": "dtls", "port": 12443, "tls": tls}, drain="30s")
+    service.machine.systemctl("start", "upperd-dtls.socket")
+
+    def open_session():
+        with service.machine.network():
+            return Session({"address": HOST, "port": 12443})
+
+    yield open_session
+    service.machine.systemctl("stop", "upperd.service", "upperd-dtls.socket")
+
+
+def test_first_hello_starts_the_service_and_a_session_outlives_a_reload(service, secure_datagrams):
+    """By a socket that it was given, in a network where there is nothing, with no right to bind."""
+    assert service.state() == "inactive"
+    with secure_datagrams() as session:
+        session.ask("one")
+        service.machine.systemctl("reload", "upperd.service")
+        session.ask("two")
+        with secure_datagrams() as other:
+            other.ask("three")
+    assert service.machine.show("upperd.service", "PrivateNetwork") == "yes"
 
 
 def test_first_tls_connection_starts_the_service(service, secure):
