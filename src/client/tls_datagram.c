@@ -70,6 +70,13 @@ static int attach(struct link *link, SSL *ssl)
 	return 0;
 }
 
+/* What to poll for; 0: it has failed. The library takes an empty datagram for a failure without a
+ * reason; it is none, since anybody may have sent it. */
+static short wants_of(const SSL *ssl, int r, int error)
+{
+	return SSL_get_error(ssl, r) == SSL_ERROR_SYSCALL && !error ? POLLIN : tls_wants(ssl, r);
+}
+
 /* How long a handshake waits for the next flight, at most until the end of its time. */
 static uint64_t wait_until(SSL *ssl, uint64_t until_ms)
 {
@@ -120,6 +127,7 @@ static int shake_hands(struct link *link, SSL *ssl, struct why *why)
 	uint64_t timeout_ms = link->server->options->timeout_ms;
 	uint64_t until_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
 	struct tls_notes *notes = SSL_get_app_data(ssl);
+	short wants;
 	int r;
 
 	notes->wait_us = first_wait(timeout_ms);
@@ -129,10 +137,11 @@ static int shake_hands(struct link *link, SSL *ssl, struct why *why)
 		r = DTLSv1_handle_timeout(ssl) < 0 ? -1 : SSL_connect(ssl);
 		if (r == 1)
 			return 0;
-		if (!tls_wants(ssl, r))
+		wants = wants_of(ssl, r, errno);
+		if (!wants)
 			return explain_failure(link, ssl, errno, why);
 
-		r = link_wait(link, tls_wants(ssl, r), wait_until(ssl, until_ms));
+		r = link_wait(link, wants, wait_until(ssl, until_ms));
 		if (r < 0)
 			return r;
 		if (r == CLIENT_E_LOST && until_ms && clock_ms() >= until_ms)
@@ -174,17 +183,17 @@ int dtls_open(struct link *link, struct why *why)
 
 static int outcome_of(struct link *link, int r, int error)
 {
+	bool is_well = wants_of(link->session, r, error);
 	int kind = SSL_get_error(link->session, r);
 
 	ERR_clear_error();
-	switch (kind) {
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
+	if (is_well)
 		return LINK_E_AGAIN;
+	switch (kind) {
 	case SSL_ERROR_ZERO_RETURN:
 		return LINK_E_END;
 	case SSL_ERROR_SYSCALL:
-		return error ? plain_outcome(link, error) : LINK_E_RESET;
+		return plain_outcome(link, error);
 	default:
 		return LINK_E_RESET;
 	}

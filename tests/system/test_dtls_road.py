@@ -14,7 +14,7 @@ import peers
 import process
 from client import FINE, LOST, UPPER, peer, upper  # noqa: F401
 from dtls import dtls
-from lossy import ALERT, LOSE, PASS, Weather, is_message, records_of
+from lossy import ALERT, HANDSHAKE, LOSE, PASS, Weather, is_message, records_of
 from pki import Authority
 from settings import free_port
 
@@ -63,6 +63,11 @@ def lose_first(n, kind, is_question):
 
 def lose_all(kind, is_question):
     return lose_first(-1, kind, is_question)
+
+
+def is_key_exchange(datagram):
+    """Once in each session, unless it was lost."""
+    return records_of(datagram)[0] == (HANDSHAKE, 0) and datagram[13] == 16
 
 
 def anything(datagram):
@@ -172,6 +177,25 @@ def test_garbled_datagrams_change_nothing(road, at, ask):
     text = b"".join(b"line %d\n" % n for n in range(2000))
     said = ask(road(at, fate), stdin=text)
     assert (said.returncode, said.stdout) == (FINE, text.upper())
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x16", b"\x17" * 13, b"no record at all" * 9],
+                         ids=["empty", "short", "cut", "text"])
+def test_what_is_no_record_of_ours_changes_nothing(road, at, ask, junk):
+    """It goes ahead of each datagram, both ways, in the handshake too."""
+    text = b"".join(b"line %d\n" % n for n in range(500))
+    said = ask(road(at, lambda datagram, is_question: [(0, junk), (0, None)]), stdin=text)
+    assert (said.returncode, said.stdout) == (FINE, text.upper()), said.stderr
+
+
+def test_an_end_that_the_server_did_not_say_is_not_believed(road, at, ask):
+    """A close_notify that anybody could have written goes ahead of each message."""
+    end = bytes.fromhex("15fefd00000000000000aa00020100")
+    text = b"".join(b"line %d\n" % n for n in range(500))
+    relay = road(at, lambda datagram, _: [(0, end), (0, None)] if is_message(datagram) else PASS)
+    said = ask(relay, stdin=text)
+    assert (said.returncode, said.stdout) == (FINE, text.upper()), said.stderr
+    assert relay.count(is_key_exchange, is_question=True) == 1, "it took another session"
 
 
 def test_the_server_is_told_at_the_end(road, at, ask):
