@@ -259,7 +259,7 @@ static void dtls_on_event(struct source *source, uint32_t events)
 /* Reads the socket while that is for this one to do, and leaves it alone else. */
 static int dtls_settle(struct dtls *dtls)
 {
-	bool reads = !dtls->is_stopped || !siblings_any_newer(&dtls->siblings);
+	bool reads = dtls->is_open && (!dtls->is_stopped || !siblings_any_newer(&dtls->siblings));
 
 	loop_clear_timer(&dtls->again);
 	if (!reads)
@@ -282,20 +282,29 @@ int dtls_meet(struct dtls *dtls, int fd, bool is_newer)
 	return r < 0 ? r : dtls_settle(dtls);
 }
 
-int dtls_open(struct dtls *dtls)
+void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 {
-	dtls->source.on_event = dtls_on_event;
+	const struct guard *guard = dtls->acceptor->guard;
+
+	dtls->source = (struct source){.on_event = dtls_on_event, .fd = -1, .dead = true};
 	dtls->again.on_time = dtls_on_again;
-	dtls->siblings.on_offer = dtls_on_offer;
-	dtls->siblings.on_return = dtls_on_return;
-	dtls->siblings.on_gone = dtls_on_gone;
-	dtls->flows.key = dtls->acceptor->guard->key;
+	dtls->flows.key = guard->key;
 	dtls->refusals = (struct refusals){
 		.loop = dtls->loop,
 		.listener = dtls->name,
 		.counters = dtls->counters,
-		.dry_run = dtls->acceptor->guard->limits.dry_run,
+		.dry_run = guard->limits.dry_run,
 	};
+	dtls->siblings.on_offer = dtls_on_offer;
+	dtls->siblings.on_return = dtls_on_return;
+	dtls->siblings.on_gone = dtls_on_gone;
+	siblings_init(&dtls->siblings, dtls->loop);
+	sessions_init(dtls, idle_ms, handshake_ms);
+}
+
+int dtls_open(struct dtls *dtls)
+{
+	dtls->is_open = true;
 	return dtls_settle(dtls);
 }
 

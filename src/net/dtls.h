@@ -38,12 +38,13 @@ struct dtls {
 	struct timer remind; /* while somebody shakes hands */
 	struct list sessions;
 	struct siblings siblings;
-	bool is_stopped;
+	bool is_open, is_stopped;
 	uint32_t overflows; /* as the system last told */
 	int fd;             /* owned */
 	struct flows flows;
 };
 
+/* From here on it may meet others, who may ask it for what it has. */
 void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
 int dtls_open(struct dtls *dtls);
 /* Somebody else who has the socket too, or had; takes the descriptor over. */

@@ -35,6 +35,8 @@ static inline struct dtls_session *session_of(struct flow *flow)
 	return flow ? container_of(flow, struct dtls_session, flow) : NULL;
 }
 
+/* Their deadlines, and that there is none yet. */
+void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
 /* Begins with a ClientHello whose cookie is good: all limits hold for it from here on. */
 void session_begin(
 	struct dtls *dtls, const struct dtls_datagram *datagram, const struct hello *hello);

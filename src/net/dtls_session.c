@@ -198,15 +198,13 @@ static void dtls_on_remind(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(dtls->loop, timer, now_ms + REMIND_MS);
 }
 
-void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
+void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 {
 	deadlines_init(&dtls->idle, dtls->loop, idle_ms, session_on_idle);
 	deadlines_init(&dtls->handshake, dtls->loop, handshake_ms, session_on_handshake);
 	dtls->remind.on_time = dtls_on_remind;
 	list_init(&dtls->remind.node);
 	list_init(&dtls->sessions);
-	siblings_init(&dtls->siblings, dtls->loop);
-	dtls->source = (struct source){.fd = -1, .dead = true};
 }
 
 /* Whether one more may shake hands: as for streams, who has waited longest makes room, if that is longer

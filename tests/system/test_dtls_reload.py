@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import threading
 
 import pytest
 
@@ -118,3 +119,25 @@ def test_a_session_outlives_an_upgrade(daemon, pair):
         assert run_upperctl(running, "upgrade").returncode == 0
         session.ask("two")
         many_clients(running.listeners[0], 2, 10)
+
+
+def test_handshakes_cross_reloads(daemon, pair):
+    """Each client is answered its own text, whichever generations it began, went on and ended with."""
+    running = daemon(dtls(pair), drain="60s")
+    at, failures = running.listeners[0], []
+
+    def ask():
+        try:
+            many_clients(at, 300, 10, 2000)
+        except AssertionError as failure:
+            failures.append(failure)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    reloads = 0
+    while asking.is_alive():
+        running.reload()
+        reloads += 1
+    asking.join()
+    assert not failures
+    assert reloads >= 1
