@@ -16,7 +16,7 @@
 
 enum { SOME = 64 }; /* bytes that go the portable way, where a block ended early */
 
-#define EVEN 0x5555555555555555
+#define EVEN 0x5555555555555555u
 #define ODD  (EVEN << 1)
 
 _Static_assert(1 << UPPER_ROW_BITS == BLOCK, "a row is two registers of words");
@@ -90,18 +90,19 @@ _fast_ _inline_ void apply_row(
 	change->odd = _mm512_or_si512(change->odd, odd);
 }
 
-/* For `n` bytes, and by chance some behind them. Begins with the row that came last, in the block
- * before: to find another takes its time, and text stays with its script. */
+/* For `n` bytes. Begins with the row that came last, in the block before: to find another takes its
+ * time, and text stays with its script. What is not UTF-8 may have any row, and so a row is for
+ * `places` alone: bytes that are no letter's last are not to be touched. */
 _fast_ _inline_ struct change change_of(const struct block *b, size_t n, struct row *known)
 {
 	struct change change = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 	__mmask64 same;
 
 	for (__mmask64 places = with_case(b) & first_bits(n); places; places &= ~same) {
-		same = same_row(b, known);
-		if (!(same & places)) {
+		same = same_row(b, known) & places;
+		if (!same) {
 			*known = row_of(b->at + _tzcnt_u64(places));
-			same = same_row(b, known);
+			same = same_row(b, known) & places;
 		}
 		apply_row(&change, b, known, same);
 	}
@@ -229,12 +230,13 @@ _fast_ _inline_ size_t convert_block(
 	return n;
 }
 
-/* The spans are copies, as they are in the portable way, and for the same reason. */
+/* The first guess at a row is Latin. The spans are copies, as they are in the portable way, and for
+ * the same reason. */
 _fast_ static void convert_blocks(bool any_byte, struct upper_in *in, struct upper_out *out)
 {
 	struct upper_in from = *in;
 	struct upper_out to = *out;
-	struct row known = {0, 0, upper_rows[0]};
+	struct row known = {0xC3, 0, upper_rows[upper_row_of[0xC3 & 0x1F]]};
 	size_t got = BLOCK;
 
 	while (from.at < from.end && got + UPPER_UNFINISHED >= BLOCK)
