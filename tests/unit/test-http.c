@@ -134,6 +134,7 @@ static void test_nul_is_refused(void **state)
 
 static void test_head_has_a_longest(void **state)
 {
+	static const char end[] = {'\r', '\n', '\r', '\n'};
 	static char text[HTTP_LONGEST + 1];
 	struct http_verdict verdict;
 	size_t first;
@@ -145,10 +146,11 @@ static void test_head_has_a_longest(void **state)
 	assert_int_equal(http_parse(text, HTTP_LONGEST, "/metrics", &verdict), 0);
 	assert_int_equal(verdict.status, 431);
 
-	memcpy(text + HTTP_LONGEST - 4, "\r\n\r\n", 4);
+	memcpy(text + HTTP_LONGEST - sizeof(end), end, sizeof(end));
 	assert_int_equal(http_parse(text, HTTP_LONGEST, "/metrics", &verdict), 0);
 	assert_int_equal(verdict.status, 200);
-	memcpy(text + HTTP_LONGEST - 4, "a\r\n\r\n", 5);
+	text[HTTP_LONGEST - sizeof(end)] = 'a';
+	memcpy(text + HTTP_LONGEST + 1 - sizeof(end), end, sizeof(end));
 	assert_int_equal(http_parse(text, HTTP_LONGEST + 1, "/metrics", &verdict), 0);
 	assert_int_equal(verdict.status, 431);
 }
