@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 
 PIDFD_GETFD = 438
-AT_OPEN = 16  # in struct shared, behind the key
+AT_OPEN = 48  # in struct shared, behind the key and the secret
 
 
 class SharedPage:

@@ -75,9 +75,11 @@ def descriptors_of(pid):
 
 
 def wait_until(condition, seconds=30, what=None):
-    """For what nobody sends a message about. Returns what the condition returned."""
+    """For what nobody sends a message about. Returns what the condition returned; `what` may be a
+    function, for what is known only at the end."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        assert time.monotonic() < deadline, \
+            f"not within {seconds} s: {what() if callable(what) else what or condition}"
         time.sleep(0.01)
     return result

@@ -38,7 +38,7 @@ def test_number_of_connections_is_what_is_open(daemon):
         s.sendall(b"a")
         assert read_exactly(s, 1) == b"A"
         page.open = 1 << 63
-        process.wait_until(lambda: page.open == 1, what="one open connection")
+        process.wait_until(lambda: page.open == 1, what=lambda: f"one connection, not {page.open}")
     process.wait_until(lambda: page.open == 0, what="no open connection")
 
 
