@@ -10,6 +10,7 @@ import pytest
 import process
 import secure
 from dtls import Session, Tap, dtls, many_clients, s_client
+from lossy import Weather
 from pki import Authority, Pair, openssl
 from rig import run_upperd
 from settings import configuration
@@ -111,6 +112,13 @@ def test_ipv6_and_ipv4_are_served_by_one_socket(daemon, pair):
     for address in ("127.0.0.1", "[::1]"):
         with Session({**at, "address": address}) as session:
             session.ask("here")
+
+
+def test_loss_doubles_and_delays_only_cost_time(daemon, pair, road):
+    """A tenth of the datagrams of fifty clients each, both ways."""
+    running = daemon(dtls(pair, handshake_timeout="60s"), drain="1s")
+    relay = road(running.listeners[0], Weather(seed=7))
+    many_clients(relay.at, 50, 10, 1000, 16384)
 
 
 # Certificates
