@@ -39,19 +39,20 @@ def draw_bars(title, values, top):
 def draw_growth(title, steps, top):
     """Cost over steps, a line for each server; all steps are equally far apart."""
     highest = max(max(values.values()) for values in steps.values()) or 1
-    across = (WIDTH - LEFT - 80) / max(1, len(steps) - 1)
+    across = (WIDTH - LEFT - 120) / max(1, len(steps) - 1)
     yield f'<text x="0" y="{top + 12}" font-weight="bold">{escape(title)}</text>'
     for place, step in enumerate(steps):
         yield (f'<text x="{LEFT + place * across:.1f}" y="{top + PLOT + 36}" '
                f'text-anchor="middle">{step}</text>')
-    for server in next(iter(steps.values())):
+    for order, server in enumerate(next(iter(steps.values()))):
         points = [(LEFT + place * across, top + 20 + PLOT * (1 - values[server] / highest))
                   for place, values in enumerate(steps.values()) if server in values]
         colour = COLOURS.get(server, GREY)
         yield ('<polyline fill="none" stroke-width="2" stroke="' + colour + '" points="'
                + " ".join(f"{x:.1f},{y:.1f}" for x, y in points) + '"/>')
         x, y = points[-1]
-        yield f'<text x="{x + 6:.1f}" y="{y + 4:.1f}" fill="{colour}">{escape(server)}</text>'
+        y += 14 * order - 2  # lines that end at the same place still have two names
+        yield f'<text x="{x + 6:.1f}" y="{y:.1f}" fill="{colour}">{escape(server)}</text>'
     yield f'<text x="{LEFT - 8}" y="{top + 24}" text-anchor="end">{highest:.3g} µs</text>'
 
 
