@@ -83,7 +83,7 @@ static double threads_cpu_ns(pid_t pid)
 static double children_cpu_ns(const char *pid)
 {
 	char path[64], line[1024], *word;
-	unsigned long user = 0, kernel = 0;
+	unsigned long ticks;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
@@ -94,9 +94,11 @@ static double children_cpu_ns(const char *pid)
 	fclose(file);
 	for (int i = 0; word && i < 14; i++)
 		word = strchr(word + 1, ' ');
-	if (word && sscanf(word, "%lu %lu", &user, &kernel) != 2)
+	if (!word)
 		return 0;
-	return (double)(user + kernel) * 1e9 / (double)sysconf(_SC_CLK_TCK);
+	ticks = strtoul(word, &word, 10);
+	ticks += strtoul(word, NULL, 10);
+	return (double)ticks * 1e9 / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* Up to the end, or to a dash. */

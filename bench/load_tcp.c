@@ -56,7 +56,8 @@ static void *idle_begin(const struct order *order)
 	struct connections *all =
 		calloc(1, sizeof(*all) + order->flows * sizeof(struct connection));
 
-	must(all != NULL, "memory");
+	if (!all)
+		abort();
 	all->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	for (unsigned i = 0; i < order->flows; i++) {
 		struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all->each[i]};

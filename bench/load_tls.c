@@ -95,7 +95,8 @@ static struct talkers *talkers_new(const struct order *order, unsigned flows)
 {
 	struct talkers *all = calloc(1, sizeof(*all) + flows * sizeof(struct talker));
 
-	must(all != NULL, "memory");
+	if (!all)
+		abort();
 	signal(SIGPIPE, SIG_IGN);
 	all->ctx = make_ctx(all);
 	all->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -171,18 +171,18 @@ static EVP_MD *digest_of(struct keys *keys, uint32_t digest)
 /* Made once: what the library looks up for it costs it a tenth of a signature. */
 static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct question_head *head)
 {
-	EVP_PKEY_CTX **place = &key->signing[head->digest][head->padding];
+	EVP_PKEY_CTX *made = key->signing[head->digest][head->padding];
 
-	if (*place)
-		return *place;
-	*place = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
-	if (*place && EVP_PKEY_sign_init(*place) == 1 &&
-		EVP_PKEY_CTX_set_signature_md(*place, md) == 1 &&
-		set_padding(*place, head->padding))
-		return *place;
-	EVP_PKEY_CTX_free(*place);
-	*place = NULL;
-	return NULL;
+	if (made)
+		return made;
+	made = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	if (!made || EVP_PKEY_sign_init(made) != 1 ||
+		EVP_PKEY_CTX_set_signature_md(made, md) != 1 || !set_padding(made, head->padding)) {
+		EVP_PKEY_CTX_free(made);
+		return NULL;
+	}
+	key->signing[head->digest][head->padding] = made;
+	return made;
 }
 
 static size_t sign_digest(
