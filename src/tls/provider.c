@@ -178,9 +178,8 @@ static bool is_digest(const char *name, enum question_digest digest)
 		[DIGEST_SHA512] = "SHA2-512",
 	};
 
-	return question_digests[digest] &&
-		(strcasecmp(name, question_digests[digest]) == 0 ||
-			strcasecmp(name, others[digest]) == 0);
+	return strcasecmp(name, question_digests[digest]) == 0 ||
+		strcasecmp(name, others[digest]) == 0;
 }
 
 static int signature_init(void *data, const char *digest, void *key, const OSSL_PARAM params[])
@@ -196,7 +195,7 @@ static int signature_init(void *data, const char *digest, void *key, const OSSL_
 		return 0;
 	if (!digest || !*digest)
 		return 1;
-	for (int i = 0; i < N_DIGESTS; i++) {
+	for (int i = DIGEST_NONE + 1; i < N_DIGESTS; i++) {
 		if (is_digest(digest, i)) {
 			signing->digest = i;
 			return 1;
