@@ -142,6 +142,20 @@ def test_a_session_outlives_an_upgrade(daemon, pair):
         many_clients(running.listeners[0], 2, 10)
 
 
+def test_a_session_outlives_a_reload_and_then_an_upgrade(daemon, pair):
+    running = daemon(dtls(pair), drain="60s")
+    at = running.listeners[0]
+    with Session(at) as session:
+        session.ask("one")
+        running.reload()
+        session.ask("two")
+        assert run_upperctl(running, "upgrade").returncode == 0
+        session.ask("three")
+        running.reload()
+        session.ask("four")
+        many_clients(at, 2, 10)
+
+
 def test_handshakes_cross_reloads(daemon, pair):
     """Each client is answered its own text, whichever generations it began, went on and ended with."""
     running = daemon(dtls(pair), drain="60s")
