@@ -312,7 +312,7 @@ void stream_on_event(struct source *source, uint32_t events)
 {
 	struct stream *s = container_of(source, struct stream, source);
 
-	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		s->hangup = true;
 	stream_pump(s);
 }

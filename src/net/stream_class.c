@@ -83,8 +83,8 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
 	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
 
-	r = loop_watch(
-		class->loop, &s->source, transport->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	r = loop_watch(class->loop, &s->source, transport->fd,
+		EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (r < 0) {
 		s->transport.ops->close(&s->transport);
 		free(s);

@@ -32,7 +32,9 @@ struct stream {
 	enum reason reason : 8;
 	bool ended : 1;   /* the peer has said that no more will follow */
 	bool blocked : 1; /* the rest waits for room, not for input */
-	bool hangup : 1; /* an end is already behind what is to be read, so no event will tell of it */
+	/* An end is already behind what is to be read, so no event will tell of it; or an urgent byte has
+	 * been, at which the kernel ends a read, whatever is behind it. */
+	bool hangup : 1;
 };
 
 /* Ends it now; the first reason given stays. */

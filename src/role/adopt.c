@@ -81,15 +81,20 @@ int generation_could_adopt(char *line)
 	return load_sealed(handover_own(&line), &conf);
 }
 
-/* What drains needs no socket any more, and must not open one; but its keys, for another keeper. */
+/* What drains needs no socket any more, and must not open one; but to know which it had, for its kin, and
+ * its keys, for another keeper. */
 static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd, char *line)
 {
 	char why[512];
+	int r;
 
 	if (g->state == GENERATION_DRAINING) {
 		g->plan.conf = conf;
 		g->plan.conf_fd = fcntl(conf_fd, F_DUPFD_CLOEXEC, 0);
-		return g->plan.conf_fd < 0 ? -errno : plan_resume_files(&g->plan, line);
+		if (g->plan.conf_fd < 0)
+			return -errno;
+		r = plan_resume_groups(&g->plan, g->parts.sockets);
+		return r < 0 ? r : plan_resume_files(&g->plan, line);
 	}
 	if (plan_resume(&g->plan, conf, g->parts.sockets, line, why) == 0)
 		return 0;

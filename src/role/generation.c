@@ -94,7 +94,8 @@ static void seat_take_over(struct seat *seat)
 {
 	struct generation *g = seat->generation;
 
-	g->parts.owner->on_replaced(g, seat->child.index);
+	if (seat->child.role == ROLE_WORKER)
+		g->parts.owner->on_replaced(g, seat->child.index);
 	seat_serve(seat);
 }
 

@@ -253,6 +253,14 @@ int plan_resume_files(struct plan *plan, char *line)
 	return r;
 }
 
+int plan_resume_groups(struct plan *plan, struct sockets *sockets)
+{
+	plan->groups = calloc(plan->conf->n_listeners, sizeof(struct socket_group *));
+	for (size_t i = 0; plan->groups && i < plan->conf->n_listeners; i++)
+		plan->groups[i] = sockets_look(sockets, &plan->conf->listeners[i]);
+	return plan->groups ? 0 : -ENOMEM;
+}
+
 int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
 	char why[static 512])
 {

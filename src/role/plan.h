@@ -43,6 +43,8 @@ int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, c
 	char why[static 512]);
 /* The open files alone, for what drains; the plan has its configuration already. */
 int plan_resume_files(struct plan *plan, char *line);
+/* And the sockets that there are, of which none is opened. */
+int plan_resume_groups(struct plan *plan, struct sockets *sockets);
 
 /* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
  * needs no keeper. */

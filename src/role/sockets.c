@@ -308,6 +308,17 @@ void sockets_mend(struct sockets *sockets)
 		group_mend(container_of(node, struct socket_group, node));
 }
 
+struct socket_group *sockets_look(struct sockets *sockets, const struct conf_listener *listener)
+{
+	struct socket_group *group = sockets_find_named(sockets, listener->name);
+	struct listen_spec spec;
+	char key[LISTEN_KEY];
+
+	if (group || socket_spec_of(listener, &spec) != 0)
+		return group;
+	return sockets_find(sockets, listen_key(&spec, key));
+}
+
 int sockets_claim(struct sockets *sockets, const struct conf_listener *listener, unsigned workers,
 	struct socket_group **ret_group)
 {

@@ -43,6 +43,8 @@ const char *sockets_inherited(const struct sockets *sockets, char text[static 25
 /* A passed socket that no listener of `conf` has the name of: what it is called, or NULL. */
 const char *sockets_unclaimed(const struct sockets *sockets, const struct conf *conf);
 
+/* The group of a listener as it is; NULL: there is none. */
+struct socket_group *sockets_look(struct sockets *sockets, const struct conf_listener *listener);
 /* Finds the group of a listener, opening what is missing for `workers`; -errno says what the system
  * refused, IDENT_E_* that an owner is not known. SOCKETS_E_OTHER comes with the group. */
 int sockets_claim(struct sockets *sockets, const struct conf_listener *listener, unsigned workers,

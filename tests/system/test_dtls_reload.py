@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import threading
+from urllib.request import urlopen
 
 import pytest
 
@@ -12,7 +13,7 @@ import process
 from dtls import Session, dtls, many_clients
 from pki import Authority
 from rig import run_upperctl
-from settings import udp
+from settings import free_port, udp
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
@@ -112,6 +113,26 @@ def test_a_worker_that_is_replaced_knows_the_old_generation(daemon, pair):
         session.ask("four")
 
 
+def test_who_replaces_no_worker_is_no_reader_of_the_socket(daemon, pair, as_root):
+    """An exporter or a keeper that dies makes nobody meet whom it knows already."""
+    metrics = {"address": "127.0.0.1", "port": free_port()}
+    running = daemon(dtls(pair), drain="60s", workers=1, metrics=metrics)
+    before = running.workers()
+    with Session(running.listeners[0]) as session:
+        session.ask("one")
+        running.reload()
+        session.ask("two")
+        older, = before
+        held = process.descriptors_of(older)
+        process.wait_until(lambda: len(running.children("exporter")) == 1)
+        os.kill(running.children("exporter")[0], signal.SIGKILL)
+        running.killed += 1
+        with urlopen(f"http://127.0.0.1:{metrics['port']}/metrics") as page:
+            assert page.status == 200  # by the next one, which serves
+        session.ask("three")
+        assert process.descriptors_of(older) == held
+
+
 def test_a_session_outlives_an_upgrade(daemon, pair):
     running = daemon(dtls(pair), drain="60s")
     with Session(running.listeners[0]) as session:
@@ -119,6 +140,20 @@ def test_a_session_outlives_an_upgrade(daemon, pair):
         assert run_upperctl(running, "upgrade").returncode == 0
         session.ask("two")
         many_clients(running.listeners[0], 2, 10)
+
+
+def test_a_session_outlives_a_reload_and_then_an_upgrade(daemon, pair):
+    running = daemon(dtls(pair), drain="60s")
+    at = running.listeners[0]
+    with Session(at) as session:
+        session.ask("one")
+        running.reload()
+        session.ask("two")
+        assert run_upperctl(running, "upgrade").returncode == 0
+        session.ask("three")
+        running.reload()
+        session.ask("four")
+        many_clients(at, 2, 10)
 
 
 def test_handshakes_cross_reloads(daemon, pair):

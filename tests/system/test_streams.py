@@ -2,6 +2,7 @@
 """Streams: framing, half-close, deadlines, and every kind of stream socket."""
 
 import os
+import signal
 import socket
 import stat
 import time
@@ -51,6 +52,21 @@ def test_bytes_that_come_singly_give_the_same(server, framing):
         for byte in SAMPLE:
             s.sendall(bytes([byte]))
         assert read_exactly(s, len(LOUD)) == LOUD
+
+
+def test_what_follows_an_urgent_byte_is_answered(daemon):
+    """The kernel ends a read before such a byte, as if there were nothing behind it."""
+    running = daemon(tcp(), workers=1)
+    worker, = running.workers()
+    with connect(running.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        os.kill(worker, signal.SIGSTOP)
+        s.sendall(b"before")
+        s.send(b"!", socket.MSG_OOB)
+        s.sendall(b"behind")
+        os.kill(worker, signal.SIGCONT)
+        assert read_exactly(s, 12) == b"BEFOREBEHIND"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
