@@ -112,6 +112,10 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	if (reason != GUARD_ANSWER || length == 0)
 		return 0;
 	r = s->secure.ops->write(&s->secure, room, length);
+	if (r == SECURE_E_LONG) {
+		refuse(&dtls->refusals, REASON_size, &s->way.peer);
+		return 0;
+	}
 	if (r != 0)
 		return r;
 	dtls->counters->counted[COUNT_replies]++;

@@ -20,11 +20,16 @@ struct secure {
 	void (*send)(struct secure *secure, const void *data, size_t len);
 };
 
+enum {
+	SECURE_E_LONG = TRANSPORT_E_GONE + 1, /* nothing was sent, and nothing is over */
+};
+
 struct secure_ops {
 	/* 0 when the two have agreed. */
 	int (*handshake)(struct secure *secure);
 	/* One whole message. */
 	int (*read)(struct secure *secure, void *data, size_t size, size_t *ret_n);
+	/* The same; SECURE_E_LONG where the peer has asked for shorter ones. */
 	int (*write)(struct secure *secure, const void *data, size_t n);
 	/* In a handshake, from time to time: sends again what was perhaps lost. */
 	int (*remind)(struct secure *secure);

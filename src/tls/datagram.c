@@ -174,12 +174,22 @@ static int box_read(struct secure *secure, void *data, size_t size, size_t *ret_
 	return r;
 }
 
+/* The library takes it for an error of ours to send more than the peer has asked for, and ends all. */
+static size_t box_longest(const struct box *box)
+{
+	uint8_t asked = SSL_SESSION_get_max_fragment_length(SSL_get_session(box->ssl));
+
+	return asked == TLSEXT_max_fragment_length_DISABLED ? SECURE_LONGEST : (size_t)256 << asked;
+}
+
 static int box_write(struct secure *secure, const void *data, size_t n)
 {
 	struct box *box = secure->session;
 	size_t written;
 	int r;
 
+	if (n > box_longest(box))
+		return SECURE_E_LONG;
 	ERR_clear_error();
 	r = SSL_write_ex(box->ssl, data, n, &written);
 	if (r == 1)

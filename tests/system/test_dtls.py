@@ -225,3 +225,12 @@ def test_the_death_of_the_keeper_costs_no_session(daemon, pair):
         running.expect("child-started", mark)
         process.wait_until(lambda: "HELLO\n" in s_client(running.listeners[0], "-quiet"), 20)
         session.ask("three")
+
+
+def test_an_answer_longer_than_its_client_takes_is_not_the_end(server):
+    """One that asked for records of 512 bytes; its text grows to three times its length."""
+    with Session(server(), "-maxfraglen", 512) as session:
+        session.ask("before")
+        session.process.stdin.write("\u0390".encode() * 200 + b"\n")
+        session.process.stdin.flush()
+        session.ask("after")
