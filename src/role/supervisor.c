@@ -408,10 +408,20 @@ static uint64_t supervisor_open(void *userdata)
 	return all;
 }
 
+/* Whether every loop turns, of those who drain as well: who hangs would hold up what waits for them. */
+static bool supervisor_check(struct supervisor *s)
+{
+	bool all = !s->serving || generation_check(s->serving);
+
+	list_foreach (node, &s->draining)
+		all = generation_check(generation_of_node(node)) && all;
+	return all;
+}
+
 static void on_tick(struct timer *timer, uint64_t now_ms)
 {
 	struct supervisor *s = container_of(timer, struct supervisor, tick);
-	bool turning = !s->serving || generation_check(s->serving);
+	bool turning = supervisor_check(s);
 
 	if (s->serving || s->stopping)
 		supervisor_say_status(s);

@@ -360,6 +360,18 @@ def test_worker_that_stands_still_is_replaced(daemon):
     wait_workers(d, 2, without=[victim])
 
 
+def test_worker_that_stands_still_holds_up_no_drain(daemon):
+    """A reload does not wait for the end of `drain` to learn that nobody is there."""
+    d = daemon(tcp(), drain="120s")
+    old = d.workers()
+    d.killed += 1
+    os.kill(old[0], signal.SIGSTOP)
+    d.reload()
+    d.expect("child-stuck", pid=old[0])
+    process.wait_until(lambda: not any(map(process.is_alive, old)), what="the end of the old ones")
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
 def test_workers_do_not_outlive_the_supervisor(start):
     d = start(tcp()).wait_ready()
     workers = d.workers()
