@@ -180,6 +180,8 @@ static unsigned read_head(struct head *head, const char *data, size_t len)
 			return 400;
 		if (!end)
 			return 0;
+		if (line.at == data && line.len == 0) /* RFC 9112 2.2: left over from a body */
+			continue;
 		if (head->status != 0 && line.len == 0)
 			return verdict_of(head);
 		if (head->status == 0 ? !read_request_line(head, line) : !read_field(head, &line))

@@ -53,8 +53,10 @@ static const struct row {
 	{"GET /metrics HTTP/2.0\r\n" HOST END, 505},
 	{"GET /metrics HTTP/0.9\r\n\r\n", 505},
 
-	{"\r\n", 400},
-	{"\n", 400},
+	{"\r\nGET /metrics HTTP/1.1\r\n" HOST END, 200},
+	{"\nGET / HTTP/1.1\r\n" HOST END, 404},
+	{"\r\n\r\n", 400},
+	{"\n\n", 400},
 	{"GET\r\n", 400},
 	{"GET /metrics\r\n", 400},
 	{"GET  /metrics HTTP/1.1\r\n", 400},
@@ -79,6 +81,8 @@ static const struct row {
 	{"\x16\x03\x01", 400},
 
 	{"", 0},
+	{"\r\n", 0},
+	{"\n", 0},
 	{"GET /metrics HTTP/1.1", 0},
 	{"GET /metrics HTTP/1.1\r", 0},
 	{"GET /metrics HTTP/1.1\r\n" HOST, 0},
