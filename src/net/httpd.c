@@ -262,6 +262,7 @@ int httpd_start(struct httpd *httpd, struct loop *loop, int *fd)
 	httpd->again.on_time = httpd_on_again;
 	list_init(&httpd->visits);
 	deadlines_init(&httpd->deadlines, loop, HTTPD_MS, httpd_on_deadline);
+	deadlines_init(&httpd->last, loop, HTTPD_LAST_MS, httpd_on_deadline);
 	return loop_watch(loop, &httpd->source, httpd->fd, EPOLLIN);
 }
 
@@ -271,6 +272,12 @@ void httpd_stop(struct httpd *httpd)
 	loop_clear_timer(&httpd->again);
 	loop_unwatch(httpd->loop, &httpd->source);
 	close(take_fd(&httpd->fd));
+	list_foreach (node, &httpd->visits) {
+		struct visit *visit = container_of(node, struct visit, node);
+
+		if (visit->state != VISIT_ANSWERS)
+			deadline_set(&httpd->last, &visit->deadline);
+	}
 }
 
 void httpd_cut(struct httpd *httpd)
@@ -291,6 +298,7 @@ void httpd_done(struct httpd *httpd)
 		visit_reap(&visit->reap);
 	}
 	deadlines_done(&httpd->deadlines);
+	deadlines_done(&httpd->last);
 	loop_clear_timer(&httpd->again);
 	if (httpd->fd >= 0)
 		close(httpd->fd);

@@ -7,8 +7,9 @@
 #include "net/deadline.h"
 #include "net/loop.h"
 
-#define HTTPD_VISITS 64    /* open at once; one more, and who has been there longest goes */
-#define HTTPD_MS     10000 /* from accept to the last byte */
+#define HTTPD_VISITS  64    /* open at once; one more, and who has been there longest goes */
+#define HTTPD_MS      10000 /* from accept to the last byte */
+#define HTTPD_LAST_MS 1000  /* for a request, once nobody is let in any more */
 
 struct httpd {
 	const char *path, *type; /* such as "/metrics", and its Content-Type */
@@ -22,7 +23,8 @@ struct httpd {
 	struct source source;
 	struct timer again; /* it does not accept until then */
 	struct deadlines deadlines;
-	struct list visits; /* the oldest first */
+	struct deadlines last; /* for who has not asked at httpd_stop() */
+	struct list visits;    /* the oldest first */
 	unsigned n_visits;
 	int fd; /* owned; listening */
 };
@@ -31,7 +33,7 @@ struct httpd {
 
 /* Serves with what is above. Takes the listening socket over, also when it fails. */
 int httpd_start(struct httpd *httpd, struct loop *loop, int *fd);
-/* Lets nobody in any more; who is inside is served. */
+/* Lets nobody in any more; who is inside is served, and who has not asked by now must be quick. */
 void httpd_stop(struct httpd *httpd);
 /* Ends all who are still there. */
 void httpd_cut(struct httpd *httpd);

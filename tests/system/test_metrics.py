@@ -22,7 +22,7 @@ from wire import Background, read_all, tcp_ask, udp_ask
 
 TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
-VISITS = int(re.search(r"#define HTTPD_VISITS (\d+)",
+VISITS = int(re.search(r"#define HTTPD_VISITS +(\d+)",
                        (rig.ROOT / "src/net/httpd.h").read_text())[1])
 
 
@@ -320,6 +320,16 @@ def test_nothing_is_lost_over_reloads(scraped):
     assert one.sample("upperd_generation") == 6
     one.wait_sample('upperd_reloads_total{outcome="done"}', 5)
     process.wait_until(lambda: len(one.exporters()) == 1, what="the end of the old ones")
+
+
+def test_who_asks_nothing_holds_up_no_stop(scraped):
+    one = scraped()
+    with one.connect(), one.connect() as asked:
+        asked.sendall(REQUEST)
+        assert asked.recv(65536)  # and stays
+        start = time.monotonic()
+        one.d.stop()
+        assert time.monotonic() - start < 5
 
 
 def test_nothing_is_lost_over_an_upgrade(scraped):
