@@ -238,17 +238,18 @@ static bool dtls_is_full(const struct dtls *dtls)
 		(limit > 0 && allotment_taken(acceptor->guard, &dtls->allotment) >= limit);
 }
 
-/* Counts what stands in the way; its client will come again by itself. */
+/* Counts what stands in the way; its client will come again by itself. Nobody makes room for one who is
+ * not let in. */
 static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
 {
 	struct acceptor *acceptor = dtls->acceptor;
 	int reason, would;
 
-	if (dtls_is_full(dtls) || !crowd_has_room(dtls)) {
-		refuse(&dtls->refusals, REASON_dtls_full, peer);
-		return false;
-	}
 	reason = admit_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
+	if (reason == GUARD_ANSWER && (dtls_is_full(dtls) || !crowd_has_room(dtls))) {
+		admit_leave(acceptor->guard, acceptor->counters, peer);
+		reason = REASON_dtls_full;
+	}
 	if (reason != GUARD_ANSWER)
 		refuse(&dtls->refusals, (enum reason)reason, peer);
 	else if (would != GUARD_ANSWER)

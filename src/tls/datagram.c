@@ -221,11 +221,13 @@ static void box_finish(struct secure *secure)
 {
 	struct box *box = secure->session;
 	char nothing;
+	int r;
 
 	secure->in = NULL;
 	ERR_clear_error();
-	SSL_peek(box->ssl, &nothing, sizeof(nothing));
-	SSL_shutdown(box->ssl);
+	r = SSL_peek(box->ssl, &nothing, sizeof(nothing));
+	if (r > 0 || box_outcome(secure, r) != TRANSPORT_E_GONE)
+		SSL_shutdown(box->ssl);
 	ERR_clear_error();
 }
 
