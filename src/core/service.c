@@ -41,7 +41,32 @@ static int answer_acknowledge(
 	return 0;
 }
 
-const struct service service_uppercase = {.name = "uppercase", .answer = upper_convert};
+typedef uint64_t word_pair __attribute__((vector_size(16)));
+
+static inline word_pair pair_at(const uint8_t *data)
+{
+	word_pair pair;
+
+	memcpy(&pair, data, sizeof(pair));
+	return pair;
+}
+
+static bool is_ascii(const uint8_t *data, size_t len)
+{
+	const size_t size = sizeof(word_pair);
+	word_pair any = {0};
+	uint8_t rest = 0;
+
+	for (; len >= 4 * size; data += 4 * size, len -= 4 * size)
+		any |= (pair_at(data) | pair_at(data + size)) |
+			(pair_at(data + 2 * size) | pair_at(data + 3 * size));
+	for (; len > 0; data++, len--)
+		rest |= *data;
+	return ((any[0] | any[1]) & 0x8080808080808080) == 0 && rest < 0x80;
+}
+
+const struct service service_uppercase = {
+	.name = "uppercase", .answer = upper_convert, .is_bytewise = is_ascii};
 const struct service service_echo = {.name = "echo", .answer = answer_echo};
 const struct service service_acknowledge = {
 	.name = "acknowledge", .answer = answer_acknowledge, .whole = true};

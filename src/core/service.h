@@ -12,6 +12,9 @@ struct service {
 	int (*answer)(const struct upper_rule *rule, bool last, struct upper_in *in,
 		struct upper_out *out);
 	bool whole;
+	/* Whether each byte of it has an answer of its own, of one byte, whatever stands around it: then
+	 * several messages may be answered as one. NULL: never. */
+	bool (*is_bytewise)(const uint8_t *data, size_t len);
 };
 
 extern const struct service service_uppercase, service_echo, service_acknowledge;

@@ -72,7 +72,7 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	const struct guard *guard = dtls->acceptor->guard;
 	uint64_t now_ms = dtls->loop->now_ms;
 	struct guard_sender sender = guard_sender(guard, &d->ends, now_ms);
-	uint8_t cookie[HELLO_COOKIE];
+	uint8_t cookie[HELLO_COOKIE], *room;
 
 	if (hello->cookie.len > 0)
 		dtls->counters->reasons[REASON_dtls_cookie]++;
@@ -81,8 +81,8 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	if (cookie_make(dtls, d, hello, now_ms / COOKIE_MS, cookie) < 0)
 		return;
 	dtls->counters->counted[COUNT_cookies]++;
-	udp_batch_reply(dtls->batch, d->arrival,
-		hello_verify(hello, cookie, udp_batch_room(dtls->batch, dtls->fd, sent)));
+	room = udp_batch_room(dtls->batch, dtls->fd, sent);
+	udp_batch_reply(dtls->batch, d->arrival, room, hello_verify(hello, cookie, room));
 }
 
 /* Whether somebody else may still have a session for it, and was asked. */

@@ -19,12 +19,16 @@
 #define REPORT_MS 60000
 #define AGAIN_MS  100
 
+/* To look first whether datagrams can be answered at once pays for short ones. */
+#define LONGEST_AT_ONCE 512
+
 /* One message, and whom it is from. */
 struct datagram {
 	const uint8_t *data;
 	size_t len;
 	const struct addr *peer;
 	struct guard_sender *sender;
+	uint8_t *answer; /* already made; or NULL */
 };
 
 /* Whom a header names in place of the sender. */
@@ -58,7 +62,25 @@ static bool is_unchanged(
 		return false;
 	if (udp->talk.service == &service_acknowledge)
 		return strncasecmp((const char *)request->data, (const char *)reply, length) == 0;
-	return memcmp(request->data, reply, length) == 0;
+	return request->data[0] == reply[0] && memcmp(request->data, reply, length) == 0;
+}
+
+/* The answers to all that came at once, one behind the other, where that comes to the same; or NULL. */
+static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *arrival,
+	const struct guard_sender *sender, struct udp_sent *sent)
+{
+	const struct service *service = udp->talk.service;
+	struct upper_in in = {arrival->data, arrival->data + arrival->len};
+	struct upper_out out;
+	uint8_t *room;
+
+	if (arrival->len <= arrival->segment || arrival->segment > LONGEST_AT_ONCE ||
+		sender->reason != GUARD_ANSWER || udp->proxy.mode != PROXY_OFF ||
+		!service->is_bytewise || !service->is_bytewise(arrival->data, arrival->len))
+		return NULL;
+	room = udp_batch_room(udp->batch, udp->fd, sent);
+	out = (struct upper_out){room, room + arrival->len};
+	return service->answer(&udp->talk.rule, true, &in, &out) == 0 ? room : NULL;
 }
 
 /* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. A
@@ -71,6 +93,10 @@ static int udp_make_answer(
 	struct upper_in in = {request->data, request->data + request->len};
 	struct upper_out out = {room, room + (amplifies ? longest : UDP_LONGEST)};
 
+	if (request->answer) {
+		*ret_length = request->len;
+		return GUARD_ANSWER;
+	}
 	switch (udp->talk.service->answer(&udp->talk.rule, true, &in, &out)) {
 	case UPPER_E_ROOM:
 		return amplifies ? REASON_amplification : REASON_size;
@@ -156,14 +182,17 @@ static size_t udp_answer(struct udp *udp, const struct datagram *request, uint8_
 static void udp_take(struct udp *udp, const struct udp_arrival *arrival,
 	const struct datagram *request, struct udp_sent *sent)
 {
+	uint8_t *room = udp_batch_room(udp->batch, udp->fd, sent);
 	size_t length;
 
-	length = udp_answer(udp, request, udp_batch_room(udp->batch, udp->fd, sent));
+	if (request->answer)
+		room = request->answer;
+	length = udp_answer(udp, request, room);
 	if (length == 0)
 		return;
 	udp->counters->counted[COUNT_replies]++;
 	udp_record_message(udp, request);
-	udp_batch_reply(udp->batch, arrival, length);
+	udp_batch_reply(udp->batch, arrival, room, length);
 }
 
 static void udp_take_proxied(struct udp *udp, const struct udp_arrival *arrival,
@@ -180,6 +209,7 @@ static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, str
 {
 	const struct datagram_ends ends = udp_arrival_ends(arrival);
 	struct guard_sender sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
+	uint8_t *answers = udp_answer_at_once(udp, arrival, &sender, sent);
 	size_t at = 0;
 
 	udp_overflowed(udp, arrival->overflows);
@@ -190,6 +220,7 @@ static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, str
 			.len = left < arrival->segment ? left : arrival->segment,
 			.peer = &arrival->peer,
 			.sender = &sender,
+			.answer = answers ? answers + at : NULL,
 		};
 
 		at += request.len;

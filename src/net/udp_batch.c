@@ -241,24 +241,24 @@ static bool is_same_way(const struct udp_arrival *a, const struct udp_arrival *b
 			is_same_six(&a->six, &b->six) && is_same_four(&a->four, &b->four));
 }
 
-/* Whether another answer of that length may go out with these: none comes behind a shorter one. */
-static bool takes_one_more(const struct reply *reply, size_t length)
+/* Whether another answer may go out with these: none comes behind a shorter one. */
+static bool takes_one_more(const struct reply *reply, const uint8_t *answer, size_t length)
 {
-	return reply->segments < SEGMENTS && length <= reply->segment &&
+	return (const uint8_t *)reply->span.iov_base + reply->span.iov_len == answer &&
+		reply->segments < SEGMENTS && length <= reply->segment &&
 		reply->segment <= LONGEST_SEGMENT &&
 		reply->span.iov_len == reply->segment * reply->segments &&
 		reply->span.iov_len + length <= UDP_LONGEST;
 }
 
-void udp_batch_reply(struct udp_batch *b, const struct udp_arrival *to, size_t length)
+void udp_batch_reply(
+	struct udp_batch *b, const struct udp_arrival *to, uint8_t *answer, size_t length)
 {
-	uint8_t *at = b->out + b->used;
-
-	b->used += length;
+	b->used = (size_t)(answer - b->out) + length;
 	if (b->segmenting && b->n_replies > 0) {
 		struct reply *before = &b->replies[b->n_replies - 1];
 
-		if (takes_one_more(before, length) && is_same_way(before->to, to)) {
+		if (takes_one_more(before, answer, length) && is_same_way(before->to, to)) {
 			before->span.iov_len += length;
 			before->segments++;
 			return;
@@ -267,7 +267,7 @@ void udp_batch_reply(struct udp_batch *b, const struct udp_arrival *to, size_t l
 
 	struct reply *reply = &b->replies[b->n_replies++];
 	reply->to = to;
-	reply->span = (struct iovec){at, length};
+	reply->span = (struct iovec){answer, length};
 	reply->segment = length;
 	reply->segments = 1;
 }

@@ -38,10 +38,11 @@ const struct udp_arrival *udp_batch_arrival(struct udp_batch *batch, unsigned nu
 /* Whom it is from and where it was sent to, for the guard. */
 struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
 
-/* Where the next answer, of at most UDP_LONGEST bytes, is to be written; may send for want of room. */
+/* Where the next answer, or those to a whole arrival, may be written; may send for want of room. */
 uint8_t *udp_batch_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
-/* What was written there is an answer to that arrival. */
-void udp_batch_reply(struct udp_batch *batch, const struct udp_arrival *to, size_t length);
+/* What was written there, or further on, is an answer to that arrival. Asks for room before each. */
+void udp_batch_reply(
+	struct udp_batch *batch, const struct udp_arrival *to, uint8_t *answer, size_t length);
 /* Sends all. An answer that the system does not take is given up: a datagram may be lost. */
 void udp_batch_send(struct udp_batch *batch, int fd, struct udp_sent *sent);
 

@@ -189,6 +189,29 @@ def test_limits_count_each_datagram_of_a_burst(daemon):
             s.recv(65536)
 
 
+def test_what_is_refused_in_a_burst_leaves_the_others(daemon):
+    """Two come back unchanged and use up what there is for that; the other 38 between go nowhere."""
+    d = daemon(udp(), limits={"unchanged": 1, "exempt": []})
+    asked = [b"%s%03d" % (b"ABCDE" if i % 2 else b"abcde", i) for i in range(80)]
+    expected = [one.upper() for i, one in enumerate(asked) if i % 2 == 0 or i <= 3]
+    with udp_socket(d.listeners[0]) as s:
+        for burst in asked[:40], asked[40:]:
+            send_segmented(s, b"".join(burst), 8)
+        assert [s.recv(65536) for _ in expected] == expected
+        s.send(b"after")
+        assert s.recv(65536) == b"AFTER"
+    assert reasons_of(d)["unchanged"] == 38
+
+
+def test_a_character_does_not_go_from_one_datagram_of_a_burst_to_the_next(daemon):
+    d = daemon(udp(invalid="reject"))
+    with udp_socket(d.listeners[0]) as s:
+        send_segmented(s, b"fine" + "abcé".encode()[:4] + "é".encode()[1:] + b"abc" + b"fine", 4)
+        assert [s.recv(65536) for _ in range(2)] == [b"FINE"] * 2
+        s.send(b"after")
+        assert s.recv(65536) == b"AFTER"
+
+
 def test_a_loop_in_a_burst_is_silenced_within_the_burst(daemon):
     """Fifteen are answered, the sixteenth shows the loop, and what comes behind it is not heard."""
     d = daemon(udp())

@@ -60,6 +60,27 @@ static void test_conversations(void **state)
 	}
 }
 
+/* With the one byte that is not ASCII at every place. */
+static void test_only_ascii_goes_byte_by_byte(void **state)
+{
+	uint8_t text[150];
+
+	memset(text, 'a', sizeof(text));
+	for (size_t len = 0; len <= sizeof(text); len++) {
+		const uint8_t *copy = guard_copy(input, text, len);
+
+		assert_true(service_uppercase.is_bytewise(copy, len));
+		for (size_t at = 0; at < len; at++) {
+			text[at] = 0x80;
+			copy = guard_copy(input, text, len);
+			assert_false(service_uppercase.is_bytewise(copy, len));
+			text[at] = 'a';
+		}
+	}
+	assert_null(service_echo.is_bytewise);
+	assert_null(service_acknowledge.is_bytewise);
+}
+
 static void test_names_and_manners(void **state)
 {
 	assert_string_equal(service_uppercase.name, "uppercase");
@@ -93,6 +114,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_conversations),
+		cmocka_unit_test(test_only_ascii_goes_byte_by_byte),
 		cmocka_unit_test(test_names_and_manners),
 		cmocka_unit_test(test_no_spans_at_all),
 	};
