@@ -131,7 +131,7 @@ static int ping_once(struct target *target, const uint8_t *question, size_t size
 	else
 		target->wrong++;
 	print_answer(target);
-	return 0;
+	return report_flush();
 }
 
 static int ping_round(struct ping *ping, uint64_t number)

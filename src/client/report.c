@@ -94,6 +94,18 @@ void say(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+/* What broke an earlier write may have been forgotten since; that one broke has not. */
+int report_flush(void)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	if (errno != EPIPE)
+		say("the output cannot be written%s%s", errno ? ": " : "",
+			errno ? errno_phrase(errno) : "");
+	return CLIENT_E_LOCAL;
+}
+
 void json_string(FILE *to, const char *text, size_t len)
 {
 	size_t size = 6 * len + 1; /* the longest escape of one byte is \u00XX */

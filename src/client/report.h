@@ -18,6 +18,9 @@ __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 int report_failure(
 	const struct options *options, const char *server, int outcome, const struct why *why);
 
+/* Sees that what was printed is out. If not, says so, unless the reader went away: CLIENT_E_LOCAL. */
+int report_flush(void);
+
 /* A JSON string with its quotes. */
 void json_string(FILE *to, const char *text, size_t len);
 

@@ -171,6 +171,24 @@ def test_full_disk_is_local():
     assert code == LOCAL
 
 
+@both
+@pytest.mark.parametrize("text", [["abc"], []], ids=["oneshot", "filter"])
+def test_closed_output_is_no_socket(peer, make, text):
+    """Whoever closes descriptor 1 must not have the answer sent to the server instead."""
+    server = peer(make)
+    result = subprocess.run(["sh", "-c", '"$@" >&-', "sh", UPPER, server.url, *text], input=b"abc",
+                            stderr=subprocess.PIPE, timeout=60)
+    assert (result.returncode, server.seen) == (LOCAL, [b"abc"])
+
+
+@both
+def test_closed_input_is_no_socket(peer, make):
+    server = peer(make)
+    result = subprocess.run(["sh", "-c", '"$@" <&-', "sh", UPPER, server.url], capture_output=True,
+                            timeout=60)
+    assert (result.returncode, result.stdout) == (LOCAL, b"")
+
+
 # Datagrams get lost, doubled and late.
 
 def test_lost_question_is_sent_again(peer):

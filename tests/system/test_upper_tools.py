@@ -10,7 +10,7 @@ import time
 import pytest
 
 import peers
-from client import FINE, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
+from client import FINE, LOCAL, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
 from settings import free_port
 
 
@@ -60,6 +60,29 @@ def test_ping_of_two_servers(peer):
     urls = [peer(peers.textbook_udp).url, peer(peers.streaming_tcp).url]
     lines = upper("ping", "--json", "-c", "1", *urls).stdout.splitlines()
     assert [json.loads(line)["server"] for line in lines] == urls + urls
+
+
+def test_ping_ends_when_nobody_reads(peer):
+    with subprocess.Popen([UPPER, "ping", "-i", "50ms", peer(peers.textbook_udp).url],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert b"seq=1 " in client.stdout.readline(), "each line is there at once"
+        client.stdout.close()
+        try:
+            assert (client.wait(30), client.stderr.read()) == (LOCAL, b"")
+        finally:
+            client.kill()
+
+
+@pytest.mark.parametrize("args, code", [
+    (["ping", "-c", "1", "URL"], LOCAL), (["bench", "-n", "1", "URL"], LOCAL),
+    (["check", "URL"], 3), (["URL", "abc"], LOCAL), (["--version"], LOCAL), (["ping", "--help"], LOCAL)])
+def test_output_that_cannot_be_written_is_no_success(peer, args, code):
+    url = peer(peers.textbook_udp).url
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([UPPER, *(url if word == "URL" else word for word in args)],
+                                stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert result.returncode == code
+    assert b"cannot be written" in result.stderr
 
 
 @both
