@@ -226,6 +226,10 @@ static int apply(const struct form *form, const struct row *row, struct options 
 		options->family = (int)row->min;
 		return 0;
 	case WORD:
+		if (!*optarg) {
+			say("--%s wants a value, and \"\" is none", row->name);
+			return CLIENT_E_USAGE;
+		}
 		*(const char **)((char *)options + row->at) = optarg;
 		return 0;
 	case HELP:
