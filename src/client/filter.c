@@ -19,18 +19,21 @@ struct totals {
 	uint64_t sent, received, us;
 };
 
-/* Beside the data, on stderr: stdout is the filter's. */
-static void print_totals(
-	const struct server *server, const struct totals *totals, const struct why *why)
+static void print_totals(const struct server *server, const struct totals *totals, int outcome,
+	const struct why *why)
 {
+	const char *text = outcome < 0 ? errno_phrase(-outcome) : why->text;
+
 	fprintf(stderr, "{\"server\": ");
 	json_string(stderr, server->name, strlen(server->name));
 	fprintf(stderr, ", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"seconds\": %.3f",
 		totals->sent, totals->received, (double)totals->us / 1e6);
-	if (*why->text) {
+	if (*text) {
 		fprintf(stderr, ", \"error\": ");
-		json_string(stderr, why->text, strlen(why->text));
+		json_string(stderr, text, strlen(text));
 	}
+	if (outcome)
+		fprintf(stderr, ", \"exit\": %d", outcome < 0 ? CLIENT_E_LOCAL : outcome);
 	fprintf(stderr, "}\n");
 }
 
@@ -135,9 +138,26 @@ static int filter_datagrams(const struct server *server, struct totals *totals, 
 	return 0;
 }
 
+/* Beside the data, on stderr: stdout is the filter's. */
+static int conclude(const struct server *server, const struct totals *totals, int outcome,
+	const struct why *why)
+{
+	if (!server->options->json) {
+		if (*why->text)
+			say("%s: %s", server->name, why->text);
+		return outcome;
+	}
+	print_totals(server, totals, outcome, why);
+	return outcome < 0 ? CLIENT_E_LOCAL : outcome;
+}
+
+int filter_refuse(const struct server *server, int outcome, const struct why *why)
+{
+	return conclude(server, &(struct totals){0}, outcome, why);
+}
+
 int filter_run(const struct server *server)
 {
-	const struct options *options = server->options;
 	uint64_t begun = clock_us();
 	struct totals totals = {0};
 	struct why why = {0};
@@ -146,9 +166,5 @@ int filter_run(const struct server *server)
 	r = server->url.transport->is_datagram ? filter_datagrams(server, &totals, &why)
 					       : filter_stream(server, &totals, &why);
 	totals.us = clock_us() - begun;
-	if (options->json)
-		print_totals(server, &totals, &why);
-	else if (*why.text)
-		say("%s: %s", server->name, why.text);
-	return r;
+	return conclude(server, &totals, r, &why);
 }

@@ -93,19 +93,28 @@ static int run(const struct form *form, const struct options *options)
 	return r < 0 ? CLIENT_E_LOCAL : r;
 }
 
+static int refuse(const struct form *form, const struct options *options, const struct why *why)
+{
+	if (form->form == FORM_CHECK)
+		return check_refuse(options, why->text);
+	return report_failure(options, NULL, CLIENT_E_USAGE, why);
+}
+
 int main(int argc, char **argv)
 {
 	const struct form *form = form_of(argc > 1 ? argv[1] : NULL);
 	int skip = form->name ? 1 : 0;
+	const struct command command = {form, argc - skip, argv + skip};
 	struct options options;
+	struct why why = {0};
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (fill_standard() < 0)
 		return own_fault(form, CLIENT_E_LOCAL);
-	r = options_parse(form, argc - skip, argv + skip, &options);
+	r = options_parse(&command, &options, &why);
 	if (r && r != OPTIONS_E_SHOWN)
-		return own_fault(form, r);
+		return refuse(form, &options, &why);
 
 	r = r ? 0 : run(form, &options);
 	/* An answer that nobody got is no success. */

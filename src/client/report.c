@@ -129,13 +129,17 @@ int report_failure(
 	if (!*text)
 		return code;
 	if (!options->json) {
-		say("%s: %s", server, text);
+		say("%s%s%s", server ? server : "", server ? ": " : "", text);
 		return code;
 	}
 
-	printf("{\"server\": ");
-	json_string(stdout, server, strlen(server));
-	printf(", \"error\": ");
+	printf("{");
+	if (server) {
+		printf("\"server\": ");
+		json_string(stdout, server, strlen(server));
+		printf(", ");
+	}
+	printf("\"error\": ");
 	json_string(stdout, text, strlen(text));
 	printf(", \"exit\": %d}\n", code);
 	fflush(stdout);

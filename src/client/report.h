@@ -14,7 +14,8 @@ struct options;
 /* One sentence on stderr, after the name of the program. */
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 
-/* Says why talking to `server` failed, in the form that the options ask for. Returns `outcome`. */
+/* Says why talking to `server` failed, in the form that the options ask for. Returns `outcome`. NULL:
+ * it did not come to that. */
 int report_failure(
 	const struct options *options, const char *server, int outcome, const struct why *why);
 

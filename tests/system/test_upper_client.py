@@ -144,6 +144,30 @@ def test_failure_as_json():
     assert "refused" in answer["error"]
 
 
+@pytest.mark.parametrize("args", [["--json", "--timeout", "soon"], ["--no-such", "--json"]])
+def test_mistake_as_json(args):
+    result = upper(*args)
+    assert (result.returncode, result.stderr) == (USAGE, b"")
+    assert json.loads(result.stdout).keys() == {"error", "exit"}
+
+
+@pytest.mark.parametrize("url, code", [("tcp://no-such-name.invalid", NO_NAME), ("no-url", USAGE),
+                                       ("unix:/no/such/socket", UNREACHABLE)])
+def test_failure_of_a_filter_as_json(url, code):
+    """Its standard output is for answers alone."""
+    result = upper("--json", env={"UPPER_SERVER": url})
+    answer = json.loads(result.stderr)
+    assert (result.returncode, answer["exit"], result.stdout) == (code, code, b"")
+    assert answer["error"]
+
+
+def test_full_disk_of_a_filter_as_json(peer):
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([UPPER, "--json", peer(peers.textbook_udp).url], input=b"a",
+                                stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert (result.returncode, json.loads(result.stderr)["exit"]) == (LOCAL, LOCAL)
+
+
 def test_no_answer_in_time(peer):
     begun = time.monotonic()
     result = upper("--timeout", "300ms", peer(peers.silent_tcp).url, "a")

@@ -109,7 +109,10 @@ def test_check_of_a_server_that_is_wrong_or_gone(peer):
 @pytest.mark.parametrize("args", [
     ["--bogus"], ["no-url"], ["tcp://no-such-name.invalid"], ["tcp://localhost", "tcp://localhost"]])
 def test_check_that_cannot_check_is_unknown(args):
-    assert upper("check", *args).returncode == 3
+    plain, as_json = upper("check", *args), upper("check", *args, "--json")
+    assert (plain.returncode, as_json.returncode) == (3, 3)
+    assert plain.stdout.startswith(b"UPPER UNKNOWN - "), "who runs plugins reads nothing else"
+    assert json.loads(as_json.stdout)["status"] == "UNKNOWN"
 
 
 @pytest.mark.parametrize("make", [peers.textbook_udp, peers.textbook_tcp, peers.streaming_tcp])
