@@ -10,6 +10,7 @@ import time
 import pytest
 
 import peers
+import process
 from client import FINE, LOCAL, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
 from settings import free_port
 
@@ -46,6 +47,23 @@ def test_ping_sums_up_when_interrupted(peer):
     client.send_signal(signal.SIGINT)
     assert b"0 wrong, 0% lost" in client.communicate(timeout=30)[0]
     assert client.returncode == FINE
+
+
+@pytest.mark.parametrize("make", [peers.silent_udp, peers.silent_tcp])
+def test_ping_ends_at_its_deadline(peer, make):
+    """Also while a question waits for an answer that may come, or never."""
+    result = upper("ping", "-w", "1s", "-t", "0", peer(make).url)
+    assert (result.returncode, b"1 sent, 0 answered" in result.stdout) == (LOST, True)
+
+
+def test_second_interrupt_does_not_wait_for_an_answer(peer):
+    server = peer(peers.silent_udp)
+    with subprocess.Popen([UPPER, "ping", "-t", "0", server.url], stdout=subprocess.DEVNULL) as client:
+        try:
+            process.wait_until(lambda: server.seen, 30, "the first question")
+            process.wait_until(lambda: client.send_signal(signal.SIGINT) or client.poll() is not None)
+        finally:
+            client.kill()
 
 
 def test_ping_counts_what_is_lost(peer):
