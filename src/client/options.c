@@ -334,7 +334,9 @@ int options_parse(const struct command *command, struct options *ret_options, st
 	opterr = 0;
 	parse.options.url = usual && *usual ? usual : "udp://localhost";
 	r = parse_all(&parse);
-	*ret_options = r ? (struct options){.json = wants_json(command->argv)} : parse.options;
+	if (r)
+		parse.options = (struct options){.json = wants_json(command->argv)};
+	*ret_options = parse.options;
 	return r;
 }
 
