@@ -69,6 +69,13 @@ static int make_ctx(const struct options *options, const struct tls_kind *kind, 
 	return 0;
 }
 
+/* The server wants a certificate of ours. It need not name an authority with that. */
+static int note_request(SSL *ssl, void *notes)
+{
+	((struct tls_notes *)notes)->is_asked = true;
+	return 1;
+}
+
 /* An address is compared with addresses in the certificate, and is no name to ask for. */
 static int set_name(SSL *ssl, const struct link *link, struct why *why)
 {
@@ -105,10 +112,12 @@ int tls_session_open(struct link *link, const struct tls_kind *kind, struct why 
 	if (r)
 		return r;
 	SSL_set_app_data(ssl, &notes);
+	SSL_set_cert_cb(ssl, note_request, &notes);
 	r = kind->shake_hands(link, ssl, why);
 	if (r)
 		return r;
 	SSL_set_app_data(ssl, NULL);
+	SSL_set_cert_cb(ssl, NULL, NULL);
 	link->session = ssl;
 	ssl = NULL;
 	return 0;

@@ -120,9 +120,10 @@ static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, 
 /* Before TLS 1.3 a server that wants a certificate and gets none has no word for that. */
 static int reason_of(const SSL *ssl, unsigned long error)
 {
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
 	int reason = ERR_GET_REASON(error);
 
-	return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && SSL_get0_peer_CA_list(ssl) &&
+	return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && notes->is_asked &&
 			!SSL_get_certificate(ssl)
 		? SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED
 		: reason;

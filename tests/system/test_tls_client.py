@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """upper over TLS: what it trusts, what it says when it does not, and the bytes in between."""
 
+import subprocess
+
 import pytest
 
 import peers
 from client import FINE, USAGE, peer, upper  # noqa: F401
 from pki import Pair, openssl
 from secure import tls
+from settings import free_port
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
@@ -131,6 +134,22 @@ def test_a_client_certificate_lets_us_in(strict_url, authority):
 
 def test_without_one_it_says_what_is_missing(strict_url, authority):
     code, words = refusal("--cafile", authority.file, strict_url)
+    assert code == TLS_FAILED
+    assert "wants a certificate of ours; --cert" in words
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_server_that_names_no_authority_says_what_is_missing(pair, authority, version):
+    port = free_port()
+    with subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", version, "-cert",
+                           pair.certificate, "-key", pair.key, "-Verify", "1"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        try:
+            while b"ACCEPT" not in server.stdout.readline():
+                assert server.poll() is None
+            code, words = refusal("--cafile", authority.file, "-4", f"tls://localhost:{port}")
+        finally:
+            server.kill()
     assert code == TLS_FAILED
     assert "wants a certificate of ours; --cert" in words
 
