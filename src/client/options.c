@@ -213,8 +213,22 @@ static int set_value(struct parse *parse, const struct row *row, const char *tex
 	return 0;
 }
 
-static int show_version(void)
+/* What is to be said may come before the word that tells how. */
+static bool wants_json(char **argv)
 {
+	while (*argv && strcmp(*argv, "--") != 0 && strcmp(*argv, "-j") != 0 &&
+		strcmp(*argv, "--json") != 0)
+		argv++;
+	return *argv && strcmp(*argv, "--") != 0;
+}
+
+static int show_version(bool as_json)
+{
+	if (as_json) {
+		printf("{\"upper\": \"%s\", \"libupper\": \"%s\", \"unicode\": \"%s\"}\n",
+			UPPERD_VERSION, UPPERD_VERSION, upper_unicode_version());
+		return OPTIONS_E_SHOWN;
+	}
 	printf("upper %s\nlibupper %s, Unicode %s\n", UPPERD_VERSION, UPPERD_VERSION,
 		upper_unicode_version());
 	return OPTIONS_E_SHOWN;
@@ -239,7 +253,7 @@ static int apply(struct parse *parse, const struct row *row)
 		options_help(parse->command->form);
 		return OPTIONS_E_SHOWN;
 	case VERSION:
-		return show_version();
+		return show_version(wants_json(parse->command->argv));
 	case NUMBER:
 	case SIZE:
 	case SECONDS:
@@ -314,15 +328,6 @@ static int parse_all(struct parse *parse)
 		return why_set(parse->why, CLIENT_E_USAGE,
 			"%s takes one URL, and there is also \"%s\"", form->name, options->rest[0]);
 	return 0;
-}
-
-/* A mistake may come before the word that says how to tell it. */
-static bool wants_json(char **argv)
-{
-	while (*argv && strcmp(*argv, "--") != 0 && strcmp(*argv, "-j") != 0 &&
-		strcmp(*argv, "--json") != 0)
-		argv++;
-	return *argv && strcmp(*argv, "--") != 0;
 }
 
 int options_parse(const struct command *command, struct options *ret_options, struct why *why)

@@ -185,6 +185,7 @@ def test_help_and_version():
     assert b"--timeout" in upper("--help").stdout
     assert b"--interval" in upper("ping", "--help").stdout
     assert b"Unicode 15.0.0" in upper("--version").stdout
+    assert json.loads(upper("--version", "--json").stdout)["unicode"] == "15.0.0"
 
 
 def test_full_disk_is_local():
