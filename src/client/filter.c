@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,31 +56,39 @@ static int filter_stream(const struct server *server, struct totals *totals, str
 	return r;
 }
 
-static int write_all(const uint8_t *data, size_t len)
+/* Whoever shares the descriptor may have made it one that does not wait. */
+static bool may_try_again(int fd, short wants)
+{
+	struct pollfd wait = {.fd = fd, .events = wants};
+
+	if (errno == EAGAIN)
+		return poll(&wait, 1, -1) > 0 || errno == EINTR;
+	return errno == EINTR;
+}
+
+static int write_all(const uint8_t *data, size_t len, struct why *why)
 {
 	ssize_t n;
 
 	for (; len; data += n, len -= (size_t)n) {
 		n = write(STDOUT_FILENO, data, len);
-		if (n < 0 && errno == EPIPE)
-			return CLIENT_E_LOCAL;
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		if (n < 0 && !may_try_again(STDOUT_FILENO, POLLOUT))
+			return why_no_output(why, errno);
 		if (n < 0)
 			n = 0;
 	}
 	return 0;
 }
 
-static int read_some(uint8_t *data, size_t size, size_t *ret_len)
+static int read_some(uint8_t *data, size_t size, size_t *ret_len, struct why *why)
 {
 	ssize_t n;
 
 	do
 		n = read(STDIN_FILENO, data, size);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && may_try_again(STDIN_FILENO, POLLIN));
 	if (n < 0)
-		return -errno;
+		return why_no_input(why, errno);
 	*ret_len = (size_t)n;
 	return 0;
 }
@@ -102,7 +111,7 @@ static int ask_pieces(struct pieces *pieces, bool is_end, struct why *why)
 		r = ask(&pieces->asker, pieces->text + at, len, why);
 		if (r)
 			return r;
-		r = write_all(answer->text, answer->len);
+		r = write_all(answer->text, answer->len, why);
 		if (r)
 			return r;
 		at += len;
@@ -127,7 +136,7 @@ static int filter_datagrams(const struct server *server, struct totals *totals, 
 
 	asker_init(&pieces.asker, server);
 	do {
-		r = read_some(pieces.text + pieces.len, sizeof(pieces.text) - pieces.len, &n);
+		r = read_some(pieces.text + pieces.len, sizeof(pieces.text) - pieces.len, &n, why);
 		if (r)
 			return r;
 		pieces.len += n;
@@ -143,7 +152,9 @@ static int conclude(const struct server *server, const struct totals *totals, in
 	const struct why *why)
 {
 	if (!server->options->json) {
-		if (*why->text)
+		if (*why->text && outcome == CLIENT_E_LOCAL)
+			say("%s", why->text);
+		else if (*why->text)
 			say("%s: %s", server->name, why->text);
 		return outcome;
 	}

@@ -83,6 +83,19 @@ int why_set(struct why *why, int outcome, const char *format, ...)
 	return outcome;
 }
 
+int why_no_input(struct why *why, int error)
+{
+	return why_set(why, CLIENT_E_LOCAL, "the input cannot be read: %s", strerror(error));
+}
+
+/* A reader that went away knows why. */
+int why_no_output(struct why *why, int error)
+{
+	if (error == EPIPE)
+		return CLIENT_E_LOCAL;
+	return why_set(why, CLIENT_E_LOCAL, "the output cannot be written: %s", strerror(error));
+}
+
 void say(const char *format, ...)
 {
 	va_list list;

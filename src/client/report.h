@@ -22,6 +22,10 @@ int report_failure(
 /* Sees that what was printed is out. If not, says so, unless the reader went away: CLIENT_E_LOCAL. */
 int report_flush(void);
 
+/* What ails our own input or output, in words. Returns CLIENT_E_LOCAL. */
+int why_no_input(struct why *why, int error);
+int why_no_output(struct why *why, int error);
+
 /* A JSON string with its quotes. */
 void json_string(FILE *to, const char *text, size_t len);
 

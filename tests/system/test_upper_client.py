@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import re
 import socket
@@ -204,6 +205,7 @@ def test_closed_output_is_no_socket(peer, make, text):
     result = subprocess.run(["sh", "-c", '"$@" >&-', "sh", UPPER, server.url, *text], input=b"abc",
                             stderr=subprocess.PIPE, timeout=60)
     assert (result.returncode, server.seen) == (LOCAL, [b"abc"])
+    assert result.stderr == b"upper: the output cannot be written: Bad file descriptor\n"
 
 
 @both
@@ -212,6 +214,7 @@ def test_closed_input_is_no_socket(peer, make):
     result = subprocess.run(["sh", "-c", '"$@" <&-', "sh", UPPER, server.url], capture_output=True,
                             timeout=60)
     assert (result.returncode, result.stdout) == (LOCAL, b"")
+    assert result.stderr == b"upper: the input cannot be read: Bad file descriptor\n"
 
 
 # Datagrams get lost, doubled and late.
@@ -279,6 +282,24 @@ def test_filter_answers_lines_as_they_come(peer):
 def test_empty_input_is_fine(make, peer):
     result = upper(peer(make).url)
     assert (result.returncode, result.stdout) == (FINE, b"")
+
+
+@both
+def test_pipes_that_do_not_wait(peer, make):
+    """As they are when another program that shares them has made them so."""
+    ours, theirs = os.pipe(), os.pipe()
+    for end in (ours[0], theirs[1]):
+        os.set_blocking(end, False)
+    with subprocess.Popen([UPPER, peer(make).url], stdin=ours[0], stdout=theirs[1],
+                          stderr=subprocess.PIPE) as client:
+        os.close(ours[0])
+        os.close(theirs[1])
+        with pytest.raises(subprocess.TimeoutExpired):
+            client.wait(0.3)
+        os.write(ours[1], b"hello\n")
+        os.close(ours[1])
+        with open(theirs[0], "rb") as answers:
+            assert (answers.read(), client.stderr.read(), client.wait(30)) == (b"HELLO\n", b"", FINE)
 
 
 def test_textbook_server_answers_a_pipe(peer):
