@@ -170,7 +170,8 @@ static int bench_server(const struct server *server, struct why *why)
 
 int bench_run(const struct options *options)
 {
-	struct sigaction action = {.sa_handler = interrupt};
+	/* The second Ctrl-C does not wait for connections. */
+	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
 	struct server server;
 	struct why why = {0};
 	int r;

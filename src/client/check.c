@@ -106,3 +106,16 @@ int check_run(const struct options *options)
 		return conclude(&asker, STATE_UNKNOWN, r < 0 ? errno_phrase(-r) : why.text);
 	return check_server(&asker, &why);
 }
+
+/* Who runs plugins reads their standard output alone. */
+int check_refuse(const struct options *options, const char *text)
+{
+	if (options->json) {
+		printf("{\"status\": \"%s\", \"message\": ", words[STATE_UNKNOWN]);
+		json_string(stdout, text, strlen(text));
+		printf("}\n");
+	} else {
+		printf("UPPER %s - %s\n", words[STATE_UNKNOWN], text);
+	}
+	return STATE_UNKNOWN;
+}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,18 +20,21 @@ struct totals {
 	uint64_t sent, received, us;
 };
 
-/* Beside the data, on stderr: stdout is the filter's. */
-static void print_totals(
-	const struct server *server, const struct totals *totals, const struct why *why)
+static void print_totals(const struct server *server, const struct totals *totals, int outcome,
+	const struct why *why)
 {
+	const char *text = outcome < 0 ? errno_phrase(-outcome) : why->text;
+
 	fprintf(stderr, "{\"server\": ");
 	json_string(stderr, server->name, strlen(server->name));
 	fprintf(stderr, ", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"seconds\": %.3f",
 		totals->sent, totals->received, (double)totals->us / 1e6);
-	if (*why->text) {
+	if (*text) {
 		fprintf(stderr, ", \"error\": ");
-		json_string(stderr, why->text, strlen(why->text));
+		json_string(stderr, text, strlen(text));
 	}
+	if (outcome)
+		fprintf(stderr, ", \"exit\": %d", outcome < 0 ? CLIENT_E_LOCAL : outcome);
 	fprintf(stderr, "}\n");
 }
 
@@ -52,31 +56,39 @@ static int filter_stream(const struct server *server, struct totals *totals, str
 	return r;
 }
 
-static int write_all(const uint8_t *data, size_t len)
+/* Whoever shares the descriptor may have made it one that does not wait. */
+static bool may_try_again(int fd, short wants)
+{
+	struct pollfd wait = {.fd = fd, .events = wants};
+
+	if (errno == EAGAIN)
+		return poll(&wait, 1, -1) > 0 || errno == EINTR;
+	return errno == EINTR;
+}
+
+static int write_all(const uint8_t *data, size_t len, struct why *why)
 {
 	ssize_t n;
 
 	for (; len; data += n, len -= (size_t)n) {
 		n = write(STDOUT_FILENO, data, len);
-		if (n < 0 && errno == EPIPE)
-			return CLIENT_E_LOCAL;
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		if (n < 0 && !may_try_again(STDOUT_FILENO, POLLOUT))
+			return why_no_output(why, errno);
 		if (n < 0)
 			n = 0;
 	}
 	return 0;
 }
 
-static int read_some(uint8_t *data, size_t size, size_t *ret_len)
+static int read_some(uint8_t *data, size_t size, size_t *ret_len, struct why *why)
 {
 	ssize_t n;
 
 	do
 		n = read(STDIN_FILENO, data, size);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && may_try_again(STDIN_FILENO, POLLIN));
 	if (n < 0)
-		return -errno;
+		return why_no_input(why, errno);
 	*ret_len = (size_t)n;
 	return 0;
 }
@@ -99,7 +111,7 @@ static int ask_pieces(struct pieces *pieces, bool is_end, struct why *why)
 		r = ask(&pieces->asker, pieces->text + at, len, why);
 		if (r)
 			return r;
-		r = write_all(answer->text, answer->len);
+		r = write_all(answer->text, answer->len, why);
 		if (r)
 			return r;
 		at += len;
@@ -124,7 +136,7 @@ static int filter_datagrams(const struct server *server, struct totals *totals, 
 
 	asker_init(&pieces.asker, server);
 	do {
-		r = read_some(pieces.text + pieces.len, sizeof(pieces.text) - pieces.len, &n);
+		r = read_some(pieces.text + pieces.len, sizeof(pieces.text) - pieces.len, &n, why);
 		if (r)
 			return r;
 		pieces.len += n;
@@ -135,9 +147,28 @@ static int filter_datagrams(const struct server *server, struct totals *totals, 
 	return 0;
 }
 
+/* Beside the data, on stderr: stdout is the filter's. */
+static int conclude(const struct server *server, const struct totals *totals, int outcome,
+	const struct why *why)
+{
+	if (!server->options->json) {
+		if (*why->text && outcome == CLIENT_E_LOCAL)
+			say("%s", why->text);
+		else if (*why->text)
+			say("%s: %s", server->name, why->text);
+		return outcome;
+	}
+	print_totals(server, totals, outcome, why);
+	return outcome < 0 ? CLIENT_E_LOCAL : outcome;
+}
+
+int filter_refuse(const struct server *server, int outcome, const struct why *why)
+{
+	return conclude(server, &(struct totals){0}, outcome, why);
+}
+
 int filter_run(const struct server *server)
 {
-	const struct options *options = server->options;
 	uint64_t begun = clock_us();
 	struct totals totals = {0};
 	struct why why = {0};
@@ -146,9 +177,5 @@ int filter_run(const struct server *server)
 	r = server->url.transport->is_datagram ? filter_datagrams(server, &totals, &why)
 					       : filter_stream(server, &totals, &why);
 	totals.us = clock_us() - begun;
-	if (options->json)
-		print_totals(server, &totals, &why);
-	else if (*why.text)
-		say("%s: %s", server->name, why.text);
-	return r;
+	return conclude(server, &totals, r, &why);
 }

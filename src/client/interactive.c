@@ -31,7 +31,7 @@ static int print(const struct asker *asker)
 		if (answer->len == 0 || answer->text[answer->len - 1] != '\n')
 			putchar('\n');
 	}
-	return fflush(stdout) == 0 ? 0 : CLIENT_E_LOCAL;
+	return report_flush();
 }
 
 static int answer_line(struct asker *asker, const char *line, size_t len)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* upper: the client. The first word may name a form; everything else is up to the form. */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/forms.h"
 #include "client/options.h"
@@ -63,30 +66,57 @@ static const struct form *form_of(const char *word)
 	return form;
 }
 
+/* Where a caller has closed one of the first three descriptors, a socket would take its place, and get
+ * what is meant for the terminal. What stands there instead is open the wrong way round: using it
+ * fails, as using a closed one does. */
+static int fill_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return -errno;
+	return 0;
+}
+
 /* A plugin's own faults are UNKNOWN to the system that runs it. */
-static int exit_code(const struct form *form, int outcome)
+static int own_fault(const struct form *form, int outcome)
+{
+	return form->form == FORM_CHECK ? 3 : outcome;
+}
+
+static int run(const struct form *form, const struct options *options)
+{
+	int r = form->run(options);
+
+	if (r < 0)
+		say("%s", errno_phrase(-r));
+	return r < 0 ? CLIENT_E_LOCAL : r;
+}
+
+static int refuse(const struct form *form, const struct options *options, const struct why *why)
 {
 	if (form->form == FORM_CHECK)
-		return outcome == CLIENT_E_USAGE ? 3 : outcome;
-	return outcome < 0 ? CLIENT_E_LOCAL : outcome;
+		return check_refuse(options, why->text);
+	return report_failure(options, NULL, CLIENT_E_USAGE, why);
 }
 
 int main(int argc, char **argv)
 {
 	const struct form *form = form_of(argc > 1 ? argv[1] : NULL);
 	int skip = form->name ? 1 : 0;
+	const struct command command = {form, argc - skip, argv + skip};
 	struct options options;
+	struct why why = {0};
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
-	r = options_parse(form, argc - skip, argv + skip, &options);
-	if (r == OPTIONS_E_SHOWN)
-		return 0;
-	if (r)
-		return exit_code(form, r);
+	if (fill_standard() < 0)
+		return own_fault(form, CLIENT_E_LOCAL);
+	r = options_parse(&command, &options, &why);
+	if (r && r != OPTIONS_E_SHOWN)
+		return refuse(form, &options, &why);
 
-	r = form->run(&options);
-	if (r < 0)
-		say("%s", errno_phrase(-r));
-	return form->form == FORM_CHECK ? r : exit_code(form, r);
+	r = r ? 0 : run(form, &options);
+	/* An answer that nobody got is no success. */
+	return r == 0 && report_flush() ? own_fault(form, CLIENT_E_LOCAL) : r;
 }

@@ -72,11 +72,7 @@ static int print(const struct server *server, const struct link *link, const str
 		print_json(server, link, reply);
 	else
 		print_plain(reply);
-	if (fflush(stdout) == 0)
-		return 0;
-	if (errno != EPIPE)
-		say("the answer cannot be written: %s", errno_phrase(errno));
-	return CLIENT_E_LOCAL;
+	return report_flush();
 }
 
 /* Shown in any case; but who asks in a script wants to know that the far end has read the question. A

@@ -16,7 +16,6 @@
 #include "client/options.h"
 #include "client/outcome.h"
 #include "client/probe.h"
-#include "client/report.h"
 #include "client/url.h"
 #include "config.h"
 
@@ -189,84 +188,108 @@ static const char *kind_example(const struct row *row)
 								 : "a whole number";
 }
 
-static int set_value(const struct row *row, const char *text, struct options *options)
+/* Parsing under way. */
+struct parse {
+	const struct command *command;
+	struct options options;
+	struct why *why;
+};
+
+static int set_value(struct parse *parse, const struct row *row, const char *text)
 {
 	uint64_t value;
 	int r;
 
 	r = parse_value(row, text, &value);
-	if (r == QUANTITY_E_SYNTAX) {
-		say("--%s wants %s, not \"%s\"", row->name, kind_example(row), text);
-		return CLIENT_E_USAGE;
-	}
-	if (r || value < row->min || value > row->max) {
-		say("--%s %s is out of range: from %" PRIu64 " to %" PRIu64 "%s", row->name, text,
-			row->min, row->max,
+	if (r == QUANTITY_E_SYNTAX)
+		return why_set(parse->why, CLIENT_E_USAGE, "--%s wants %s, not \"%s\"", row->name,
+			kind_example(row), text);
+	if (r || value < row->min || value > row->max)
+		return why_set(parse->why, CLIENT_E_USAGE,
+			"--%s %s is out of range: from %" PRIu64 " to %" PRIu64 "%s", row->name,
+			text, row->min, row->max,
 			row->kind == SECONDS || row->kind == MILLISECONDS ? " ms" : "");
-		return CLIENT_E_USAGE;
-	}
-	memcpy((char *)options + row->at, &value, sizeof(value));
+	memcpy((char *)&parse->options + row->at, &value, sizeof(value));
 	return 0;
 }
 
-static int show_version(void)
+/* What is to be said may come before the word that tells how. */
+static bool wants_json(char **argv)
 {
+	while (*argv && strcmp(*argv, "--") != 0 && strcmp(*argv, "-j") != 0 &&
+		strcmp(*argv, "--json") != 0)
+		argv++;
+	return *argv && strcmp(*argv, "--") != 0;
+}
+
+static int show_version(bool as_json)
+{
+	if (as_json) {
+		printf("{\"upper\": \"%s\", \"libupper\": \"%s\", \"unicode\": \"%s\"}\n",
+			UPPERD_VERSION, UPPERD_VERSION, upper_unicode_version());
+		return OPTIONS_E_SHOWN;
+	}
 	printf("upper %s\nlibupper %s, Unicode %s\n", UPPERD_VERSION, UPPERD_VERSION,
 		upper_unicode_version());
 	return OPTIONS_E_SHOWN;
 }
 
-static int apply(const struct form *form, const struct row *row, struct options *options)
+static int apply(struct parse *parse, const struct row *row)
 {
 	switch (row->kind) {
 	case FLAG:
-		*((bool *)((char *)options + row->at)) = true;
+		*((bool *)((char *)&parse->options + row->at)) = true;
 		return 0;
 	case FAMILY:
-		options->family = (int)row->min;
+		parse->options.family = (int)row->min;
 		return 0;
 	case WORD:
-		*(const char **)((char *)options + row->at) = optarg;
+		if (!*optarg)
+			return why_set(parse->why, CLIENT_E_USAGE,
+				"--%s wants a value, and \"\" is none", row->name);
+		*(const char **)((char *)&parse->options + row->at) = optarg;
 		return 0;
 	case HELP:
-		options_help(form);
+		options_help(parse->command->form);
 		return OPTIONS_E_SHOWN;
 	case VERSION:
-		return show_version();
+		return show_version(wants_json(parse->command->argv));
 	case NUMBER:
 	case SIZE:
 	case SECONDS:
 	case MILLISECONDS:
 		break;
 	}
-	return set_value(row, optarg, options);
+	return set_value(parse, row, optarg);
 }
 
-static int complain(const struct form *form, int letter, char **argv)
+static int complain(struct parse *parse, int letter)
 {
+	const struct form *form = parse->command->form;
 	const char *lacking = letter == ':' ? " wants a value" : ": no such option";
-	const char *word = argv[optind - 1];
+	const char *word = parse->command->argv[optind - 1];
 	char short_form[] = {'-', (char)optopt, '\0'};
 
 	if (strncmp(word, "--", 2) != 0 && optopt)
 		word = short_form;
-	say("%s%s; see upper%s%s --help%s", word, lacking, form->name ? " " : "",
-		form->name ? form->name : "",
+	return why_set(parse->why, CLIENT_E_USAGE, "%s%s; see upper%s%s --help%s", word, lacking,
+		form->name ? " " : "", form->name ? form->name : "",
 		form->form == FORM_TALK ? ", and send text that begins with - after --" : "");
-	return CLIENT_E_USAGE;
 }
 
 /* Takes options up to the first word that is none. */
-static int take_options(const struct form *form, int argc, char **argv, struct options *options)
+static int take_options(struct parse *parse)
 {
+	const struct command *command = parse->command;
 	struct getopt_table table;
 	int letter, r;
 
-	getopt_fill(&table, form->form);
-	while ((letter = getopt_long(argc, argv, table.letters, table.longs, NULL)) != -1) {
+	getopt_fill(&table, command->form->form);
+	while ((letter = getopt_long(
+			command->argc, command->argv, table.letters, table.longs, NULL)) != -1) {
 		if (letter == ':' || letter == '?')
-			return complain(form, letter, argv);
-		r = apply(form, row_of(form->form, letter), options);
+			return complain(parse, letter);
+		r = apply(parse, row_of(command->form->form, letter));
 		if (r)
 			return r;
 	}
@@ -281,35 +304,45 @@ static bool has_url(const struct form *form, char **argv)
 	return url_is_one(argv[optind]) && strcmp(argv[optind - 1], "--") != 0;
 }
 
-int options_parse(const struct form *form, int argc, char **argv, struct options *ret_options)
+static int parse_all(struct parse *parse)
 {
-	struct options options = form->defaults;
-	const char *usual = getenv("UPPER_SERVER");
+	const struct form *form = parse->command->form;
+	struct options *options = &parse->options;
+	char **argv = parse->command->argv;
 	int r;
 
-	opterr = 0;
-	r = take_options(form, argc, argv, &options);
+	r = take_options(parse);
 	if (r)
 		return r;
-
-	options.url = usual && *usual ? usual : "udp://localhost";
 	if (has_url(form, argv)) {
-		options.url = argv[optind++];
+		options->url = argv[optind++];
 		/* Elsewhere getopt has found them all, and is confused by being asked again. */
-		r = form->form == FORM_TALK ? take_options(form, argc, argv, &options) : 0;
+		r = form->form == FORM_TALK ? take_options(parse) : 0;
 		if (r)
 			return r;
 	}
 
-	options.rest = argv + optind;
-	options.n_rest = (size_t)(argc - optind);
-	if (options.n_rest && (form->form & (FORM_CHECK | FORM_BENCH))) {
-		say("%s takes one URL, and there is also \"%s\"; text goes after --", form->name,
-			options.rest[0]);
-		return CLIENT_E_USAGE;
-	}
-	*ret_options = options;
+	options->rest = argv + optind;
+	options->n_rest = (size_t)(parse->command->argc - optind);
+	if (options->n_rest && (form->form & (FORM_CHECK | FORM_BENCH)))
+		return why_set(parse->why, CLIENT_E_USAGE,
+			"%s takes one URL, and there is also \"%s\"", form->name, options->rest[0]);
 	return 0;
+}
+
+int options_parse(const struct command *command, struct options *ret_options, struct why *why)
+{
+	struct parse parse = {command, command->form->defaults, why};
+	const char *usual = getenv("UPPER_SERVER");
+	int r;
+
+	opterr = 0;
+	parse.options.url = usual && *usual ? usual : "udp://localhost";
+	r = parse_all(&parse);
+	if (r)
+		parse.options = (struct options){.json = wants_json(command->argv)};
+	*ret_options = parse.options;
+	return r;
 }
 
 void options_help(const struct form *form)

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/outcome.h"
+
 /* Which forms of the command an option belongs to. */
 enum {
 	FORM_TALK = 1 << 0,
@@ -44,7 +46,15 @@ struct form {
 
 enum { OPTIONS_E_SHOWN = 100 }; /* --help or --version: all is done */
 
-/* Reads argv[1...]; CLIENT_E_USAGE when something is wrong, which has been said. */
-int options_parse(const struct form *form, int argc, char **argv, struct options *ret_options);
+/* One command line: what it is for, and its words. */
+struct command {
+	const struct form *form;
+	int argc;
+	char **argv;
+};
+
+/* Reads argv[1...]; CLIENT_E_USAGE and why when something is wrong, and then `ret_options` holds only
+ * whether that is to be told as JSON. */
+int options_parse(const struct command *command, struct options *ret_options, struct why *why);
 /* The table of forms ends with a nameless row; the help of that one lists the others. */
 void options_help(const struct form *form);

@@ -27,7 +27,8 @@ struct target {
 };
 
 struct ping {
-	const struct options *options;
+	struct options options; /* whose time-out shrinks as the end of the run comes near */
+	uint64_t timeout_ms;    /* what it was */
 	struct target *targets;
 	size_t n_targets;
 	uint64_t begun_ms;
@@ -53,7 +54,8 @@ static int ping_init(struct ping *ping, const struct options *options)
 	size_t n = options->n_rest + 1;
 	int r;
 
-	*ping = (struct ping){.options = options, .begun_ms = clock_ms()};
+	*ping = (struct ping){
+		.options = *options, .timeout_ms = options->timeout_ms, .begun_ms = clock_ms()};
 	ping->targets = calloc(n, sizeof(*ping->targets));
 	if (!ping->targets)
 		return -ENOMEM;
@@ -63,7 +65,7 @@ static int ping_init(struct ping *ping, const struct options *options)
 		struct target *target = &ping->targets[ping->n_targets];
 		struct why why = {0};
 
-		r = server_find(url, options, &target->server, &why);
+		r = server_find(url, &ping->options, &target->server, &why);
 		if (r)
 			return report_failure(options, target->server.name, r, &why);
 		asker_init(&target->asker, &target->server);
@@ -131,18 +133,37 @@ static int ping_once(struct target *target, const uint8_t *question, size_t size
 	else
 		target->wrong++;
 	print_answer(target);
-	return 0;
+	return report_flush();
+}
+
+/* When to stop, by the clock. */
+static uint64_t end_of(const struct ping *ping)
+{
+	return ping->options.deadline_ms ? ping->begun_ms + ping->options.deadline_ms : UINT64_MAX;
+}
+
+/* No question outlasts the run. */
+static uint64_t patience_ms(const struct ping *ping)
+{
+	uint64_t end = end_of(ping), now = clock_ms(), left = now < end ? end - now : 1;
+
+	if (end == UINT64_MAX || (ping->timeout_ms && ping->timeout_ms < left))
+		return ping->timeout_ms;
+	return left;
 }
 
 static int ping_round(struct ping *ping, uint64_t number)
 {
-	size_t size = ping->options->size;
+	size_t size = ping->options.size;
 	_cleanup_free_ uint8_t *question = malloc(size);
 	int r;
 
 	if (!question)
 		return -ENOMEM;
 	for (size_t i = 0; i < ping->n_targets && !is_interrupted; i++) {
+		if (number > 0 && clock_ms() >= end_of(ping))
+			break;
+		ping->options.timeout_ms = patience_ms(ping);
 		probe_write(question, size, number * ping->n_targets + i);
 		r = ping_once(&ping->targets[i], question, size);
 		if (r)
@@ -155,8 +176,7 @@ static int ping_round(struct ping *ping, uint64_t number)
 /* False when it is time to stop. */
 static bool sleep_until(const struct ping *ping, uint64_t until_ms)
 {
-	uint64_t deadline_ms = ping->options->deadline_ms;
-	uint64_t now = clock_ms(), end = deadline_ms ? ping->begun_ms + deadline_ms : UINT64_MAX;
+	uint64_t now = clock_ms(), end = end_of(ping);
 	uint64_t wait = until_ms > now ? until_ms - now : 0;
 
 	if (now + wait >= end)
@@ -216,7 +236,8 @@ static int verdict(const struct ping *ping)
 int ping_run(const struct options *options)
 {
 	__attribute__((cleanup(ping_done))) struct ping ping = {0};
-	struct sigaction action = {.sa_handler = interrupt};
+	/* The second Ctrl-C does not wait for an answer. */
+	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
 	uint64_t number = 0;
 	int r;
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client/relay.h"
+#include "client/report.h"
 
 #define WINDOW          (256 * 1024)
 #define ANSWER_MAX      (64 * 1024 * 1024)
@@ -98,14 +99,14 @@ void relay_done(struct relay *relay)
 	relay->up = relay->down = (struct window){0};
 }
 
-static int take_input(struct relay *relay, bool *ret_moved)
+static int take_input(struct relay *relay, bool *ret_moved, struct why *why)
 {
 	struct window *up = &relay->up;
 	ssize_t n;
 
 	n = read(relay->in, up->data + up->end, window_room(up));
 	if (n < 0)
-		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+		return errno == EINTR || errno == EAGAIN ? 0 : why_no_input(why, errno);
 	if (n == 0)
 		relay->in_ended = true;
 	up->end += (size_t)n;
@@ -156,17 +157,15 @@ static int receive_down(struct relay *relay, bool *ret_moved)
 	return relay->out < 0 && window_room(down) == 0 ? window_grow(down) : 0;
 }
 
-static int give_output(struct relay *relay, bool *ret_moved)
+static int give_output(struct relay *relay, bool *ret_moved, struct why *why)
 {
 	struct window *down = &relay->down;
 	size_t len = window_len(down);
 	ssize_t n;
 
 	n = write(relay->out, down->data + down->at, len < relay->out_max ? len : relay->out_max);
-	if (n < 0 && errno == EPIPE)
-		return CLIENT_E_LOCAL;
 	if (n < 0)
-		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+		return errno == EINTR || errno == EAGAIN ? 0 : why_no_output(why, errno);
 	window_take(down, (size_t)n);
 	*ret_moved = true;
 	return 0;
@@ -200,12 +199,13 @@ static int finish(struct relay *relay)
 	return link_finish(relay->link);
 }
 
-static int move(struct relay *relay, const struct pollfd polls[static N_POLLS], bool *ret_moved)
+static int move(struct relay *relay, const struct pollfd polls[static N_POLLS], bool *ret_moved,
+	struct why *why)
 {
 	int r = 0;
 
 	if (polls[IN].revents)
-		r = take_input(relay, ret_moved);
+		r = take_input(relay, ret_moved, why);
 	if (!r && wants_send(relay))
 		r = send_up(relay, ret_moved);
 	if (!r)
@@ -213,7 +213,7 @@ static int move(struct relay *relay, const struct pollfd polls[static N_POLLS], 
 	if (!r && wants_receive(relay))
 		r = receive_down(relay, ret_moved);
 	if (!r && polls[OUT].revents)
-		r = give_output(relay, ret_moved);
+		r = give_output(relay, ret_moved, why);
 	return r;
 }
 
@@ -291,7 +291,7 @@ int relay_run(struct relay *relay, uint64_t timeout_ms, struct why *why)
 		if (r)
 			return r;
 		moved = false;
-		r = move(relay, polls, &moved);
+		r = move(relay, polls, &moved, why);
 		if (r)
 			return r;
 	}

@@ -83,6 +83,19 @@ int why_set(struct why *why, int outcome, const char *format, ...)
 	return outcome;
 }
 
+int why_no_input(struct why *why, int error)
+{
+	return why_set(why, CLIENT_E_LOCAL, "the input cannot be read: %s", strerror(error));
+}
+
+/* A reader that went away knows why. */
+int why_no_output(struct why *why, int error)
+{
+	if (error == EPIPE)
+		return CLIENT_E_LOCAL;
+	return why_set(why, CLIENT_E_LOCAL, "the output cannot be written: %s", strerror(error));
+}
+
 void say(const char *format, ...)
 {
 	va_list list;
@@ -92,6 +105,18 @@ void say(const char *format, ...)
 	vfprintf(stderr, format, list);
 	va_end(list);
 	fputc('\n', stderr);
+}
+
+/* What broke an earlier write may have been forgotten since; that one broke has not. */
+int report_flush(void)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	if (errno != EPIPE)
+		say("the output cannot be written%s%s", errno ? ": " : "",
+			errno ? errno_phrase(errno) : "");
+	return CLIENT_E_LOCAL;
 }
 
 void json_string(FILE *to, const char *text, size_t len)
@@ -117,13 +142,17 @@ int report_failure(
 	if (!*text)
 		return code;
 	if (!options->json) {
-		say("%s: %s", server, text);
+		say("%s%s%s", server ? server : "", server ? ": " : "", text);
 		return code;
 	}
 
-	printf("{\"server\": ");
-	json_string(stdout, server, strlen(server));
-	printf(", \"error\": ");
+	printf("{");
+	if (server) {
+		printf("\"server\": ");
+		json_string(stdout, server, strlen(server));
+		printf(", ");
+	}
+	printf("\"error\": ");
 	json_string(stdout, text, strlen(text));
 	printf(", \"exit\": %d}\n", code);
 	fflush(stdout);

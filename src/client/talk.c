@@ -12,13 +12,16 @@
 int talk_run(const struct options *options)
 {
 	struct why why = {0};
+	bool is_filter = !options->n_rest && !isatty(STDIN_FILENO);
 	struct server server;
 	int r;
 
 	r = server_find(options->url, options, &server, &why);
+	if (r && is_filter)
+		return filter_refuse(&server, r, &why);
 	if (r)
 		return report_failure(options, server.name, r, &why);
-	if (options->n_rest)
-		return oneshot_run(&server);
-	return isatty(STDIN_FILENO) ? interactive_run(&server) : filter_run(&server);
+	if (is_filter)
+		return filter_run(&server);
+	return options->n_rest ? oneshot_run(&server) : interactive_run(&server);
 }

@@ -23,10 +23,11 @@ static int attach(struct link *link, SSL *ssl)
  * who was asked for one waits for the first word after that. */
 static int hear_verdict(struct link *link, SSL *ssl, struct why *why)
 {
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
 	char byte;
 	int r;
 
-	if (SSL_version(ssl) < TLS1_3_VERSION || !SSL_get0_peer_CA_list(ssl))
+	if (SSL_version(ssl) < TLS1_3_VERSION || !notes->is_asked)
 		return 0;
 	link_wait(link, POLLIN, clock_ms() + VERDICT_MS);
 	ERR_clear_error();

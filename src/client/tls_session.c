@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "client/options.h"
 
@@ -19,6 +21,13 @@ static void ssl_freep(SSL **ssl)
 	SSL_free(*ssl);
 }
 
+/* What is wrong with a file: that nobody can read it, or that it lacks what it is for. */
+static int explain_file(struct why *why, const char *file, const char *lack)
+{
+	return why_set(why, CLIENT_E_USAGE, "%s: %s", file,
+		access(file, R_OK) < 0 ? strerror(errno) : lack);
+}
+
 /* Our own files: what is wrong with them is a mistake on the command line. */
 static int load_files(SSL_CTX *ctx, const struct options *options, struct why *why)
 {
@@ -27,18 +36,15 @@ static int load_files(SSL_CTX *ctx, const struct options *options, struct why *w
 	if (options->key && !options->cert)
 		return why_set(why, CLIENT_E_USAGE, "--key needs --cert too");
 	if (options->cafile && SSL_CTX_load_verify_file(ctx, options->cafile) != 1)
-		return why_set(
-			why, CLIENT_E_USAGE, "%s: no certificates in PEM form", options->cafile);
+		return explain_file(why, options->cafile, "no certificates in PEM form");
 	if (!options->cafile)
 		SSL_CTX_set_default_verify_paths(ctx);
 	if (!options->cert)
 		return 0;
 	if (SSL_CTX_use_certificate_chain_file(ctx, options->cert) != 1)
-		return why_set(
-			why, CLIENT_E_USAGE, "%s: no certificate in PEM form", options->cert);
+		return explain_file(why, options->cert, "no certificate in PEM form");
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-		return why_set(why, CLIENT_E_USAGE, "%s: no key in PEM form that goes with %s", key,
-			options->cert);
+		return explain_file(why, key, "no key in PEM form that goes with the certificate");
 	return 0;
 }
 
@@ -63,8 +69,15 @@ static int make_ctx(const struct options *options, const struct tls_kind *kind, 
 	return 0;
 }
 
+/* The server wants a certificate of ours. It need not name an authority with that. */
+static int note_request(SSL *ssl, void *notes)
+{
+	((struct tls_notes *)notes)->is_asked = true;
+	return 1;
+}
+
 /* An address is compared with addresses in the certificate, and is no name to ask for. */
-static int set_name(SSL *ssl, const struct link *link)
+static int set_name(SSL *ssl, const struct link *link, struct why *why)
 {
 	const struct options *options = link->server->options;
 	const char *name = options->servername ? options->servername : link->server->url.host;
@@ -72,6 +85,9 @@ static int set_name(SSL *ssl, const struct link *link)
 
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
 		return 0;
+	if (strlen(name) > TLSEXT_MAXLEN_host_name)
+		return why_set(why, CLIENT_E_USAGE, "a server's name has at most %d characters",
+			TLSEXT_MAXLEN_host_name);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) != 1 ||
 		SSL_set1_host(ssl, name) != 1)
@@ -90,13 +106,18 @@ int tls_session_open(struct link *link, const struct tls_kind *kind, struct why 
 	if (r)
 		return r;
 	ssl = SSL_new(ctx);
-	if (!ssl || kind->attach(link, ssl) < 0 || set_name(ssl, link) < 0)
+	if (!ssl || kind->attach(link, ssl) < 0)
 		return -ENOMEM;
+	r = set_name(ssl, link, why);
+	if (r)
+		return r;
 	SSL_set_app_data(ssl, &notes);
+	SSL_set_cert_cb(ssl, note_request, &notes);
 	r = kind->shake_hands(link, ssl, why);
 	if (r)
 		return r;
 	SSL_set_app_data(ssl, NULL);
+	SSL_set_cert_cb(ssl, NULL, NULL);
 	link->session = ssl;
 	ssl = NULL;
 	return 0;

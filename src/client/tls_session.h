@@ -5,6 +5,7 @@
  * trust, what to ask for, and why it came to nothing. */
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 
 #include "client/transport.h"
 
@@ -29,6 +30,7 @@ short tls_wants(const SSL *ssl, int r);
 /* What a handshake keeps beside the library's own, in the app data of the SSL until it is over. */
 struct tls_notes {
 	char names[256]; /* what a certificate that will not do is for */
+	bool is_asked;   /* for a certificate of ours */
 	/* Over datagrams: */
 	unsigned tries;   /* how often something was sent that wants an answer */
 	unsigned wait_us; /* for the answer to a flight, before it is sent again */

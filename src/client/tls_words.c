@@ -4,8 +4,12 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "base/text.h"
 #include "client/options.h"
 #include "client/tls_session.h"
+
+/* The longest name that a certificate's list is shown with. */
+#define NAME_SHOWN 60
 
 /* What is wrong with the server's certificate, and what may help. */
 static const struct {
@@ -35,6 +39,7 @@ static const struct {
 	const char *words;
 } failures[] = {
 	{SSL_R_WRONG_VERSION_NUMBER, "the server does not speak TLS"},
+	{SSL_R_UNEXPECTED_MESSAGE, "what the server answers is no TLS; is that the right port?"},
 	{SSL_R_UNSUPPORTED_PROTOCOL, "the server speaks no version of TLS from 1.2 on"},
 	{SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the server speaks none of our versions of TLS"},
 	{SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
@@ -50,6 +55,17 @@ static const struct {
 	{SSL_R_UNEXPECTED_EOF_WHILE_READING, "the server closed the connection in the handshake"},
 };
 
+/* Anybody can make a certificate: its names may hold what a terminal would obey. */
+static int append_name(char *names, size_t size, const char *between, const ASN1_STRING *name)
+{
+	int len = ASN1_STRING_length(name);
+	char shown[4 * NAME_SHOWN + 1];
+
+	text_escape((const char *)ASN1_STRING_get0_data(name),
+		len < NAME_SHOWN ? (size_t)len : NAME_SHOWN, shown, sizeof(shown));
+	return snprintf(names, size, "%s%s", between, shown);
+}
+
 /* The names that the certificate has, as many as fit. */
 static void list_names(const X509 *x509, struct tls_notes *notes)
 {
@@ -61,9 +77,8 @@ static void list_names(const X509 *x509, struct tls_notes *notes)
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
 
 		if (name->type == GEN_DNS)
-			len += (size_t)snprintf(notes->names + len, size - len, "%s%.60s",
-				len > 0 ? ", " : "",
-				(const char *)ASN1_STRING_get0_data(name->d.dNSName));
+			len += (size_t)append_name(notes->names + len, size - len,
+				len > 0 ? ", " : "", name->d.dNSName);
 	}
 	GENERAL_NAMES_free(all);
 }
@@ -105,9 +120,10 @@ static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, 
 /* Before TLS 1.3 a server that wants a certificate and gets none has no word for that. */
 static int reason_of(const SSL *ssl, unsigned long error)
 {
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
 	int reason = ERR_GET_REASON(error);
 
-	return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && SSL_get0_peer_CA_list(ssl) &&
+	return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && notes->is_asked &&
 			!SSL_get_certificate(ssl)
 		? SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED
 		: reason;

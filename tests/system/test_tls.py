@@ -2,6 +2,7 @@
 """TLS as clients see it: versions, certificates, what is refused, and the stream inside."""
 
 import os
+import pathlib
 import random
 import re
 import signal
@@ -31,6 +32,14 @@ def server(daemon, pair):
 
 
 # With openssl, as a person would try it
+
+
+def test_s_client_as_readme_calls_it_sends_every_line(server):
+    """Left alone, it takes lines that begin with Q, R or K for commands of its own."""
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    options = re.search(r"openssl s_client (-quiet .*) -connect", readme)[1].split()
+    said = s_client(server(), *options, text=b"Ready\nkept\nQuite\n", answer=b"QUITE\n")
+    assert "READY\nKEPT\nQUITE\n" in said
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])

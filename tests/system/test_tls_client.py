@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """upper over TLS: what it trusts, what it says when it does not, and the bytes in between."""
 
+import subprocess
+
 import pytest
 
 import peers
 from client import FINE, USAGE, peer, upper  # noqa: F401
 from pki import Pair, openssl
 from secure import tls
+from settings import free_port
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
@@ -66,6 +69,16 @@ def test_another_name(url_of, authority):
     assert "not for localhost but for one.test, two.test" in words
 
 
+def test_a_name_that_a_terminal_would_obey_is_escaped(url_of, authority, tmp_path):
+    """Names are compared before signatures are: so what is shown may be anybody's."""
+    own = Pair(tmp_path / "own.pem", authority.key_of("ec", tmp_path / "own.key"))
+    openssl("req", "-x509", "-key", own.key, "-subj", "/CN=own", "-out", own.certificate,
+            "-addext", "subjectAltName=DNS:one\x1b[2Jtwo")
+    code, words = refusal("--cafile", own.certificate, url_of(own))
+    assert code == UNTRUSTED
+    assert "but for one\\x1b[2Jtwo;" in words
+
+
 def test_a_name_to_ask_for_instead(url_of, authority):
     url = url_of(authority.issue("ec", ("one.test",)))
     said = upper("--cafile", authority.file, "--servername", "one.test", url, "a")
@@ -99,6 +112,11 @@ def test_a_server_without_tls(peer):  # noqa: F811
     assert "TLS" in words or "handshake" in words
 
 
+def test_a_server_that_upper_cases_the_handshake(peer):  # noqa: F811
+    code, words = refusal(f"tls://localhost:{peer(peers.streaming_tcp).port}")
+    assert (code, "no TLS; is that the right port?" in words) == (TLS_FAILED, True)
+
+
 # Our own certificate
 
 
@@ -120,6 +138,31 @@ def test_without_one_it_says_what_is_missing(strict_url, authority):
     assert "wants a certificate of ours; --cert" in words
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_server_that_names_no_authority_says_what_is_missing(pair, authority, version):
+    port = free_port()
+    with subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", version, "-cert",
+                           pair.certificate, "-key", pair.key, "-Verify", "1"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        try:
+            while b"ACCEPT" not in server.stdout.readline():
+                assert server.poll() is None
+            code, words = refusal("--cafile", authority.file, "-4", f"tls://localhost:{port}")
+        finally:
+            server.kill()
+    assert code == TLS_FAILED
+    assert "wants a certificate of ours; --cert" in words
+
+
 def test_a_file_that_is_none_is_a_mistake_in_the_command(strict_url, tmp_path):
     code, words = refusal("--cafile", tmp_path / "nothing", strict_url)
-    assert (code, "nothing: no certificates" in words) == (USAGE, True)
+    assert (code, "nothing: No such file" in words) == (USAGE, True)
+    (tmp_path / "words").write_text("no certificate\n")
+    code, words = refusal("--cafile", tmp_path / "words", strict_url)
+    assert (code, "words: no certificates in PEM form" in words) == (USAGE, True)
+
+
+@pytest.mark.parametrize("name, words", [("", "wants a value"), ("x" * 256, "at most 255")])
+def test_a_name_that_is_none_is_a_mistake_in_the_command(url_of, name, words):
+    code, said = refusal("--insecure", "--servername", name, url_of())
+    assert (code, words in said) == (USAGE, True)

@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import re
 import socket
@@ -144,6 +145,30 @@ def test_failure_as_json():
     assert "refused" in answer["error"]
 
 
+@pytest.mark.parametrize("args", [["--json", "--timeout", "soon"], ["--no-such", "--json"]])
+def test_mistake_as_json(args):
+    result = upper(*args)
+    assert (result.returncode, result.stderr) == (USAGE, b"")
+    assert json.loads(result.stdout).keys() == {"error", "exit"}
+
+
+@pytest.mark.parametrize("url, code", [("tcp://no-such-name.invalid", NO_NAME), ("no-url", USAGE),
+                                       ("unix:/no/such/socket", UNREACHABLE)])
+def test_failure_of_a_filter_as_json(url, code):
+    """Its standard output is for answers alone."""
+    result = upper("--json", env={"UPPER_SERVER": url})
+    answer = json.loads(result.stderr)
+    assert (result.returncode, answer["exit"], result.stdout) == (code, code, b"")
+    assert answer["error"]
+
+
+def test_full_disk_of_a_filter_as_json(peer):
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([UPPER, "--json", peer(peers.textbook_udp).url], input=b"a",
+                                stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert (result.returncode, json.loads(result.stderr)["exit"]) == (LOCAL, LOCAL)
+
+
 def test_no_answer_in_time(peer):
     begun = time.monotonic()
     result = upper("--timeout", "300ms", peer(peers.silent_tcp).url, "a")
@@ -161,6 +186,7 @@ def test_help_and_version():
     assert b"--timeout" in upper("--help").stdout
     assert b"--interval" in upper("ping", "--help").stdout
     assert b"Unicode 15.0.0" in upper("--version").stdout
+    assert json.loads(upper("--version", "--json").stdout)["unicode"] == "15.0.0"
 
 
 def test_full_disk_is_local():
@@ -169,6 +195,26 @@ def test_full_disk_is_local():
         code = subprocess.run([UPPER, server.url, "a"], stdout=full, stderr=subprocess.PIPE).returncode
     server.close()
     assert code == LOCAL
+
+
+@both
+@pytest.mark.parametrize("text", [["abc"], []], ids=["oneshot", "filter"])
+def test_closed_output_is_no_socket(peer, make, text):
+    """Whoever closes descriptor 1 must not have the answer sent to the server instead."""
+    server = peer(make)
+    result = subprocess.run(["sh", "-c", '"$@" >&-', "sh", UPPER, server.url, *text], input=b"abc",
+                            stderr=subprocess.PIPE, timeout=60)
+    assert (result.returncode, server.seen) == (LOCAL, [b"abc"])
+    assert result.stderr == b"upper: the output cannot be written: Bad file descriptor\n"
+
+
+@both
+def test_closed_input_is_no_socket(peer, make):
+    server = peer(make)
+    result = subprocess.run(["sh", "-c", '"$@" <&-', "sh", UPPER, server.url], capture_output=True,
+                            timeout=60)
+    assert (result.returncode, result.stdout) == (LOCAL, b"")
+    assert result.stderr == b"upper: the input cannot be read: Bad file descriptor\n"
 
 
 # Datagrams get lost, doubled and late.
@@ -236,6 +282,24 @@ def test_filter_answers_lines_as_they_come(peer):
 def test_empty_input_is_fine(make, peer):
     result = upper(peer(make).url)
     assert (result.returncode, result.stdout) == (FINE, b"")
+
+
+@both
+def test_pipes_that_do_not_wait(peer, make):
+    """As they are when another program that shares them has made them so."""
+    ours, theirs = os.pipe(), os.pipe()
+    for end in (ours[0], theirs[1]):
+        os.set_blocking(end, False)
+    with subprocess.Popen([UPPER, peer(make).url], stdin=ours[0], stdout=theirs[1],
+                          stderr=subprocess.PIPE) as client:
+        os.close(ours[0])
+        os.close(theirs[1])
+        with pytest.raises(subprocess.TimeoutExpired):
+            client.wait(0.3)
+        os.write(ours[1], b"hello\n")
+        os.close(ours[1])
+        with open(theirs[0], "rb") as answers:
+            assert (answers.read(), client.stderr.read(), client.wait(30)) == (b"HELLO\n", b"", FINE)
 
 
 def test_textbook_server_answers_a_pipe(peer):

@@ -10,7 +10,8 @@ import time
 import pytest
 
 import peers
-from client import FINE, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
+import process
+from client import FINE, LOCAL, LOST, UPPER, WRONG, both, peer, upper  # noqa: F401
 from settings import free_port
 
 
@@ -48,6 +49,23 @@ def test_ping_sums_up_when_interrupted(peer):
     assert client.returncode == FINE
 
 
+@pytest.mark.parametrize("make", [peers.silent_udp, peers.silent_tcp])
+def test_ping_ends_at_its_deadline(peer, make):
+    """Also while a question waits for an answer that may come, or never."""
+    result = upper("ping", "-w", "1s", "-t", "0", peer(make).url)
+    assert (result.returncode, b"1 sent, 0 answered" in result.stdout) == (LOST, True)
+
+
+def test_second_interrupt_does_not_wait_for_an_answer(peer):
+    server = peer(peers.silent_udp)
+    with subprocess.Popen([UPPER, "ping", "-t", "0", server.url], stdout=subprocess.DEVNULL) as client:
+        try:
+            process.wait_until(lambda: server.seen, 30, "the first question")
+            process.wait_until(lambda: client.send_signal(signal.SIGINT) or client.poll() is not None)
+        finally:
+            client.kill()
+
+
 def test_ping_counts_what_is_lost(peer):
     server = peer(peers.udp, lambda number, data: [data.upper()] if number else [])
     result = upper("ping", "--json", "-q", "-t", "2s", "-c", "2", "-i", "10ms", server.url)
@@ -60,6 +78,29 @@ def test_ping_of_two_servers(peer):
     urls = [peer(peers.textbook_udp).url, peer(peers.streaming_tcp).url]
     lines = upper("ping", "--json", "-c", "1", *urls).stdout.splitlines()
     assert [json.loads(line)["server"] for line in lines] == urls + urls
+
+
+def test_ping_ends_when_nobody_reads(peer):
+    with subprocess.Popen([UPPER, "ping", "-i", "50ms", peer(peers.textbook_udp).url],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert b"seq=1 " in client.stdout.readline(), "each line is there at once"
+        client.stdout.close()
+        try:
+            assert (client.wait(30), client.stderr.read()) == (LOCAL, b"")
+        finally:
+            client.kill()
+
+
+@pytest.mark.parametrize("args, code", [
+    (["ping", "-c", "1", "URL"], LOCAL), (["bench", "-n", "1", "URL"], LOCAL),
+    (["check", "URL"], 3), (["URL", "abc"], LOCAL), (["--version"], LOCAL), (["ping", "--help"], LOCAL)])
+def test_output_that_cannot_be_written_is_no_success(peer, args, code):
+    url = peer(peers.textbook_udp).url
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([UPPER, *(url if word == "URL" else word for word in args)],
+                                stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert result.returncode == code
+    assert b"cannot be written" in result.stderr
 
 
 @both
@@ -86,7 +127,10 @@ def test_check_of_a_server_that_is_wrong_or_gone(peer):
 @pytest.mark.parametrize("args", [
     ["--bogus"], ["no-url"], ["tcp://no-such-name.invalid"], ["tcp://localhost", "tcp://localhost"]])
 def test_check_that_cannot_check_is_unknown(args):
-    assert upper("check", *args).returncode == 3
+    plain, as_json = upper("check", *args), upper("check", *args, "--json")
+    assert (plain.returncode, as_json.returncode) == (3, 3)
+    assert plain.stdout.startswith(b"UPPER UNKNOWN - "), "who runs plugins reads nothing else"
+    assert json.loads(as_json.stdout)["status"] == "UNKNOWN"
 
 
 @pytest.mark.parametrize("make", [peers.textbook_udp, peers.textbook_tcp, peers.streaming_tcp])
