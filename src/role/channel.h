@@ -53,7 +53,9 @@
 	/* what came of one attempt; struct msg_probed */                                             \
 	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))               \
 	/* to a worker: the way to one that has a socket of it too; struct msg_sibling */             \
-	MESSAGE(SIBLING, SUPERVISOR, 1, sizeof(struct msg_sibling), sizeof(struct msg_sibling))
+	MESSAGE(SIBLING, SUPERVISOR, 1, sizeof(struct msg_sibling), sizeof(struct msg_sibling))       \
+	/* to a worker: others read the sockets now, who know of no sessions; struct msg_listener */  \
+	MESSAGE(LOST, SUPERVISOR, 0, sizeof(struct msg_listener), sizeof(struct msg_listener))
 
 enum message_type {
 #define MESSAGE(name, from, fds, least, longest) MSG_##name,

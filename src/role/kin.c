@@ -88,8 +88,43 @@ void kin_introduce_one(struct generation *young, unsigned worker, struct generat
 			kin_introduce_listener(young, i, old);
 }
 
+/* Datagrams without sessions come to the socket from now on: two who read it would take them from each
+ * other. */
+static void kin_take_over(const struct generation *young, size_t listener, struct generation *old)
+{
+	const struct msg_listener lost = {
+		.listener = (uint32_t)kin_find(old, young->plan.groups[listener])};
+	struct child *reader;
+
+	if (lost.listener == old->plan.conf->n_listeners || old->n == 0)
+		return;
+	reader = reader_of(old, lost.listener);
+	if (reader)
+		child_tell(reader, MSG_LOST, &lost, sizeof(lost), NULL);
+}
+
 void kin_introduce(struct generation *young, struct generation *old)
 {
 	for (unsigned worker = 0; worker < young->n; worker++)
 		kin_introduce_one(young, worker, old);
+	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
+		if (young->plan.conf->listeners[i].transport == CONF_UDP)
+			kin_take_over(young, i, old);
+}
+
+/* Whoever may have sessions keeps the socket, also from us: a foreigner too. */
+static void kin_keep(const struct generation *old, struct sockets *sockets)
+{
+	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)
+		if (is_dtls(old, i) && old->plan.groups[i] &&
+			old->seats[plan_reader(i, old->n)].child.state != CHILD_ENDED)
+			sockets_keep(sockets, old->plan.groups[i]);
+}
+
+void kin_settle(struct sockets *sockets, const struct list *draining, const struct conf *conf)
+{
+	sockets_keep(sockets, NULL);
+	for (struct list *node = draining->next; node != draining; node = node->next)
+		kin_keep(generation_of_node(node), sockets);
+	sockets_settle(sockets, conf);
 }
