@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Two listeners are kin when they have the same socket, wherever they stand in their configurations. Whom
- * we cannot tell, since it has ended or is of another build, is passed over. */
+ * we cannot tell, since it has ended, is passed over; who is of another build is told to leave the socket. */
 
 #include "role/kin.h"
 
@@ -26,9 +26,7 @@ static struct child *reader_of(const struct generation *g, size_t listener)
 {
 	struct child *child = &g->seats[plan_reader(listener, g->n)].child;
 
-	return child->state == CHILD_STARTING || child->state == CHILD_ENDED || child->foreign
-		? NULL
-		: child;
+	return child->state == CHILD_STARTING || child->state == CHILD_ENDED ? NULL : child;
 }
 
 static void kin_tell(struct child *child, uint32_t listener, uint32_t number, bool newer, int fd)
@@ -77,6 +75,8 @@ static void kin_introduce_listener(
 		return;
 	kin.young = reader_of(young, listener);
 	kin.old = reader_of(old, other);
+	if (kin.old && kin.old->foreign)
+		return;
 	for (uint32_t i = 0; kin.young && kin.old && i < socket_group_count(group); i++)
 		kin_meet(&kin, i);
 }
@@ -88,8 +88,7 @@ void kin_introduce_one(struct generation *young, unsigned worker, struct generat
 			kin_introduce_listener(young, i, old);
 }
 
-/* Datagrams without sessions come to the socket from now on: two who read it would take them from each
- * other. */
+/* Two who read a socket and do not know each other would take datagrams from each other. */
 static void kin_take_over(const struct generation *young, size_t listener, struct generation *old)
 {
 	const struct msg_listener lost = {
@@ -99,7 +98,7 @@ static void kin_take_over(const struct generation *young, size_t listener, struc
 	if (lost.listener == old->plan.conf->n_listeners || old->n == 0)
 		return;
 	reader = reader_of(old, lost.listener);
-	if (reader)
+	if (reader && (reader->foreign || !is_dtls(young, listener)))
 		child_tell(reader, MSG_LOST, &lost, sizeof(lost), NULL);
 }
 
@@ -108,8 +107,7 @@ void kin_introduce(struct generation *young, struct generation *old)
 	for (unsigned worker = 0; worker < young->n; worker++)
 		kin_introduce_one(young, worker, old);
 	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
-		if (young->plan.conf->listeners[i].transport == CONF_UDP)
-			kin_take_over(young, i, old);
+		kin_take_over(young, i, old);
 }
 
 /* Whoever may have sessions keeps the socket, also from us: a foreigner too. */
