@@ -21,6 +21,9 @@
 #define LEAST_WAIT_US   200000
 #define LONGEST_WAIT_US 60000000
 
+/* What sealing adds to a message at most. The library reckons with none when it fills a datagram. */
+#define SEAL 24
+
 static unsigned int at_least(unsigned int least, uint64_t us)
 {
 	return us > least ? (unsigned int)us : least;
@@ -52,6 +55,17 @@ static unsigned int first_wait(uint64_t timeout_ms)
 	return at_least(LEAST_WAIT_US / 2, timeout_ms * 1000 / 7);
 }
 
+/* Our hello must not be in pieces; from the server's on, there has to be room for the seal. */
+static void leave_room(
+	int is_ours, int version, int type, const void *data, size_t len, SSL *ssl, void *userdata)
+{
+	const struct options *options = userdata;
+
+	if (!is_ours && type == SSL3_RT_HANDSHAKE && len > 0 &&
+		*(const uint8_t *)data == SSL3_MT_SERVER_HELLO)
+		SSL_set_mtu(ssl, (long)options->mtu - SEAL);
+}
+
 /* The path is not asked how much it takes: what it says may be forged, and where it says nothing a
  * handshake would hang. */
 static int attach(struct link *link, SSL *ssl)
@@ -66,6 +80,8 @@ static int attach(struct link *link, SSL *ssl)
 	SSL_set_bio(ssl, bio, bio);
 	SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU);
 	SSL_set_mtu(ssl, (long)server->options->mtu);
+	SSL_set_msg_callback(ssl, leave_room);
+	SSL_set_msg_callback_arg(ssl, (void *)(uintptr_t)server->options);
 	DTLS_set_timer_cb(ssl, next_wait);
 	return 0;
 }

@@ -314,6 +314,13 @@ void dtls_stop(struct dtls *dtls)
 	dtls_settle(dtls);
 }
 
+void dtls_lose(struct dtls *dtls)
+{
+	dtls->is_open = false;
+	dtls_settle(dtls);
+	dtls_cut(dtls, REASON_drain);
+}
+
 void dtls_cut(struct dtls *dtls, enum reason reason)
 {
 	list_foreach (node, &dtls->sessions)

@@ -52,6 +52,8 @@ int dtls_meet(struct dtls *dtls, int fd, bool is_newer);
 /* Takes nobody new any more. What comes for its sessions the newer ones pass on; only where there are none
  * it reads on by itself. */
 void dtls_stop(struct dtls *dtls);
+/* The socket is read by who knows nothing of sessions: they end, and it is left alone for good. */
+void dtls_lose(struct dtls *dtls);
 /* Ends all sessions, and says so to their peers. */
 void dtls_cut(struct dtls *dtls, enum reason reason);
 void dtls_done(struct dtls *dtls);

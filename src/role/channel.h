@@ -14,45 +14,47 @@
 #define CHANNEL_FDS     2
 
 /* MESSAGE(name, who may send it, descriptors, least and longest payload) */
-#define MESSAGES(MESSAGE)                                                                             \
-	/* The first three keep their numbers for good: they are all that a supervisor and the      \
+#define MESSAGES(MESSAGE)                                                                            \
+	/* The first four keep their numbers for good: they are all that a supervisor and the      \
 	 * children of the one before an upgrade have to say to each other.                        \
 	 * DRAIN: take nothing new, finish what is open, and end; struct msg_drain */ \
-	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))             \
-	/* a record, as base/logwire.h has it */                                                      \
-	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)                                                 \
-	/* told to drain, it takes nothing new from here on */                                        \
-	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                             \
-	/* the configuration, and the page of counters of this child; struct msg_setup */             \
-	MESSAGE(SETUP, SUPERVISOR, 2, sizeof(struct msg_setup), sizeof(struct msg_setup))             \
-	/* to a worker: what all workers share */                                                     \
-	MESSAGE(SHARED, SUPERVISOR, 1, 0, 0)                                                          \
-	/* a listening socket; struct msg_listener */                                                 \
-	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener))    \
-	/* a file that the configuration names; struct file_place */                                  \
-	MESSAGE(FILE, SUPERVISOR, 1, sizeof(struct file_place), sizeof(struct file_place))            \
-	/* to a worker: memory with the keys of tickets */                                            \
-	MESSAGE(TICKETS, SUPERVISOR, 1, 0, 0)                                                         \
-	/* to a worker: its channel to the keeper, which may be a new one */                          \
-	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                          \
-	/* to the keeper: the channel of a worker; struct msg_client */                               \
-	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))          \
-	/* to the exporter: the socket that scrapes come to, and the board */                         \
-	MESSAGE(METRICS, SUPERVISOR, 2, 0, 0)                                                         \
-	/* all is said: get ready, and say so */                                                      \
-	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                         \
-	/* the whole generation is ready: begin */                                                    \
-	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                           \
-	/* try to break the sandbox of every role; struct msg_probe */                                \
-	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))             \
-	MESSAGE(READY, CHILD, 0, 0, 0)                                                                \
-	/* while it gets ready: something is wrong with what a listener names; struct msg_fault */    \
-	MESSAGE(FAULT, CHILD, 0, sizeof(struct msg_fault), sizeof(struct msg_fault))                  \
-	/* it cannot serve: an exit code, and why, as text */                                         \
-	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))               \
-	/* what came of one attempt; struct msg_probed */                                             \
-	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))               \
-	/* to a worker: the way to one that has a socket of it too; struct msg_sibling */             \
+	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))            \
+	/* a record, as base/logwire.h has it */                                                     \
+	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)                                                \
+	/* told to drain, it takes nothing new from here on */                                       \
+	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                            \
+	/* to a worker: others have the sockets, who know of no sessions; struct msg_listener */     \
+	MESSAGE(LOST, SUPERVISOR, 0, sizeof(struct msg_listener), sizeof(struct msg_listener))       \
+	/* the configuration, and the page of counters of this child; struct msg_setup */            \
+	MESSAGE(SETUP, SUPERVISOR, 2, sizeof(struct msg_setup), sizeof(struct msg_setup))            \
+	/* to a worker: what all workers share */                                                    \
+	MESSAGE(SHARED, SUPERVISOR, 1, 0, 0)                                                         \
+	/* a listening socket; struct msg_listener */                                                \
+	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener))   \
+	/* a file that the configuration names; struct file_place */                                 \
+	MESSAGE(FILE, SUPERVISOR, 1, sizeof(struct file_place), sizeof(struct file_place))           \
+	/* to a worker: memory with the keys of tickets */                                           \
+	MESSAGE(TICKETS, SUPERVISOR, 1, 0, 0)                                                        \
+	/* to a worker: its channel to the keeper, which may be a new one */                         \
+	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                         \
+	/* to the keeper: the channel of a worker; struct msg_client */                              \
+	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))         \
+	/* to the exporter: the socket that scrapes come to, and the board */                        \
+	MESSAGE(METRICS, SUPERVISOR, 2, 0, 0)                                                        \
+	/* all is said: get ready, and say so */                                                     \
+	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                        \
+	/* the whole generation is ready: begin */                                                   \
+	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                          \
+	/* try to break the sandbox of every role; struct msg_probe */                               \
+	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))            \
+	MESSAGE(READY, CHILD, 0, 0, 0)                                                               \
+	/* while it gets ready: something is wrong with what a listener names; struct msg_fault */   \
+	MESSAGE(FAULT, CHILD, 0, sizeof(struct msg_fault), sizeof(struct msg_fault))                 \
+	/* it cannot serve: an exit code, and why, as text */                                        \
+	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))              \
+	/* what came of one attempt; struct msg_probed */                                            \
+	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))              \
+	/* to a worker: the way to one that has a socket of it too; struct msg_sibling */            \
 	MESSAGE(SIBLING, SUPERVISOR, 1, sizeof(struct msg_sibling), sizeof(struct msg_sibling))
 
 enum message_type {

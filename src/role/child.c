@@ -253,6 +253,7 @@ static void child_on_message(struct child *child, const struct message *message)
 	case MSG_TICKETS:
 	case MSG_KEEPER:
 	case MSG_SIBLING:
+	case MSG_LOST:
 	case MSG_CLIENT:
 	case MSG_PREPARE:
 	case MSG_SERVE:

@@ -260,6 +260,13 @@ int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *f
 	return 0;
 }
 
+void engine_lose(struct engine *engine, size_t listener)
+{
+	for (struct port *port = engine->ports; port; port = port->next)
+		if (port->kind == PORT_DTLS && port->conf == &engine->conf->listeners[listener])
+			dtls_lose(&port->dtls);
+}
+
 static int port_open(struct engine *engine, struct port *port)
 {
 	if (port->kind == PORT_UDP)

@@ -39,6 +39,8 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	void (*on_idle)(struct acceptor *acceptor));
 /* Another worker that has a socket of ours too; takes the descriptor over, if there is such a socket. */
 int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *fd);
+/* The sockets of that listener are for others, who cannot pass on what is for its sessions: they end. */
+void engine_lose(struct engine *engine, size_t listener);
 int engine_serve(struct engine *engine);
 /* Answers what is in the sockets, and lets go of them. */
 void engine_stop(struct engine *engine);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Two listeners are kin when they have the same socket, wherever they stand in their configurations. Whom
- * we cannot tell, since it has ended or is of another build, is passed over. */
+ * we cannot tell, since it has ended, is passed over; who is of another build is told to leave the socket. */
 
 #include "role/kin.h"
 
@@ -26,9 +26,7 @@ static struct child *reader_of(const struct generation *g, size_t listener)
 {
 	struct child *child = &g->seats[plan_reader(listener, g->n)].child;
 
-	return child->state == CHILD_STARTING || child->state == CHILD_ENDED || child->foreign
-		? NULL
-		: child;
+	return child->state == CHILD_STARTING || child->state == CHILD_ENDED ? NULL : child;
 }
 
 static void kin_tell(struct child *child, uint32_t listener, uint32_t number, bool newer, int fd)
@@ -77,6 +75,8 @@ static void kin_introduce_listener(
 		return;
 	kin.young = reader_of(young, listener);
 	kin.old = reader_of(old, other);
+	if (kin.old && kin.old->foreign)
+		return;
 	for (uint32_t i = 0; kin.young && kin.old && i < socket_group_count(group); i++)
 		kin_meet(&kin, i);
 }
@@ -88,8 +88,41 @@ void kin_introduce_one(struct generation *young, unsigned worker, struct generat
 			kin_introduce_listener(young, i, old);
 }
 
+/* Two who read a socket and do not know each other would take datagrams from each other. */
+static void kin_take_over(const struct generation *young, size_t listener, struct generation *old)
+{
+	const struct msg_listener lost = {
+		.listener = (uint32_t)kin_find(old, young->plan.groups[listener])};
+	struct child *reader;
+
+	if (lost.listener == old->plan.conf->n_listeners || old->n == 0)
+		return;
+	reader = reader_of(old, lost.listener);
+	if (reader && (reader->foreign || !is_dtls(young, listener)))
+		child_tell(reader, MSG_LOST, &lost, sizeof(lost), NULL);
+}
+
 void kin_introduce(struct generation *young, struct generation *old)
 {
 	for (unsigned worker = 0; worker < young->n; worker++)
 		kin_introduce_one(young, worker, old);
+	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
+		kin_take_over(young, i, old);
+}
+
+/* Whoever may have sessions keeps the socket, also from us: a foreigner too. */
+static void kin_keep(const struct generation *old, struct sockets *sockets)
+{
+	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)
+		if (is_dtls(old, i) && old->plan.groups[i] &&
+			old->seats[plan_reader(i, old->n)].child.state != CHILD_ENDED)
+			sockets_keep(sockets, old->plan.groups[i]);
+}
+
+void kin_settle(struct sockets *sockets, const struct list *draining, const struct conf *conf)
+{
+	sockets_keep(sockets, NULL);
+	for (struct list *node = draining->next; node != draining; node = node->next)
+		kin_keep(generation_of_node(node), sockets);
+	sockets_settle(sockets, conf);
 }

@@ -6,7 +6,9 @@
 #include "role/generation.h"
 
 /* Workers of `young` that read datagrams of sessions get a way to those of `old` that may have them, and
- * the other way round. */
+ * the other way round. Where what comes to the socket is no session's any more, those of `old` end. */
 void kin_introduce(struct generation *young, struct generation *old);
 /* The same for one worker of `young` alone, which is new. */
 void kin_introduce_one(struct generation *young, unsigned worker, struct generation *old);
+/* sockets_settle(), but those of sessions which drain stay, so that a listener can come back to them. */
+void kin_settle(struct sockets *sockets, const struct list *draining, const struct conf *conf);

@@ -65,3 +65,28 @@ bool socket_spec_allows(const struct listen_spec *wanted, const struct listen_sp
 	return addr_equal(w, f) ||
 		(is_wildcard(w) && (w->sa.sa_family == AF_INET6 || f->sa.sa_family == AF_INET));
 }
+
+bool socket_spec_listener(
+	const struct conf *conf, size_t number, struct conf_listener *ret_listener)
+{
+	if (number < conf->n_listeners)
+		*ret_listener = conf->listeners[number];
+	return number < conf->n_listeners ||
+		(number == conf->n_listeners && conf_metrics(conf, ret_listener));
+}
+
+bool socket_spec_find(const struct conf *conf, const char *key, struct listen_spec *ret_spec)
+{
+	struct conf_listener listener;
+	struct listen_spec spec;
+	char found[LISTEN_KEY];
+
+	for (size_t i = 0; conf && socket_spec_listener(conf, i, &listener); i++) {
+		if (socket_spec_of(&listener, &spec) == 0 &&
+			strcmp(listen_key(&spec, found), key) == 0) {
+			*ret_spec = spec;
+			return true;
+		}
+	}
+	return false;
+}

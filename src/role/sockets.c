@@ -30,6 +30,7 @@ struct socket_group {
 	char *interface; /* owned, for the spec */
 	char *name;      /* owned; the manager's; NULL when the socket is our own */
 	bool lent;       /* for a trial, which leaves everything as it is */
+	bool kept;       /* for who drains */
 	int lost;        /* owned; whose file is gone, until it is known who serves; or -1 */
 	int *fds;
 	unsigned n;
@@ -256,21 +257,11 @@ bool sockets_any_inherited(const struct sockets *sockets)
 	return false;
 }
 
-/* The listeners, by number, and the metrics as the last of them; false when there are no more. */
-static bool conf_listener(
-	const struct conf *conf, size_t number, struct conf_listener *ret_listener)
-{
-	if (number < conf->n_listeners)
-		*ret_listener = conf->listeners[number];
-	return number < conf->n_listeners ||
-		(number == conf->n_listeners && conf_metrics(conf, ret_listener));
-}
-
 static bool conf_names(const struct conf *conf, const char *name)
 {
 	struct conf_listener listener;
 
-	for (size_t i = 0; conf_listener(conf, i, &listener); i++)
+	for (size_t i = 0; socket_spec_listener(conf, i, &listener); i++)
 		if (is_name_of(name, listener.name))
 			return true;
 	return false;
@@ -365,23 +356,6 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 	return 0;
 }
 
-static bool conf_claims(
-	const struct conf *conf, const struct socket_group *group, struct listen_spec *ret_spec)
-{
-	struct conf_listener listener;
-	struct listen_spec spec;
-	char key[LISTEN_KEY];
-
-	for (size_t i = 0; conf && conf_listener(conf, i, &listener); i++) {
-		if (socket_spec_of(&listener, &spec) == 0 &&
-			strcmp(listen_key(&spec, key), group->key) == 0) {
-			*ret_spec = spec;
-			return true;
-		}
-	}
-	return false;
-}
-
 static void group_adjust(struct socket_group *group, const struct listen_spec *spec)
 {
 	int r = 0;
@@ -402,10 +376,12 @@ void sockets_settle(struct sockets *sockets, const struct conf *conf)
 			continue;
 		if (group->lost >= 0)
 			close(take_fd(&group->lost));
-		if (conf_claims(conf, group, &spec)) {
+		if (socket_spec_find(conf, group->key, &spec)) {
 			group_adjust(group, &spec);
 			continue;
 		}
+		if (conf && group->kept)
+			continue;
 		list_remove(node);
 		group_free(group);
 	}
@@ -421,6 +397,15 @@ void sockets_restore(struct sockets *sockets)
 		close(group->fds[0]);
 		listen_remove(&group->spec);
 		group->fds[0] = take_fd(&group->lost);
+	}
+}
+
+void sockets_keep(struct sockets *sockets, const struct socket_group *kept)
+{
+	list_foreach (node, &sockets->all) {
+		struct socket_group *group = container_of(node, struct socket_group, node);
+
+		group->kept = kept && (group->kept || group == kept);
 	}
 }
 

@@ -53,6 +53,9 @@ int sockets_claim(struct sockets *sockets, const struct conf_listener *listener,
 /* `conf` is what serves now (NULL: nothing does): groups that no listener of it claims are closed, and the
  * others get what it says of the queue, and of the mode and the owner of a path. */
 void sockets_settle(struct sockets *sockets, const struct conf *conf);
+/* Before that: a group that stays while anything serves, since who drains has sessions on it. NULL: from here
+ * on, none of those named before. */
+void sockets_keep(struct sockets *sockets, const struct socket_group *kept);
 /* Before that, when those who claimed do not come to serve: sockets that were made anew, since their file
  * was gone, are given up for the ones before. */
 void sockets_restore(struct sockets *sockets);

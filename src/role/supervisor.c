@@ -113,7 +113,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 		return;
 	}
 	sockets_restore(&s->sockets);
-	sockets_settle(&s->sockets, generation_conf(s->serving));
+	kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
 	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
 		supervisor_reload(s);
@@ -157,6 +157,8 @@ static void on_gone(struct generation *g)
 	s->n_draining--;
 	generation_totals(g, &s->history);
 	generation_free(g);
+	if (s->serving && !s->building)
+		kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
 	stop_if_idle(s);
 }
 
@@ -239,7 +241,7 @@ static void on_ready(struct generation *g)
 	generation_serve(g);
 	if (old)
 		generation_drain(old);
-	sockets_settle(&s->sockets, generation_conf(g));
+	kin_settle(&s->sockets, &s->draining, generation_conf(g));
 	if (old)
 		supervisor_open_control(s, generation_conf(g));
 	else

@@ -88,6 +88,17 @@ static int worker_on_sibling(struct child_side *side, struct message *message)
 				       : engine_meet(&w->engine, sibling, &message->fds[0]);
 }
 
+static int worker_on_lost(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	const struct msg_listener *lost = (const void *)message->data;
+
+	if (w->stage == STAGE_SETUP)
+		return -EINVAL;
+	engine_lose(&w->engine, lost->listener);
+	return 0;
+}
+
 /* Ends when nothing is open any more. */
 static void worker_on_leave(struct task *task)
 {
@@ -203,6 +214,7 @@ static const struct child_hears worker_hears[N_MESSAGES] = {
 	[MSG_TICKETS] = {worker_on_paper, "cannot take the keys of tickets"},
 	[MSG_KEEPER] = {worker_on_paper, "cannot take the way to the keeper"},
 	[MSG_SIBLING] = {worker_on_sibling, "cannot take a sibling"},
+	[MSG_LOST] = {worker_on_lost, "cannot leave a socket"},
 	[MSG_PREPARE] = {worker_on_prepare},
 	[MSG_SERVE] = {worker_on_serve, "cannot watch the sockets"},
 	[MSG_DRAIN] = {worker_on_drain},

@@ -16,6 +16,12 @@
 #include "base/cleanup.h"
 #include "tls/inside.h"
 
+/* What sealing adds to a message at most. The library reckons with none when it fills a datagram. */
+#define SEAL 24
+
+/* Of UDP and IPv4. The library takes no size that is too small to be that of a link, less this. */
+#define OVERHEAD 28
+
 struct tls_datagrams {
 	struct tls_context *context;
 	BIO_METHOD *method;
@@ -59,6 +65,8 @@ static int box_bio_write(BIO *bio, const char *data, int n)
 
 static long box_bio_ctrl(BIO *bio, int command, long number, void *pointer)
 {
+	if (command == BIO_CTRL_DGRAM_GET_MTU_OVERHEAD)
+		return OVERHEAD;
 	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DGRAM_SET_NEXT_TIMEOUT;
 }
 
@@ -269,7 +277,7 @@ static int datagrams_open(void *userdata, struct secure *secure)
 	BIO_set_data(bio, secure);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(box->ssl, bio, bio);
-	SSL_set_mtu(box->ssl, datagrams->mtu);
+	SSL_set_mtu(box->ssl, datagrams->mtu - SEAL);
 	SSL_set_accept_state(box->ssl);
 	SSL_set_app_data(box->ssl, &box->tally);
 	box->context = datagrams->context;

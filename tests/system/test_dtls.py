@@ -194,6 +194,18 @@ def test_a_handshake_is_in_datagrams_of_the_mtu(daemon, authority):
     tap.close()
 
 
+def test_what_is_sealed_of_a_handshake_fits_too(daemon, authority):
+    """Our last message of it: how much of a datagram is left for that depends on all before."""
+    pair, sizes = authority.issue(), (256, 264, 270, 280, 290)
+    running = daemon(*(dtls(pair, name=f"mtu-{size}", more={"mtu": size}) for size in sizes))
+    for at, size in zip(running.listeners, sizes):
+        tap = Tap(at)
+        with Session(tap.at) as session:
+            session.ask("hello")
+        assert max(tap.lengths) <= size
+        tap.close()
+
+
 def test_a_certificate_that_is_replaced_is_taken_up(daemon, authority, tmp_path):
     """A session that is open goes on, with the keeper that it began with."""
     live = Pair(tmp_path / "certificate.pem", tmp_path / "key.pem")

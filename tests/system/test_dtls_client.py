@@ -192,12 +192,13 @@ def test_more_than_a_record_is_no_message(url_of):
     assert (code, "longer than a datagram can be: 16384 bytes" in words) == (USAGE, True)
 
 
-def test_a_handshake_in_small_datagrams(strict_url, road, authority):
-    """Our certificate is larger than one."""
+@pytest.mark.parametrize("size", range(256, 316, 12))
+def test_a_handshake_in_small_datagrams(strict_url, road, authority, size):
+    """Our certificate is larger than one; what is left for the last message depends on all before."""
     mine = authority.issue("rsa", ("me",), usage="clientAuth")
     relay = road({"address": "127.0.0.1", "port": int(strict_url.rpartition(":")[2])},
                  lambda datagram, is_question: PASS)
-    said = upper("--mtu", 256, "--cafile", authority.file, "--cert", mine.certificate, "--key",
+    said = upper("--mtu", size, "--cafile", authority.file, "--cert", mine.certificate, "--key",
                  mine.key, f"dtls://localhost:{relay.at['port']}", "a")
     assert said.stdout == b"A\n"
-    assert max(len(datagram) for datagram, is_question in relay.seen if is_question) <= 256
+    assert max(len(datagram) for datagram, is_question in relay.seen if is_question) <= size

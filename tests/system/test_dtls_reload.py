@@ -10,10 +10,10 @@ from urllib.request import urlopen
 import pytest
 
 import process
-from dtls import Session, dtls, many_clients
+from dtls import Session, ask, client_socket, dtls, many_clients
 from pki import Authority
 from rig import run_upperctl
-from settings import free_port, udp
+from settings import free_port, is_free, udp
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
@@ -96,6 +96,48 @@ def test_a_listener_that_moves_to_another_place_keeps_its_sessions(daemon, pair)
         many_clients(at, 3, 10)
 
 
+def test_a_listener_that_is_taken_out_and_put_back_keeps_its_sessions(daemon, pair):
+    """Whoever has sessions still reads its socket, and a second one of that address would be refused."""
+    at, other = dtls(pair), udp()
+    running = daemon(at, other, drain="60s")
+    with Session(at) as session:
+        session.ask("one")
+        running.reconfigure(other, drain="60s")
+        running.reload()
+        session.ask("two")
+        running.reconfigure(other, at, drain="60s")
+        running.reload()
+        session.ask("three")
+        many_clients(at, 20, 10)
+
+
+def test_a_listener_that_is_taken_out_is_there_for_its_sessions_only(daemon, pair):
+    at, other = dtls(pair), udp()
+    running = daemon(at, other, drain="60s")
+    with Session(at) as session:
+        session.ask("one")
+        running.reconfigure(other, drain="60s")
+        running.reload()
+        session.ask("two")
+        assert not is_free(at["port"])
+        assert session.end() == 0
+    process.wait_until(lambda: is_free(at["port"]), 20, "the end of its socket")
+
+
+def test_where_udp_is_spoken_now_sessions_end_and_no_question_is_lost(daemon, pair):
+    at = dtls(pair)
+    running = daemon(at, drain="60s", log={"access": True})
+    with Session(at) as session:
+        session.ask("one")
+        running.reconfigure(udp(address=at["address"], port=at["port"]), drain="60s")
+        running.reload()
+        assert session.wait_for_end() == 0
+    assert running.expect("access")["reason"] == "drain"
+    for number in range(40):  # by whichever worker
+        with client_socket(at) as s:
+            assert ask(s, b"question %d" % number, 20) == b"QUESTION %d" % number
+
+
 def test_a_worker_that_is_replaced_knows_the_old_generation(daemon, pair):
     running = daemon(dtls(pair), drain="60s", workers=1)
     at, old = running.listeners[0], running.workers()
@@ -161,13 +203,13 @@ def test_handshakes_cross_reloads(daemon, pair):
     running = daemon(dtls(pair), drain="60s")
     at, failures = running.listeners[0], []
 
-    def ask():
+    def ask_all():
         try:
             many_clients(at, 300, 10, 2000)
         except AssertionError as failure:
             failures.append(failure)
 
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=ask_all)
     asking.start()
     reloads = 0
     while asking.is_alive():

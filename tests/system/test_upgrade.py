@@ -11,6 +11,7 @@ import pytest
 
 import process
 import rig
+from dtls import Session, dtls, many_clients
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import tcp, udp
 from wire import Background, connect, read_exactly, tcp_ask, udp_ask
@@ -314,3 +315,15 @@ def test_other_layout_with_tls(foreign, authority, with_tls):
         assert read_exactly(s, 1) == b"A"
         assert ask_tls(one.d.listeners[0], context) == b"STRASSE"
     process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="the end of the old keeper")
+
+
+def test_other_layout_with_dtls(foreign, authority, with_tls):
+    """Old and new do not know each other: only one may read the socket, and sessions end with a word."""
+    one = foreign(dtls(authority.issue("ec")))
+    one.d.reconfigure(drain="60s")
+    one.d.reload()
+    with Session(one.d.listeners[0]) as session:
+        session.ask("before")
+        assert one.upgrade().returncode == 0
+        assert session.wait_for_end() == 0
+    many_clients(one.d.listeners[0], 50, 10)
