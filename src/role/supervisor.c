@@ -225,7 +225,7 @@ static void on_ready(struct generation *g)
 	struct generation *old = s->serving;
 
 	if (s->trial) {
-		loop_stop(&s->loop, EX_OK);
+		loop_stop(&s->loop, TRIAL_PASSED);
 		return;
 	}
 	s->building = NULL;
