@@ -133,6 +133,13 @@ bool faults_any_errors(const struct faults *faults)
 	return faults->errors;
 }
 
+void faults_harden(struct faults *faults)
+{
+	faults->errors = faults->errors || faults->n > 0;
+	for (size_t i = 0; i < faults->n; i++)
+		faults->list[i].level = FAULT_ERROR;
+}
+
 static void put_escaped(FILE *to, const char *text, size_t len)
 {
 	_cleanup_free_ char *safe = malloc(len * 4 + 1);

@@ -45,6 +45,8 @@ struct fault_place {
 __attribute__((format(printf, 3, 4))) void faults_add(
 	struct faults *faults, const struct fault_place *place, const char *format, ...);
 bool faults_any_errors(const struct faults *faults);
+/* Makes errors of all warnings. */
+void faults_harden(struct faults *faults);
 void faults_print(const struct faults *faults, FILE *to);
 void faults_print_json(const struct faults *faults, FILE *to);
 void faults_done(struct faults *faults);

@@ -71,8 +71,10 @@ int command_check(const struct options *options)
 		rehearse_people(conf, &faults);
 		sound = faults.n == before;
 		rehearse_files(conf, &faults);
-		sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);
 	}
+	if (options->strict)
+		faults_harden(&faults);
+	sound = sound && !faults_any_errors(&faults);
 	print_faults(options, &faults);
 	if (sound && !options->json)
 		printf("%s: sound\n", options->file);

@@ -29,13 +29,17 @@ static const struct {
 	[FILE_NONE] = {""},
 };
 
-/* NULL and errno 0: the service manager has given us none. */
+static bool is_credential(const char *name)
+{
+	return strncmp(name, CREDENTIAL, strlen(CREDENTIAL)) == 0;
+}
+
 static char *path_of(const char *name)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 	char *path;
 
-	if (strncmp(name, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+	if (!is_credential(name))
 		return strdup(name);
 	if (asprintf(&path, "%s/%s", folder ? folder : "/nonexistent", name + strlen(CREDENTIAL)) <
 		0)
@@ -136,6 +140,11 @@ int file_open(struct file *file, char why[static FILE_WHY])
 	int r;
 
 	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 && is_credential(file->name) && !getenv("CREDENTIALS_DIRECTORY")) {
+		snprintf(why, FILE_WHY, "%s: the service manager has passed no credentials",
+			file->name);
+		return FILE_E_FAULT;
+	}
 	if (fd < 0) {
 		snprintf(why, FILE_WHY, "%s: %s", file->path, strerror(errno));
 		return FILE_E_FAULT;

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "conf/fault.h"
 #include "config.h"
 #include "priv/ident.h"
@@ -21,7 +22,37 @@
 #include "role/rehearsal.h"
 #include "role/supervisor.h"
 
-static bool people_exist(const struct conf *conf)
+/* The manager shows one line, and a trial is not what it has started. */
+static void tell_manager(const struct supervisor *s, const char *why)
+{
+	char safe[512];
+
+	text_escape(why, strlen(why), safe, sizeof(safe));
+	if (!s->trial)
+		manager_notify("STATUS=Cannot start: %s", safe);
+}
+
+/* All are on stderr; the first is told. */
+static void tell_manager_fault(const struct supervisor *s, const struct faults *faults)
+{
+	const struct fault *f = faults->list;
+	const struct fault *end = f + faults->n;
+	char place[256] = "", why[512];
+
+	while (f < end && f->level != FAULT_ERROR)
+		f++;
+	if (f == end)
+		return;
+	if (f->file && f->line)
+		snprintf(place, sizeof(place), "%s:%u: ", f->file, f->line);
+	else if (f->file)
+		snprintf(place, sizeof(place), "%s: ", f->file);
+	snprintf(why, sizeof(why), "%s%s%s%s", place, f->key ? f->key : "", f->key ? ": " : "",
+		f->message);
+	tell_manager(s, why);
+}
+
+static bool people_exist(const struct supervisor *s, const struct conf *conf)
 {
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 
@@ -32,6 +63,7 @@ static bool people_exist(const struct conf *conf)
 	for (size_t i = 0; i < faults.n; i++)
 		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s: %s",
 			faults.list[i].key, faults.list[i].message);
+	tell_manager_fault(s, &faults);
 	return faults.n == 0;
 }
 
@@ -49,7 +81,7 @@ static int supervisor_confine(struct supervisor *s, const struct conf *conf)
 	exit_code = confine("supervisor", conf, why);
 	if (exit_code != 0) {
 		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
-		manager_notify("STATUS=Cannot start: %s", why);
+		tell_manager(s, why);
 	}
 	return exit_code;
 }
@@ -86,13 +118,15 @@ static int run(struct supervisor *s)
 
 	r = command_load(s->options, &faults, &conf);
 	faults_print(&faults, stderr);
-	if (r != 0)
+	if (r != 0) {
+		tell_manager_fault(s, &faults);
 		return EX_CONFIG;
+	}
 	if (s->trial)
 		log_set_level(LOG_LEVEL_ERROR);
 	else
 		records_to_log(conf);
-	if (!people_exist(conf) || (s->trial && supervisor_could_take_over(s) < 0))
+	if (!people_exist(s, conf) || (s->trial && supervisor_could_take_over(s) < 0))
 		return EX_CONFIG;
 
 	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
@@ -100,6 +134,7 @@ static int run(struct supervisor *s)
 	r = supervisor_init(s, s->trial ? NULL : conf, supervisor_verbs);
 	if (r < 0) {
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
+		tell_manager(s, strerror(-r));
 		return r;
 	}
 	if (!s->trial)

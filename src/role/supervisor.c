@@ -57,9 +57,10 @@ static void start_failed(struct supervisor *s, int exit_code, const char *why)
 		fprintf(stderr, "%s\n", why);
 	else
 		record_faults(&s->faults);
-	if (!s->trial)
+	if (!s->trial) {
 		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
-	manager_notify("STATUS=Cannot start: %s", why);
+		manager_notify("STATUS=Cannot start: %s", why);
+	}
 	loop_stop(&s->loop, exit_code);
 }
 
@@ -226,7 +227,7 @@ static void on_ready(struct generation *g)
 	struct generation *old = s->serving;
 
 	if (s->trial) {
-		loop_stop(&s->loop, EX_OK);
+		loop_stop(&s->loop, TRIAL_PASSED);
 		return;
 	}
 	s->building = NULL;

@@ -130,6 +130,30 @@ static void trial_close(struct supervisor *s)
 	u->pid = 0;
 }
 
+/* What it said itself, or what can be said of it. */
+static void trial_failed(struct supervisor *s, const siginfo_t *how)
+{
+	const struct upgrade *u = &s->upgrade;
+	char why[128];
+
+	if (u->late)
+		snprintf(why, sizeof(why), "the new program was not ready within %d s\n",
+			TRIAL_MS / 1000);
+	else if (how->si_code != CLD_EXITED)
+		snprintf(why, sizeof(why), "the new program died when it was tried\n");
+	else if (how->si_status == 0)
+		snprintf(why, sizeof(why),
+			"the new program ended without serving; is it upperd at all?\n");
+	else
+		snprintf(why, sizeof(why),
+			"the new program ended with exit code %d and said nothing\n",
+			how->si_status);
+	if (how->si_code != CLD_EXITED || how->si_status == 0)
+		upgrade_failed(s, EX_SOFTWARE, why);
+	else
+		upgrade_failed(s, how->si_status, u->len > 0 ? u->words : why);
+}
+
 static void trial_on_ended(struct source *source, uint32_t events)
 {
 	struct supervisor *s = container_of(source, struct supervisor, upgrade.ended);
@@ -140,10 +164,8 @@ static void trial_on_ended(struct source *source, uint32_t events)
 		return;
 	trial_hear(u);
 	trial_close(s);
-	if (how.si_code != CLD_EXITED)
-		upgrade_failed(s, EX_SOFTWARE, "the new program died when it was tried\n");
-	else if (how.si_status != 0)
-		upgrade_failed(s, how.si_status, u->len > 0 ? u->words : "it said nothing\n");
+	if (how.si_code != CLD_EXITED || how.si_status != TRIAL_PASSED)
+		trial_failed(s, &how);
 	else if (s->building)
 		upgrade_failed(s, EX_TEMPFAIL, "a reload has come in between\n");
 	else
@@ -154,6 +176,7 @@ static void trial_on_limit(struct timer *timer, uint64_t now_ms)
 {
 	struct upgrade *u = container_of(timer, struct upgrade, limit);
 
+	u->late = true;
 	kill(u->pid, SIGKILL); /* ours and not waited for yet, so that it is nobody else's number */
 }
 
@@ -195,6 +218,7 @@ static int trial_start(struct supervisor *s)
 	u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
 	u->said_fd = take_fd(&said);
 	u->len = 0;
+	u->late = false;
 	u->ended.on_event = trial_on_ended;
 	u->limit.on_time = trial_on_limit;
 	loop_set_timer(&s->loop, &u->limit, s->loop.now_ms + TRIAL_MS);

@@ -3,11 +3,15 @@
 
 /* A new binary in the place of this one: the same process, the same sockets, the same connections. */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "net/loop.h"
 
 struct supervisor;
+
+/* How a trial ends that went well: no other program ends like this by accident. */
+#define TRIAL_PASSED 85
 
 /* The new binary on trial, while there is one. */
 struct upgrade {
@@ -15,6 +19,7 @@ struct upgrade {
 	struct timer limit;
 	pid_t pid; /* 0: there is none */
 	int pidfd, said_fd;
+	bool late; /* it took too long, and was ended */
 	char words[2048];
 	size_t len;
 };

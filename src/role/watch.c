@@ -2,8 +2,8 @@
 
 /* Folders are watched and not files, since a file is replaced by giving its name to another: by rename,
  * or by a link that is swapped further up, as certbot and Kubernetes do. What has happened in a folder
- * only says that it is time to look; a certificate and its key are two files, so what is looked at has
- * to be at rest for a moment. */
+ * only says that it is time to look: others may write there all day long. A certificate and its key are
+ * two files, so that these have to be at rest for a moment. */
 
 #include "role/watch.h"
 
@@ -19,10 +19,12 @@
 
 #include "base/cleanup.h"
 
-#define SETTLE_MS 500
+#define LOOK_MS    100 /* after an event; there may be many */
+#define SETTLE_MS  500
+#define LINKS_MOST 40 /* on the way to a file; the kernel follows no more */
 #define EVENTS                                                                              \
 	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ATTRIB | \
-		IN_ONLYDIR)
+		IN_MOVE_SELF | IN_ONLYDIR)
 
 /* What tells one file from another, and from itself after a change; FNV over the numbers. */
 static uint64_t print_of(const struct stat *st)
@@ -64,26 +66,61 @@ static bool watch_look(struct watch *w)
 	return changed;
 }
 
-/* A folder that cannot be watched is not: its files are then taken up by the next reload. */
-static void watch_folder(const struct watch *w, const char *path)
+/* A folder that is not there is waited for in the one above. One that cannot be watched is not: its files
+ * are then taken up by the next reload. */
+static void watch_folder(const struct watch *w, const char *path, size_t len)
 {
-	_cleanup_free_ char *copy = strdup(path);
+	_cleanup_free_ char *copy = strndup(path, len);
+	const char *folder = copy ? dirname(copy) : NULL;
 
-	if (copy)
-		inotify_add_watch(w->fd, dirname(copy), EVENTS);
+	while (folder && inotify_add_watch(w->fd, folder, EVENTS) < 0 && errno == ENOENT)
+		folder = folder[strspn(folder, "./")] != '\0' ? dirname(copy) : NULL;
 }
 
-/* Where the name is, and where it leads. The latter may be elsewhere after a change. */
+/* The part of the path before `end`, if that is a link: then where the path leads by it. */
+static char *way_on(const char *path, const char *end)
+{
+	_cleanup_free_ char *name = strndup(path, (size_t)(end - path));
+	char target[PATH_MAX], *on;
+	ssize_t n = name ? readlink(name, target, sizeof(target) - 1) : -1;
+	int r;
+
+	if (n < 0)
+		return NULL;
+	target[n] = '\0';
+	r = asprintf(&on, "%s%s%s%s", target[0] == '/' ? "" : dirname(name),
+		target[0] == '/' ? "" : "/", target, end);
+	return r < 0 ? NULL : on;
+}
+
+/* The folder that the file is in, and those of all links that lead there, since each may be made to lead
+ * elsewhere. */
+static void watch_way(const struct watch *w, const char *path)
+{
+	_cleanup_free_ char *way = strdup(path);
+	const char *end = way;
+
+	for (int links = 0; way && links <= LINKS_MOST;) {
+		_cleanup_free_ char *on = NULL;
+
+		end += strspn(end, "/");
+		end += strcspn(end, "/");
+		on = way_on(way, end);
+		if (!on && *end != '\0')
+			continue;
+		watch_folder(w, way, (size_t)(end - way));
+		if (!on)
+			return;
+		free(way);
+		end = way = take_ptr(&on);
+		links++;
+	}
+}
+
 static void watch_folders(const struct watch *w)
 {
-	for (size_t i = 0; i < w->files.n; i++) {
-		const char *path = w->files.list[i].path;
-		_cleanup_free_ char *real = realpath(path, NULL);
-
-		watch_folder(w, path);
-		if (real)
-			watch_folder(w, real);
-	}
+	for (size_t i = 0; i < w->files.n; i++)
+		watch_way(w, w->files.list[i].path);
 }
 
 static void watch_on_event(struct source *source, uint32_t events)
@@ -93,7 +130,8 @@ static void watch_on_event(struct source *source, uint32_t events)
 
 	while (read(w->fd, buffer, sizeof(buffer)) > 0)
 		;
-	loop_set_timer(w->loop, &w->settle, w->loop->now_ms + SETTLE_MS);
+	if (!w->settle.node.next || list_is_empty(&w->settle.node))
+		loop_set_timer(w->loop, &w->settle, w->loop->now_ms + LOOK_MS);
 }
 
 static void watch_on_settle(struct timer *timer, uint64_t now_ms)
@@ -101,8 +139,13 @@ static void watch_on_settle(struct timer *timer, uint64_t now_ms)
 	struct watch *w = container_of(timer, struct watch, settle);
 
 	watch_folders(w);
-	if (watch_look(w))
+	if (watch_look(w)) {
+		w->moving = true;
+		loop_set_timer(w->loop, &w->settle, now_ms + SETTLE_MS);
+	} else if (w->moving) {
+		w->moving = false;
 		w->on_change(w);
+	}
 }
 
 int watch_start(struct watch *w, const struct conf *conf, const struct files *open)
@@ -139,4 +182,5 @@ void watch_done(struct watch *w)
 	files_done(&w->files);
 	free(w->prints);
 	w->prints = NULL;
+	w->moving = false;
 }

@@ -10,9 +10,10 @@ struct watch {
 	struct loop *loop;
 	int fd; /* owned; -1: nothing is watched */
 	struct source source;
-	struct timer settle;
+	struct timer settle; /* when to look */
 	struct files files;
 	uint64_t *prints; /* of each file, as of when it was last looked at */
+	bool moving;      /* one of them was found to have changed, and may not be the last */
 	/* Some files are not what they were, and have been left alone for a moment since. */
 	void (*on_change)(struct watch *watch);
 };

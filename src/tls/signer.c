@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* One question at a time. It is waited for, since the library that asks cannot be told to come back
- * later; a keeper answers in a millisecond, and one that does not costs a handshake and no more: the
- * socket has a time-out for receiving from whoever made it. */
+ * later, and meanwhile the worker does nothing else. A keeper answers in a millisecond. One that does not
+ * is waited for once, for the time-out that the socket has from whoever made it; until it says something,
+ * further questions are given up at once, so that a handshake is all that it costs. */
 
 #include "tls/signer.h"
 
@@ -18,6 +19,7 @@ void signer_done(struct signer *signer)
 {
 	if (signer->fd >= 0)
 		close(take_fd(&signer->fd));
+	signer->silent = false;
 }
 
 /* The sandbox of a worker has room for these two calls on a channel, and for no other. */
@@ -31,14 +33,14 @@ static int signer_send(const struct signer *signer, struct question *question)
 	return 0;
 }
 
-static int signer_receive(const struct signer *signer, struct answer *ret_answer)
+static int signer_receive(const struct signer *signer, struct answer *ret_answer, int flags)
 {
 	struct iovec part = {ret_answer, sizeof(*ret_answer)};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	ssize_t n;
 
 	do
-		n = recvmsg(signer->fd, &message, 0);
+		n = recvmsg(signer->fd, &message, flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -53,7 +55,7 @@ static int signer_receive(const struct signer *signer, struct answer *ret_answer
 static int signer_hear(const struct signer *signer, struct answer *ret_answer)
 {
 	for (int i = 0; i < STALE_MOST; i++) {
-		int r = signer_receive(signer, ret_answer);
+		int r = signer_receive(signer, ret_answer, 0);
 
 		if (r < 0)
 			return r;
@@ -63,14 +65,35 @@ static int signer_hear(const struct signer *signer, struct answer *ret_answer)
 	return -EBADMSG;
 }
 
-int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer)
+/* What was not answered in time still is, once it goes on. */
+static bool signer_is_silent(struct signer *signer, struct answer *scratch)
+{
+	if (signer->silent)
+		signer->silent = signer_receive(signer, scratch, MSG_DONTWAIT) == -ETIMEDOUT;
+	return signer->silent;
+}
+
+static int signer_try(struct signer *signer, struct question *question, struct answer *ret_answer)
 {
 	int r;
 
+	if (signer->fd < 0)
+		return -ENOTCONN;
+	if (signer_is_silent(signer, ret_answer))
+		return -ETIMEDOUT;
 	question->head.number = ++signer->number;
-	r = signer->fd < 0 ? -ENOTCONN : signer_send(signer, question);
-	if (r == 0)
-		r = signer_hear(signer, ret_answer);
+	r = signer_send(signer, question);
+	if (r < 0)
+		return r;
+	r = signer_hear(signer, ret_answer);
+	signer->silent = r == -ETIMEDOUT;
+	return r;
+}
+
+int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer)
+{
+	int r = signer_try(signer, question, ret_answer);
+
 	if (r < 0)
 		signer->failed++;
 	return r;

@@ -67,6 +67,18 @@ def test_failed_start_says_why_to_the_service_manager(start, with_systemd):
     assert not d.notices("READY=1")
 
 
+@pytest.mark.parametrize(("text", "words"), [
+    ("workers = 1;\nlisteners = ({ prot = 1; });", "upperd.conf:2: listeners[0].transport: missing"),
+    ("nonsense", "upperd.conf:1: syntax"),
+])
+def test_a_fault_of_the_configuration_is_told_to_the_service_manager(
+        start, with_systemd, text, words):
+    d = start(text=text)
+    assert d.wait() == 78
+    process.wait_until(lambda: d.notices("STATUS="), what="STATUS=")
+    assert words in d.notices("STATUS=Cannot start: ")[0]
+
+
 # Reload
 
 

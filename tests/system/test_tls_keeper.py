@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keeper when it is killed, and when what it hears does not come from a worker of ours."""
 
+import contextlib
 import os
 import signal
 import socket
+import ssl
 import struct
 
 import pytest
@@ -12,6 +14,7 @@ import process
 import rig
 from captured import steal
 from secure import ask_tls, connect_tls, context_for, tls
+from settings import tcp
 from wire import Background, connect, read_exactly
 
 pytestmark = pytest.mark.usefixtures("with_tls")
@@ -79,6 +82,36 @@ def shakes_hands(plain, context):
             return read_exactly(s, 1) == b"A"
     except OSError:
         return False
+
+
+def client_hello(context):
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    return out.read()
+
+
+def test_one_that_stands_still_holds_up_nothing_else(daemon, authority, pair):
+    """Each handshake would wait a second for it, and all that a worker serves with them."""
+    d = daemon(tls(pair), tcp(), workers=1)
+    at, plain = d.listeners
+    context = context_for(authority)
+    worker, keeper = d.workers()[0], d.children("keeper")[0]
+    d.killed += 1  # it is ended for not turning its loop, after ten seconds
+    answered = 0
+    os.kill(keeper, signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        for _ in range(32):
+            stack.enter_context(connect(at)).sendall(client_hello(context))
+        while keeper in d.children("keeper"):
+            with connect(plain) as s:
+                s.sendall(b"a")
+                assert read_exactly(s, 1) == b"A"
+            answered += 1
+    assert answered > 5
+    process.wait_until(lambda: shakes_hands(connect(at), context), rig.PATIENCE,
+                       "handshakes that succeed again")
+    assert d.workers() == [worker]
 
 
 @pytest.mark.parametrize("also", [None, "upgrade"], ids=["", "after-upgrade"])

@@ -131,6 +131,15 @@ def test_a_credential_of_the_service_manager(daemon, authority, pair, tmp_path):
     assert ask_tls(at, context_for(authority)) == b"STRASSE"
 
 
+def test_a_credential_without_a_service_manager_is_said_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(Pair("credential:chain", "credential:key"))))
+    ended = rig.run_upperd("-c", config, "--check")
+    assert ended.returncode == 78
+    assert ended.stderr.count("the service manager has passed no credentials") == 2
+
+
 # What --check finds, and a start and a reload with it
 
 
@@ -294,6 +303,7 @@ def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_p
     config.write_text(configuration(tls(authority.issue("ec", days=-1))))
     fine, strict = (rig.run_upperd("-c", config, check) for check in ("--check", "--check=strict"))
     assert "warning" in fine.stderr and "has expired" in fine.stderr
+    assert "error" in strict.stderr and "warning" not in strict.stderr
     assert (fine.returncode, strict.returncode) == (0, 78)
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -66,6 +67,52 @@ def test_a_link_swapped_further_up_is_followed(daemon, authority, folder):
     (folder / "..new").rename(folder / "..data")
     running.expect("reloaded")
     assert serial(running.listeners[0], authority) == serial_of(pair)
+
+
+def test_a_folder_that_is_a_link_is_followed(daemon, authority, folder):
+    """As with releases: certificate.pem in current, current -> a folder."""
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        pair = authority.issue("ec")
+        put(folder / name, pair)
+    (folder / "current").symlink_to("one")
+    current = folder / "current"
+    running = daemon(tls(Pair(current / "certificate.pem", current / "key.pem")))
+    time.sleep(1)  # a start is followed by a look, which would find it without being told
+    (folder / "new").symlink_to("two")
+    (folder / "new").rename(current)
+    running.expect("reloaded")
+    assert serial(running.listeners[0], authority) == serial_of(pair)
+
+
+def test_a_folder_that_was_away_is_found_again(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    folder.rename(folder.with_name("old"))
+    running.expect("reload-failed")
+    newer = authority.issue("ec")
+    folder.with_name("new").mkdir()
+    put(folder.with_name("new"), newer)
+    folder.with_name("new").rename(folder)
+    running.expect("reloaded")
+    assert serial(running.listeners[0], authority) == serial_of(newer)
+
+
+def test_a_folder_in_which_others_write_is_no_reason_to_wait(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    over = threading.Event()
+
+    def write():
+        while not over.wait(0.05):
+            (folder / "other").write_text("nothing to us")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        put(folder, authority.issue("ec"))
+        running.expect("reloaded")
+    finally:
+        over.set()
+        writer.join()
 
 
 def replace_badly(authority, folder, how):

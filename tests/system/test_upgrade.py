@@ -148,6 +148,8 @@ def test_upgrades_do_not_add_up(installed):
     (b"\x7fELF and then nothing", "Exec format error"),
     (b"#!/bin/sh\necho not today >&2\nexit 3\n", "not today"),
     (b"#!/bin/sh\nkill -SEGV $$\n", "died when it was tried"),
+    (b"#!/bin/sh\nexit 4\n", "exit code 4"),
+    (b"#!/bin/sh\nexit 0\n", "is it upperd at all?"),
 ])
 def test_binary_that_does_not_come_up_leaves_the_old_one(content, why, installed):
     one = installed(tcp())
