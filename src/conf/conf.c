@@ -187,7 +187,7 @@ static void scope_free(enum conf_scope scope, void *object, char **origins);
 static void certificates_free(struct conf_tls *tls)
 {
 	for (size_t i = 0; i < tls->n_certificates; i++)
-		scope_free(SCOPE_CERTIFICATE, &tls->certificates[i], NULL);
+		scope_free(SCOPE_CERTIFICATE, &tls->certificates[i], tls->certificates[i].origins);
 	free(tls->certificates);
 }
 

@@ -128,6 +128,21 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 	}
 }
 
+void fault_show(struct fault *fault, const struct fault_place *place)
+{
+	if (!fault->source && copy_line(place, &fault->source)) {
+		fault->column = place->column;
+		fault->width = place->width;
+	}
+}
+
+void faults_harden(struct faults *faults)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		faults->list[i].level = FAULT_ERROR;
+	faults->errors = faults->errors || faults->n > 0;
+}
+
 bool faults_any_errors(const struct faults *faults)
 {
 	return faults->errors;

@@ -164,7 +164,12 @@ static char *origin_of(const struct load *load, const config_setting_t *setting)
 static int read_certificate(const struct load *load, const char *path, config_setting_t *group,
 	struct conf_certificate *certificate)
 {
-	struct section section = {.scope = SCOPE_CERTIFICATE, .path = path, .object = certificate};
+	struct section section = {
+		.scope = SCOPE_CERTIFICATE,
+		.path = path,
+		.object = certificate,
+		.origins = &certificate->origins,
+	};
 
 	section_collect(load, &section, group);
 	return section_read(load, &section);

@@ -39,6 +39,11 @@ int command_load(const struct options *options, struct faults *faults, struct co
 	return r;
 }
 
+void command_show(struct faults *faults)
+{
+	conf_show_faults(faults, read_file, NULL);
+}
+
 /* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */
 static void print_faults(const struct options *options, const struct faults *faults)
 {
@@ -71,8 +76,11 @@ int command_check(const struct options *options)
 		rehearse_people(conf, &faults);
 		sound = faults.n == before;
 		rehearse_files(conf, &faults);
-		sound = sound && !faults_any_errors(&faults) && !(options->strict && faults.n > 0);
 	}
+	if (options->strict)
+		faults_harden(&faults);
+	sound = sound && !faults_any_errors(&faults);
+	command_show(&faults);
 	print_faults(options, &faults);
 	if (sound && !options->json)
 		printf("%s: sound\n", options->file);

@@ -114,6 +114,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 	}
 	sockets_restore(&s->sockets);
 	sockets_settle(&s->sockets, generation_conf(s->serving));
+	command_show(&s->faults);
 	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
 		supervisor_reload(s);

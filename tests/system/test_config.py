@@ -119,7 +119,7 @@ def test_every_fault_is_shown_at_once(write):
 def test_who_does_not_exist_is_named(write, start, key, as_root):
     text = configuration(tcp(), **{key: "nobody-at-all"})
     path = write(text)
-    assert re.search(rf'^{path}:\d+: error: {key}: there is no {key} "nobody-at-all"',
+    assert re.search(rf'^{path}:\d+:1: error: {key}: there is no {key} "nobody-at-all"',
                      faults_of(check(path)), re.M)
     assert start(text=text).wait() == CONFIGURATION
 

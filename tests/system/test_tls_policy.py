@@ -176,14 +176,14 @@ faults = pytest.mark.parametrize(("how", "key", "words"), [
     ("missing", "certificates[0].key", "key.pem: No such file"),
     ("folder", "certificates[0].key", "key.pem: not a file"),
     ("mismatched", "certificates[0].certificate", "private key is not that of"),
-    ("encrypted", "certificates[0].certificate", "key.pem: the key is encrypted"),
+    ("encrypted", "certificates[0].key", "key.pem: the key is encrypted"),
     ("for-everybody", "certificates[0].key", "key.pem: its mode is 0644, so that everybody"),
     ("for-the-group", "certificates[0].key", "key.pem: its mode is 0640, so that its group"),
     ("no-certificate", "certificates[0].certificate", "certificate.pem: no certificate"),
-    ("no-key", "certificates[0].certificate", "key.pem: no private key in PEM form"),
-    ("empty-ca", "tls", "ca.pem: no certificate of an authority"),
-    ("weak-cipher", "tls", "ciphers: AES128-SHA is not spoken"),
-    ("odd-tickets", "tls", "tickets: 79 bytes; one to 3 keys of 80 bytes"),
+    ("no-key", "certificates[0].key", "key.pem: no private key in PEM form"),
+    ("empty-ca", "tls.client_ca", "ca.pem: no certificate of an authority"),
+    ("weak-cipher", "tls.ciphers", "AES128-SHA is not spoken"),
+    ("odd-tickets", "tls.ticket_keys", "tickets: 79 bytes; one to 3 keys of 80 bytes"),
 ])
 
 
@@ -196,7 +196,8 @@ def test_check_names_the_file_and_the_key(authority, pair, tmp_path, how, key, w
     assert ended.returncode == 78
     assert fault["key"].startswith("listeners.tls.tls") and fault["key"].endswith(key)
     assert words in fault["message"]
-    assert fault["line"] > 0
+    line = config.read_text().splitlines()[fault["line"] - 1]
+    assert line[fault["column"] - 1:].startswith(key.split(".")[-1] + " = ")
 
 
 @faults
@@ -248,7 +249,7 @@ def test_a_reload_says_all_of_it(daemon, authority, pair, tmp_path, hows):
     assert done.returncode == 78
     assert names_of(faults) == [f"tls-{n}" for n in range(len(hows))]
     checked = json.loads(rig.run_upperd("-c", running.config, "--check", "--json").stdout)
-    assert sorted(f["message"] for f in faults) == sorted(f["message"] for f in checked)
+    assert faults == checked
 
 
 def test_a_reload_names_each_bad_certificate_of_a_listener(daemon, authority, pair, tmp_path):
@@ -289,12 +290,24 @@ def test_check_names_every_fault(authority, pair, tmp_path):
     assert len(json.loads(ended.stdout)) == 2
 
 
+def test_fault_of_a_later_certificate_is_on_its_line(authority, pair, tmp_path):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(pair, spoil("mismatched", authority, pair, tmp_path)
+                                        ["tls"]["certificates"][0])))
+    said = rig.run_upperd("-c", config, "--check").stderr.splitlines()
+    line = next(n for n, line in enumerate(config.read_text().splitlines(), 1)
+                if f"{tmp_path}/certificate.pem" in line)
+    assert said[0].startswith(f"{config}:{line}:") and "certificates[1].certificate" in said[0]
+    assert said[2].index("^") == said[1].index("certificate = ")
+
+
 def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_path):
     config = tmp_path / "upperd.conf"
     config.write_text(configuration(tls(authority.issue("ec", days=-1))))
     fine, strict = (rig.run_upperd("-c", config, check) for check in ("--check", "--check=strict"))
     assert "warning" in fine.stderr and "has expired" in fine.stderr
     assert (fine.returncode, strict.returncode) == (0, 78)
+    assert "warning" not in strict.stderr and "error: listeners.tls.tls" in strict.stderr
 
 
 @pytest.mark.parametrize(("days", "said"), [(2, True), (29, True), (90, False), (-1, True)])
