@@ -133,6 +133,10 @@ enum { CONF_E_FAULTS = 1 }; /* `faults` says what is wrong; there is no configur
 /* Text to configuration: 0, CONF_E_FAULTS, or a negative errno when memory runs out. Adds every
  * fault found, and warnings also when it succeeds. Opens none of the files that are named. */
 int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf);
+/* The same, and what could be read is there with CONF_E_FAULTS too, so that more faults can be looked
+ * for; NULL: nothing could. What is wrong or missing in it is zero. It is no configuration to serve. */
+int conf_load_draft(
+	const struct conf_source *source, struct faults *faults, struct conf **ret_draft);
 void conf_free(struct conf *conf);
 
 /* Fills in the line and the column of faults that came up later, when only the file and the number of

@@ -301,6 +301,27 @@ def test_fault_of_a_later_certificate_is_on_its_line(authority, pair, tmp_path):
     assert said[2].index("^") == said[1].index("certificate = ")
 
 
+def test_check_finds_faults_of_keys_and_of_files_at_once(authority, pair, tmp_path):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(spoil("mismatched", authority, pair, tmp_path), wokers=1))
+    ended = rig.run_upperd("-c", config, "--check", "--json")
+    assert [fault["key"] for fault in json.loads(ended.stdout)] == [
+        "wokers", "listeners.tls.tls.certificates[0].certificate"]
+
+
+# What is wrong with a group is no reason to look at a file that it does not name, or to fall over it.
+@pytest.mark.parametrize("more", [
+    {"client_auth": "required"}, {"client_auth": "required", "client_ca": 1}, {"ticket_keys": 1},
+    {"alpn": [""]}, {"ticket_lifetime": "never"}, {"min_version": "1.1"}, {"ciphers": 1}, {"mtu": 1},
+    {"certificates": []}, {"certificates": [{"certificate": "one.pem"}]}, {"certificates": 1}])
+def test_check_of_a_group_that_lacks_something(pair, tmp_path, more):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(pair, more=more)))
+    said = rig.run_upperd("-c", config, "--check").stderr
+    assert all(next(iter(more)) in line or "client_ca" in line or "one.pem" in line
+               for line in said.splitlines() if "error:" in line) and "error:" in said
+
+
 def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_path):
     config = tmp_path / "upperd.conf"
     config.write_text(configuration(tls(authority.issue("ec", days=-1))))
