@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "conf/names.h"
 
 unsigned scan_characters(const char *from, const char *to)
 {
@@ -222,6 +223,7 @@ static int skip_word(struct scan *s)
 	memcpy(word, begin, len);
 	if (is_number_it_spoils(word))
 		return scan_fault(s, begin, len, "this number is out of range");
+	s->word = (struct scan_word){begin, len, s->line, s->number};
 	return 0;
 }
 
@@ -237,6 +239,7 @@ static int open_bracket(struct scan *s)
 		.sign = *s->at,
 		.line = t->n_lines,
 		.column = scan_characters(s->line, s->at) + 1,
+		.n_names = t->n_names,
 	};
 	s->at++;
 	return 0;
@@ -261,6 +264,7 @@ static int close_bracket(struct scan *s)
 			"syntax error: a comma goes between two elements, not behind the last");
 
 	t->n_open--;
+	names_forget(t, t->open[t->n_open].n_names);
 	s->at++;
 	return 0;
 }
@@ -270,8 +274,7 @@ static int count_setting(struct scan *s)
 	if (++s->text->n_settings > CONF_MAX_SETTINGS)
 		return scan_fault(s, s->at, 1, "more than %d settings and elements of lists",
 			CONF_MAX_SETTINGS);
-	s->at++;
-	return 0;
+	return *s->at++ == ',' ? 0 : names_add(s);
 }
 
 static bool is_blank(const char *from, const char *to)
@@ -360,8 +363,11 @@ int scan_file(struct scan *s)
 		const char *token = s->at;
 
 		r = scan_one(s);
-		if (!is_blank(token, token + 1) && *token != '\n' && *token != '#' && *token != '/')
-			s->last = *token;
+		if (is_blank(token, token + 1) || *token == '\n' || *token == '#' || *token == '/')
+			continue;
+		s->last = *token;
+		if (!is_word(*token))
+			s->word.at = NULL;
 	}
 	if (r == 0)
 		r = append(s, s->end);

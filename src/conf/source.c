@@ -30,6 +30,7 @@ void conf_text_done(struct conf_text *t)
 	for (size_t i = 0; i < t->n_files; i++)
 		free(t->files[i]);
 	free(t->files);
+	free(t->names);
 	free(t->lines);
 	free(t->text);
 	*t = CONF_TEXT_EMPTY;
@@ -180,7 +181,9 @@ int conf_text_join(struct conf_text *text, const struct conf_source *source, str
 	reading.file = take_ptr(&file);
 
 	r = read_one(text, &reading, faults, NULL);
-	return r ? r : check_brackets(text, faults);
+	if (r == 0)
+		r = check_brackets(text, faults);
+	return r == 0 && text->has_twins ? CONF_E_FAULTS : r;
 }
 
 static const struct conf_line *line_of(const struct conf_text *t, unsigned line)
