@@ -134,6 +134,16 @@ def test_a_credential_of_the_service_manager(daemon, authority, pair, tmp_path):
 # What --check finds, and a start and a reload with it
 
 
+@pytest.mark.parametrize(("name", "words"), [
+    ("credential:key", "there are no credentials; the service manager passes them"),
+    ("credential:../key", "a name without a slash"), ("credential:", "a name without a slash")])
+def test_a_credential_that_cannot_be(pair, tmp_path, name, words):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(Pair(pair.certificate, name))))
+    ended = rig.run_upperd("-c", config, "--check")
+    assert ended.returncode == 78 and f"certificates[0].key: {name}: {words}" in ended.stderr
+
+
 def spoil(how, authority, pair, folder):
     """A tls group with a fault of this kind."""
     mine = Pair(folder / "certificate.pem", folder / "key.pem")
