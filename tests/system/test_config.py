@@ -3,9 +3,11 @@
 
 import ctypes
 import json
+import os
 import re
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -271,6 +273,25 @@ def test_start_on_an_address_of_someone_else(start):
     d = start(tcp(address="192.0.2.1"))
     assert d.wait() == SYSTEM
     assert "192.0.2.1" in d.log()
+
+
+@pytest.mark.parametrize("setting, said", [
+    ('user = "nobody";', True), ('group = "upperd";', True), ("", False)])
+def test_who_was_not_started_as_root_says_whom_it_passes_over(setting, said):
+    """Where nobody can run it, if we are root. It ends for want of an address."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        config = Path(folder) / "upperd.conf"
+        config.write_text(f"""{setting} control = {{ path = "{folder}/control"; }};
+            listeners = ( {{ transport = "tcp"; address = "192.0.2.1"; port = 12000; }} );""")
+        who = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+        try:
+            done = subprocess.run([rig.UPPERD, "-c", config], text=True, capture_output=True,
+                                  stdin=subprocess.DEVNULL, timeout=rig.PATIENCE, **who)
+        except PermissionError:
+            pytest.skip("only root can run what was built here")
+    assert done.returncode == SYSTEM
+    assert ("not started as root" in done.stderr) == said
 
 
 # The configurations that are shipped
