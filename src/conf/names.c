@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_KEY ((CONF_MAX_NESTING + 1) * (CONF_MAX_WORD + 1))
-
 static const struct conf_bracket *innermost(const struct conf_text *t)
 {
 	return t->n_open > 0 ? &t->open[t->n_open - 1] : NULL;
@@ -26,27 +24,27 @@ static const struct conf_name *find(const struct conf_text *t, const char *name)
 	return NULL;
 }
 
-/* "log.level": a bracket behind "log =" began when that was the last name. */
-static void write_key(const struct conf_text *t, const char *name, char key[static LONGEST_KEY])
+/* A bracket behind "log =" began when that was the last name. */
+void names_key(const struct conf_text *t, char key[static NAMES_KEY])
 {
 	size_t len = 0, before = 0;
 
-	for (size_t i = 0; i < t->n_open; i++) {
-		size_t n = t->open[i].n_names;
+	key[0] = '\0';
+	for (size_t i = 0; i <= t->n_open; i++) {
+		size_t n = i < t->n_open ? t->open[i].n_names : t->n_names;
 
 		if (n > before)
-			len += (size_t)snprintf(
-				key + len, LONGEST_KEY - len, "%s.", t->names[n - 1].name);
+			len += (size_t)snprintf(key + len, NAMES_KEY - len, "%s%s",
+				len > 0 ? "." : "", t->names[n - 1].name);
 		before = n;
 	}
-	snprintf(key + len, LONGEST_KEY - len, "%s", name);
 }
 
-static void blame_twice(struct scan *s, const char *name, const struct conf_name *first)
+static void blame_twice(struct scan *s, const char *file, unsigned line)
 {
 	const struct scan_word *word = &s->word;
 	const char *end = memchr(word->line, '\n', (size_t)(s->end - word->line));
-	char key[LONGEST_KEY];
+	char key[NAMES_KEY];
 	const struct fault_place place = {
 		.file = s->file,
 		.line = word->number,
@@ -57,29 +55,12 @@ static void blame_twice(struct scan *s, const char *name, const struct conf_name
 		.source_len = (size_t)((end ? end : s->end) - word->line),
 	};
 
-	write_key(s->text, name, key);
-	faults_add(s->faults, &place, "set twice; %s:%u has it already", first->file, first->line);
+	names_key(s->text, key);
+	faults_add(s->faults, &place, "set twice; %s:%u has it already", file, line);
 }
 
-int names_add(struct scan *s)
+static int push(struct conf_text *t, const struct conf_name *name)
 {
-	struct conf_text *t = s->text;
-	const struct conf_bracket *group = innermost(t);
-	struct conf_name name = {.file = s->file, .line = s->word.number};
-	const struct conf_name *first;
-
-	if (!s->word.at || (group && group->sign != '{'))
-		return 0;
-	memcpy(name.name, s->word.at, s->word.len);
-	first = find(t, name.name);
-	if (first) {
-		t->has_twins = true;
-		/* The search for a column takes time, and a million faults get no more of it. */
-		if (!s->faults->cut)
-			blame_twice(s, name.name, first);
-		return 0;
-	}
-
 	if (t->n_names == t->names_size) {
 		size_t size = t->names_size ? 2 * t->names_size : 64;
 		struct conf_name *names = reallocarray(t->names, size, sizeof(*names));
@@ -89,7 +70,34 @@ int names_add(struct scan *s)
 		t->names = names;
 		t->names_size = size;
 	}
-	t->names[t->n_names++] = name;
+	t->names[t->n_names++] = *name;
+	return 0;
+}
+
+int names_add(struct scan *s)
+{
+	struct conf_text *t = s->text;
+	const struct conf_bracket *group = innermost(t);
+	struct conf_name name = {.file = s->file, .line = s->word.number};
+	const struct conf_name *first;
+	unsigned line;
+	const char *file;
+
+	if (!s->word.at || (group && group->sign != '{'))
+		return 0;
+	memcpy(name.name, s->word.at, s->word.len);
+	first = find(t, name.name);
+	if (!first)
+		return push(t, &name);
+
+	file = first->file;
+	line = first->line;
+	t->has_twins = true;
+	if (push(t, &name) < 0)
+		return -ENOMEM;
+	/* The search for a column takes time, and a million faults get no more of it. */
+	if (!s->faults->cut)
+		blame_twice(s, file, line);
 	return 0;
 }
 

@@ -6,6 +6,10 @@
 
 #include "conf/scan.h"
 
+#define NAMES_KEY ((CONF_MAX_NESTING + 1) * (CONF_MAX_WORD + 1))
+
+/* "log.level": the setting whose value is being read; empty before the first. */
+void names_key(const struct conf_text *text, char key[static NAMES_KEY]);
 /* Takes the word before a '=' or ':' as the name of a setting: 0, or -ENOMEM. A name that its group has
  * already is added to the faults, and the scan goes on. */
 int names_add(struct scan *scan);

@@ -33,6 +33,7 @@ int scan_fault(const struct scan *s, const char *at, size_t len, const char *for
 		.line = s->number,
 		.column = scan_characters(s->line, at) + 1,
 		.width = scan_characters(at, at + len),
+		.key = s->key,
 		.source = s->line,
 		.source_len = (size_t)((end ? end : s->end) - s->line),
 	};
@@ -207,6 +208,17 @@ static bool is_number_it_spoils(const char *word)
 	return errno == ERANGE || (*end != 'L' && (value > INT_MAX || value < INT_MIN));
 }
 
+static int refuse_number(const struct scan *s, const char *word, const char *at, size_t len)
+{
+	char key[NAMES_KEY];
+	struct scan place = *s;
+
+	names_key(s->text, key);
+	place.key = *key ? key : NULL;
+	return scan_fault(
+		&place, at, len, "%s is out of range; no number may be beyond %d", word, INT_MAX);
+}
+
 static int skip_word(struct scan *s)
 {
 	const char *begin = s->at;
@@ -222,7 +234,7 @@ static int skip_word(struct scan *s)
 
 	memcpy(word, begin, len);
 	if (is_number_it_spoils(word))
-		return scan_fault(s, begin, len, "this number is out of range");
+		return refuse_number(s, word, begin, len);
 	s->word = (struct scan_word){begin, len, s->line, s->number};
 	return 0;
 }

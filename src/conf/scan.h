@@ -20,7 +20,8 @@ struct scan {
 	const char *line;   /* where the current line begins */
 	const char *copied; /* what is before this is in the joined text */
 	unsigned number;
-	char last; /* what the last thing began with that was no comment */
+	const char *key; /* that faults are about; NULL: none */
+	char last;       /* what the last thing began with that was no comment */
 	struct scan_word word;
 
 	/* Is called with `at` behind the path of an include, which is not terminated. */

@@ -137,7 +137,9 @@ static void test_faults(void **state)
 		{UDP "workers = 1.5;", "not the number 1.5"},
 		{UDP "workers = 99999999999;", "out of range"},
 		{UDP "workers = 99999999999L;", "99999999999 is out of range"},
-		{UDP "workers = 99999999999999999999L;", "error: this number is out of range"},
+		{UDP "workers = 99999999999999999999L;",
+			"workers: 99999999999999999999L is out of range; no number may be beyond "
+			"2147483647"},
 		{UDP "workers = 0xFFFFFFFF;", "out of range"},
 		{UDP "workers = true;", "not true"},
 		{UDP "drain = \"30\";", "not the string \"30\""},
