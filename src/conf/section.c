@@ -237,7 +237,7 @@ static int read_set(const struct load *load, const struct section *section,
 	else if (reason)
 		load_fault(load, setting, section->path, row->key, "%s", reason);
 
-	if (section->origins && !(*section->origins)[i]) {
+	if (!(*section->origins)[i]) {
 		(*section->origins)[i] = origin_of(load, setting);
 		if (!(*section->origins)[i])
 			return -ENOMEM;
@@ -290,11 +290,9 @@ int section_read(const struct load *load, const struct section *section)
 {
 	const struct conf_schema *schema = &conf_schemas[section->scope];
 
-	if (section->origins) {
-		*section->origins = calloc(schema->n, sizeof(**section->origins));
-		if (!*section->origins)
-			return -ENOMEM;
-	}
+	*section->origins = calloc(schema->n, sizeof(**section->origins));
+	if (!*section->origins)
+		return -ENOMEM;
 	for (size_t i = 0; i < schema->n; i++) {
 		int r = read_row(load, section, i);
 
