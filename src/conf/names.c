@@ -92,7 +92,7 @@ int names_add(struct scan *s)
 
 	file = first->file;
 	line = first->line;
-	t->has_twins = true;
+	t->is_refused = true;
 	if (push(t, &name) < 0)
 		return -ENOMEM;
 	/* The search for a column takes time, and a million faults get no more of it. */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "conf/names.h"
@@ -208,15 +209,45 @@ static bool is_number_it_spoils(const char *word)
 	return errno == ERANGE || (*end != 'L' && (value > INT_MAX || value < INT_MIN));
 }
 
-static int refuse_number(const struct scan *s, const char *word, const char *at, size_t len)
+/* libconfig would only say that there is a syntax error, and take the whole line for it. */
+static bool is_bare_string(const char *word)
 {
+	static const char in_numbers[] = "0123456789abcdefABCDEFxXlLoO+-.";
+
+	if (strchr("0123456789+-.", *word))
+		return word[strspn(word, in_numbers)] != '\0';
+	return strcasecmp(word, "true") != 0 && strcasecmp(word, "false") != 0;
+}
+
+static bool is_value(const struct scan *s)
+{
+	const struct conf_text *t = s->text;
+
+	if (s->last == ',')
+		return t->n_open > 0 && t->open[t->n_open - 1].sign != '{';
+	return s->last && strchr("=:[(", s->last);
+}
+
+/* The scan goes on, since one value says nothing about the next. */
+static void check_word(const struct scan *s, const char *word, const char *at, size_t len)
+{
+	bool is_bare = is_value(s) && is_bare_string(word);
 	char key[NAMES_KEY];
 	struct scan place = *s;
 
+	if (!is_bare && !is_number_it_spoils(word))
+		return;
+	s->text->is_refused = true;
+	if (s->faults->cut)
+		return;
 	names_key(s->text, key);
 	place.key = *key ? key : NULL;
-	return scan_fault(
-		&place, at, len, "%s is out of range; no number may be beyond %d", word, INT_MAX);
+	if (is_bare)
+		scan_fault(&place, at, len, "%s is no value; a string goes in quotes, as in \"%s\"",
+			word, word);
+	else
+		scan_fault(&place, at, len, "%s is out of range; no number may be beyond %d", word,
+			INT_MAX);
 }
 
 static int skip_word(struct scan *s)
@@ -233,8 +264,7 @@ static int skip_word(struct scan *s)
 			s, begin, len, "this word is longer than %d bytes", CONF_MAX_WORD);
 
 	memcpy(word, begin, len);
-	if (is_number_it_spoils(word))
-		return refuse_number(s, word, begin, len);
+	check_word(s, word, begin, len);
 	s->word = (struct scan_word){begin, len, s->line, s->number};
 	return 0;
 }

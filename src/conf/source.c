@@ -183,7 +183,7 @@ int conf_text_join(struct conf_text *text, const struct conf_source *source, str
 	r = read_one(text, &reading, faults, NULL);
 	if (r == 0)
 		r = check_brackets(text, faults);
-	return r == 0 && text->has_twins ? CONF_E_FAULTS : r;
+	return r == 0 && text->is_refused ? CONF_E_FAULTS : r;
 }
 
 static const struct conf_line *line_of(const struct conf_text *t, unsigned line)

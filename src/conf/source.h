@@ -50,7 +50,7 @@ struct conf_text {
 	size_t n_open, n_settings;
 	struct conf_name *names; /* of settings, in the groups that are open */
 	size_t n_names, names_size;
-	bool has_twins;
+	bool is_refused; /* there are faults, and the scan went on to find more */
 };
 
 #define CONF_TEXT_EMPTY ((struct conf_text){0})
