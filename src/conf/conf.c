@@ -134,7 +134,8 @@ static void load_done(struct load *load)
 	conf_text_done(&load->text);
 }
 
-int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf)
+int conf_load_draft(
+	const struct conf_source *source, struct faults *faults, struct conf **ret_draft)
 {
 	_cleanup_conf_ struct conf *conf = calloc(1, sizeof(*conf));
 	struct load load = {.source = source, .faults = faults, .conf = conf};
@@ -148,8 +149,19 @@ int conf_load(const struct conf_source *source, struct faults *faults, struct co
 	config_init(&load.presets);
 	r = load_steps(&load);
 	load_done(&load);
-	if (r == 0 && faults_any_errors(faults))
-		r = CONF_E_FAULTS;
+	if (r < 0)
+		return r;
+
+	*ret_draft = r == 0 ? take_ptr(&conf) : NULL;
+	return r == 0 && faults_any_errors(faults) ? CONF_E_FAULTS : r;
+}
+
+int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf)
+{
+	_cleanup_conf_ struct conf *conf = NULL;
+	int r;
+
+	r = conf_load_draft(source, faults, &conf);
 	if (r)
 		return r;
 
@@ -187,7 +199,7 @@ static void scope_free(enum conf_scope scope, void *object, char **origins);
 static void certificates_free(struct conf_tls *tls)
 {
 	for (size_t i = 0; i < tls->n_certificates; i++)
-		scope_free(SCOPE_CERTIFICATE, &tls->certificates[i], NULL);
+		scope_free(SCOPE_CERTIFICATE, &tls->certificates[i], tls->certificates[i].origins);
 	free(tls->certificates);
 }
 

@@ -35,6 +35,7 @@ struct conf_prefixes {
 
 struct conf_certificate {
 	char *certificate, *key, *ocsp;
+	char **origins;
 };
 
 struct conf_tls {
@@ -132,7 +133,15 @@ enum { CONF_E_FAULTS = 1 }; /* `faults` says what is wrong; there is no configur
 /* Text to configuration: 0, CONF_E_FAULTS, or a negative errno when memory runs out. Adds every
  * fault found, and warnings also when it succeeds. Opens none of the files that are named. */
 int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf);
+/* The same, and what could be read is there with CONF_E_FAULTS too, so that more faults can be looked
+ * for; NULL: nothing could. What is wrong or missing in it is zero. It is no configuration to serve. */
+int conf_load_draft(
+	const struct conf_source *source, struct faults *faults, struct conf **ret_draft);
 void conf_free(struct conf *conf);
+
+/* Fills in the line and the column of faults that came up later, when only the file and the number of
+ * the line were known. A file that cannot be read any more is passed over. */
+void conf_show_faults(struct faults *faults, conf_read_fn read, void *userdata);
 
 /* The socket for metrics, as a listener that is called CONF_METRICS; false when there is none. */
 #define CONF_METRICS "metrics"

@@ -128,16 +128,24 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 	}
 }
 
-bool faults_any_errors(const struct faults *faults)
+void fault_show(struct fault *fault, const struct fault_place *place)
 {
-	return faults->errors;
+	if (!fault->source && copy_line(place, &fault->source)) {
+		fault->column = place->column;
+		fault->width = place->width;
+	}
 }
 
 void faults_harden(struct faults *faults)
 {
-	faults->errors = faults->errors || faults->n > 0;
 	for (size_t i = 0; i < faults->n; i++)
 		faults->list[i].level = FAULT_ERROR;
+	faults->errors = faults->errors || faults->n > 0;
+}
+
+bool faults_any_errors(const struct faults *faults)
+{
+	return faults->errors;
 }
 
 static void put_escaped(FILE *to, const char *text, size_t len)

@@ -44,9 +44,11 @@ struct fault_place {
 /* Adds one fault; strings are copied. Never fails: see `cut`. */
 __attribute__((format(printf, 3, 4))) void faults_add(
 	struct faults *faults, const struct fault_place *place, const char *format, ...);
-bool faults_any_errors(const struct faults *faults);
-/* Makes errors of all warnings. */
+/* Gives it the column, width and source line that it lacks. */
+void fault_show(struct fault *fault, const struct fault_place *place);
+/* From here on, warnings are errors. */
 void faults_harden(struct faults *faults);
+bool faults_any_errors(const struct faults *faults);
 void faults_print(const struct faults *faults, FILE *to);
 void faults_print_json(const struct faults *faults, FILE *to);
 void faults_done(struct faults *faults);

@@ -11,8 +11,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
+#include "conf/names.h"
 
 unsigned scan_characters(const char *from, const char *to)
 {
@@ -32,6 +34,7 @@ int scan_fault(const struct scan *s, const char *at, size_t len, const char *for
 		.line = s->number,
 		.column = scan_characters(s->line, at) + 1,
 		.width = scan_characters(at, at + len),
+		.key = s->key,
 		.source = s->line,
 		.source_len = (size_t)((end ? end : s->end) - s->line),
 	};
@@ -206,6 +209,47 @@ static bool is_number_it_spoils(const char *word)
 	return errno == ERANGE || (*end != 'L' && (value > INT_MAX || value < INT_MIN));
 }
 
+/* libconfig would only say that there is a syntax error, and take the whole line for it. */
+static bool is_bare_string(const char *word)
+{
+	static const char in_numbers[] = "0123456789abcdefABCDEFxXlLoO+-.";
+
+	if (strchr("0123456789+-.", *word))
+		return word[strspn(word, in_numbers)] != '\0';
+	return strcasecmp(word, "true") != 0 && strcasecmp(word, "false") != 0;
+}
+
+static bool is_value(const struct scan *s)
+{
+	const struct conf_text *t = s->text;
+
+	if (s->last == ',')
+		return t->n_open > 0 && t->open[t->n_open - 1].sign != '{';
+	return s->last && strchr("=:[(", s->last);
+}
+
+/* The scan goes on, since one value says nothing about the next. */
+static void check_word(const struct scan *s, const char *word, const char *at, size_t len)
+{
+	bool is_bare = is_value(s) && is_bare_string(word);
+	char key[NAMES_KEY];
+	struct scan place = *s;
+
+	if (!is_bare && !is_number_it_spoils(word))
+		return;
+	s->text->is_refused = true;
+	if (s->faults->cut)
+		return;
+	names_key(s->text, key);
+	place.key = *key ? key : NULL;
+	if (is_bare)
+		scan_fault(&place, at, len, "%s is no value; a string goes in quotes, as in \"%s\"",
+			word, word);
+	else
+		scan_fault(&place, at, len, "%s is out of range; no number may be beyond %d", word,
+			INT_MAX);
+}
+
 static int skip_word(struct scan *s)
 {
 	const char *begin = s->at;
@@ -220,8 +264,8 @@ static int skip_word(struct scan *s)
 			s, begin, len, "this word is longer than %d bytes", CONF_MAX_WORD);
 
 	memcpy(word, begin, len);
-	if (is_number_it_spoils(word))
-		return scan_fault(s, begin, len, "this number is out of range");
+	check_word(s, word, begin, len);
+	s->word = (struct scan_word){begin, len, s->line, s->number};
 	return 0;
 }
 
@@ -237,6 +281,7 @@ static int open_bracket(struct scan *s)
 		.sign = *s->at,
 		.line = t->n_lines,
 		.column = scan_characters(s->line, s->at) + 1,
+		.n_names = t->n_names,
 	};
 	s->at++;
 	return 0;
@@ -261,6 +306,7 @@ static int close_bracket(struct scan *s)
 			"syntax error: a comma goes between two elements, not behind the last");
 
 	t->n_open--;
+	names_forget(t, t->open[t->n_open].n_names);
 	s->at++;
 	return 0;
 }
@@ -270,8 +316,7 @@ static int count_setting(struct scan *s)
 	if (++s->text->n_settings > CONF_MAX_SETTINGS)
 		return scan_fault(s, s->at, 1, "more than %d settings and elements of lists",
 			CONF_MAX_SETTINGS);
-	s->at++;
-	return 0;
+	return *s->at++ == ',' ? 0 : names_add(s);
 }
 
 static bool is_blank(const char *from, const char *to)
@@ -360,8 +405,11 @@ int scan_file(struct scan *s)
 		const char *token = s->at;
 
 		r = scan_one(s);
-		if (!is_blank(token, token + 1) && *token != '\n' && *token != '#' && *token != '/')
-			s->last = *token;
+		if (is_blank(token, token + 1) || *token == '\n' || *token == '#' || *token == '/')
+			continue;
+		s->last = *token;
+		if (!is_word(*token))
+			s->word.at = NULL;
 	}
 	if (r == 0)
 		r = append(s, s->end);

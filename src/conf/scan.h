@@ -5,6 +5,13 @@
 
 #include "conf/source.h"
 
+struct scan_word {
+	const char *at; /* NULL: the last thing was no word */
+	size_t len;
+	const char *line;
+	unsigned number;
+};
+
 struct scan {
 	struct conf_text *text;
 	struct faults *faults;
@@ -13,7 +20,9 @@ struct scan {
 	const char *line;   /* where the current line begins */
 	const char *copied; /* what is before this is in the joined text */
 	unsigned number;
-	char last; /* what the last thing began with that was no comment */
+	const char *key; /* that faults are about; NULL: none */
+	char last;       /* what the last thing began with that was no comment */
+	struct scan_word word;
 
 	/* Is called with `at` behind the path of an include, which is not terminated. */
 	int (*include)(struct scan *scan, const char *path, size_t len);

@@ -164,7 +164,12 @@ static char *origin_of(const struct load *load, const config_setting_t *setting)
 static int read_certificate(const struct load *load, const char *path, config_setting_t *group,
 	struct conf_certificate *certificate)
 {
-	struct section section = {.scope = SCOPE_CERTIFICATE, .path = path, .object = certificate};
+	struct section section = {
+		.scope = SCOPE_CERTIFICATE,
+		.path = path,
+		.object = certificate,
+		.origins = &certificate->origins,
+	};
 
 	section_collect(load, &section, group);
 	return section_read(load, &section);
@@ -232,7 +237,7 @@ static int read_set(const struct load *load, const struct section *section,
 	else if (reason)
 		load_fault(load, setting, section->path, row->key, "%s", reason);
 
-	if (section->origins && !(*section->origins)[i]) {
+	if (!(*section->origins)[i]) {
 		(*section->origins)[i] = origin_of(load, setting);
 		if (!(*section->origins)[i])
 			return -ENOMEM;
@@ -285,11 +290,9 @@ int section_read(const struct load *load, const struct section *section)
 {
 	const struct conf_schema *schema = &conf_schemas[section->scope];
 
-	if (section->origins) {
-		*section->origins = calloc(schema->n, sizeof(**section->origins));
-		if (!*section->origins)
-			return -ENOMEM;
-	}
+	*section->origins = calloc(schema->n, sizeof(**section->origins));
+	if (!*section->origins)
+		return -ENOMEM;
 	for (size_t i = 0; i < schema->n; i++) {
 		int r = read_row(load, section, i);
 

@@ -30,6 +30,7 @@ void conf_text_done(struct conf_text *t)
 	for (size_t i = 0; i < t->n_files; i++)
 		free(t->files[i]);
 	free(t->files);
+	free(t->names);
 	free(t->lines);
 	free(t->text);
 	*t = CONF_TEXT_EMPTY;
@@ -180,7 +181,9 @@ int conf_text_join(struct conf_text *text, const struct conf_source *source, str
 	reading.file = take_ptr(&file);
 
 	r = read_one(text, &reading, faults, NULL);
-	return r ? r : check_brackets(text, faults);
+	if (r == 0)
+		r = check_brackets(text, faults);
+	return r == 0 && text->is_refused ? CONF_E_FAULTS : r;
 }
 
 static const struct conf_line *line_of(const struct conf_text *t, unsigned line)
@@ -216,10 +219,10 @@ static const char *find_setting(const char *line, const char *end, const char *n
 	return NULL;
 }
 
-struct fault_place conf_text_place(const struct conf_text *t, unsigned number, const char *name)
+/* The column of a setting in a line, or of the first thing in it. */
+static struct fault_place place_in(const char *begin, const char *name)
 {
-	const struct conf_line *line = line_of(t, number);
-	const char *begin = t->text + line->start, *end = strchrnul(begin, '\n');
+	const char *end = strchrnul(begin, '\n');
 	const char *at = name ? find_setting(begin, end, name) : NULL;
 	const char *to = at ? at + strlen(name) : end;
 
@@ -229,13 +232,68 @@ struct fault_place conf_text_place(const struct conf_text *t, unsigned number, c
 		to--;
 
 	return (struct fault_place){
-		.file = line->file,
-		.line = line->number,
 		.column = scan_characters(begin, at) + 1,
 		.width = scan_characters(at, to),
 		.source = begin,
 		.source_len = (size_t)(end - begin),
 	};
+}
+
+struct fault_place conf_text_place(const struct conf_text *t, unsigned number, const char *name)
+{
+	const struct conf_line *line = line_of(t, number);
+	struct fault_place place = place_in(t->text + line->start, name);
+
+	place.file = line->file;
+	place.line = line->number;
+	return place;
+}
+
+/* "key" of "listeners.tls.tls.certificates[0].key". */
+static const char *last_name(const char *key)
+{
+	const char *dot = key ? strrchr(key, '.') : NULL;
+	const char *name = dot ? dot + 1 : key;
+
+	return name && *name ? name : NULL;
+}
+
+static void show(struct fault *fault, const char *text)
+{
+	struct fault_place place;
+
+	for (unsigned line = 1; line < fault->line; line++) {
+		text = strchr(text, '\n');
+		if (!text)
+			return;
+		text++;
+	}
+	if (*text == '\0')
+		return;
+	place = place_in(text, last_name(fault->key));
+	fault_show(fault, &place);
+}
+
+void conf_show_faults(struct faults *faults, conf_read_fn read, void *userdata)
+{
+	const char *file = NULL;
+	_cleanup_free_ char *text = NULL;
+
+	for (size_t i = 0; i < faults->n; i++) {
+		struct fault *f = &faults->list[i];
+		size_t len;
+
+		if (!f->file || f->line == 0 || f->source)
+			continue;
+		if (!file || strcmp(file, f->file) != 0) {
+			free(take_ptr(&text));
+			file = f->file;
+			if (read(userdata, file, &text, &len) != 0)
+				text = NULL;
+		}
+		if (text)
+			show(f, text);
+	}
 }
 
 char *conf_text_origin(const struct conf_text *t, unsigned number)

@@ -3,6 +3,7 @@
 
 /* The text of a configuration with its includes in place, and where each line of it comes from. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/conf.h"
@@ -29,6 +30,13 @@ struct conf_bracket {
 	char sign;
 	size_t line; /* an index into the lines */
 	unsigned column;
+	size_t n_names; /* that were there before it */
+};
+
+struct conf_name {
+	char name[CONF_MAX_WORD + 1];
+	const char *file;
+	unsigned line;
 };
 
 struct conf_text {
@@ -40,6 +48,9 @@ struct conf_text {
 	size_t n_files;
 	struct conf_bracket open[CONF_MAX_NESTING];
 	size_t n_open, n_settings;
+	struct conf_name *names; /* of settings, in the groups that are open */
+	size_t n_names, names_size;
+	bool is_refused; /* there are faults, and the scan went on to find more */
 };
 
 #define CONF_TEXT_EMPTY ((struct conf_text){0})

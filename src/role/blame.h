@@ -12,7 +12,7 @@
 const char *origin_of(char **origins, enum conf_scope scope, const char *key);
 void blame(const char *origin, enum fault_level level, const char *key, const char *message,
 	struct faults *faults);
-/* A file that a listener names, or with FILE_NONE the tls group that names it. What was said of the same
- * place already is not said again. */
-void blame_file(const struct conf *conf, const struct file_place *place, enum fault_level level,
+/* A file that a listener names, or with FILE_NONE the tls group that names it: the words may say more
+ * closely which one. What was said of the same place already is not said again. */
+void blame_file(const struct conf *conf, const struct file_place *said, enum fault_level level,
 	const char *message, struct faults *faults);

@@ -22,21 +22,35 @@ static int read_file(void *userdata, const char *path, char **ret_text, size_t *
 	return fd_read_path(path, LONGEST_FILE, ret_text, ret_len);
 }
 
-int command_load(const struct options *options, struct faults *faults, struct conf **ret_conf)
+static struct conf_source source_of(const struct options *options)
 {
-	struct conf_source source = {
+	return (struct conf_source){
 		.file = options->file,
 		.read = read_file,
 		.sets = (const char *const *)options->sets,
 	};
+}
 
-	int r;
-
-	r = conf_load(&source, faults, ret_conf);
+static void add_error(const struct options *options, struct faults *faults, int r)
+{
 	if (r < 0)
 		faults_add(
 			faults, &(struct fault_place){.file = options->file}, "%s", strerror(-r));
+}
+
+int command_load(const struct options *options, struct faults *faults, struct conf **ret_conf)
+{
+	const struct conf_source source = source_of(options);
+	int r;
+
+	r = conf_load(&source, faults, ret_conf);
+	add_error(options, faults, r);
 	return r;
+}
+
+void command_show(struct faults *faults)
+{
+	conf_show_faults(faults, read_file, NULL);
 }
 
 /* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */
@@ -60,21 +74,21 @@ static void check_sandbox(const struct conf *conf, struct faults *faults)
 
 int command_check(const struct options *options)
 {
+	const struct conf_source source = source_of(options);
 	_cleanup_conf_ struct conf *conf = NULL;
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	bool sound = command_load(options, &faults, &conf) == 0;
+	bool sound;
 
-	if (sound) {
-		size_t before = faults.n;
-
+	add_error(options, &faults, conf_load_draft(&source, &faults, &conf));
+	if (conf) {
 		check_sandbox(conf, &faults);
 		rehearse_people(conf, &faults);
-		sound = faults.n == before;
 		rehearse_files(conf, &faults);
 	}
 	if (options->strict)
 		faults_harden(&faults);
-	sound = sound && !faults_any_errors(&faults);
+	sound = !faults_any_errors(&faults);
+	command_show(&faults);
 	print_faults(options, &faults);
 	if (sound && !options->json)
 		printf("%s: sound\n", options->file);

@@ -134,17 +134,30 @@ static int check_mode(const struct file *file, int fd, char why[static FILE_WHY]
 	return FILE_E_FAULT;
 }
 
+/* What is wrong with it as a credential; NULL: nothing, or it is none. */
+static const char *credential_fault(const char *name)
+{
+	if (!is_credential(name))
+		return NULL;
+	if (name[strlen(CREDENTIAL)] == '\0' || strchr(name, '/'))
+		return "a name without a slash is needed";
+	if (!getenv("CREDENTIALS_DIRECTORY"))
+		return "there are no credentials; the service manager passes them, with "
+		       "LoadCredential=";
+	return NULL;
+}
+
 int file_open(struct file *file, char why[static FILE_WHY])
 {
 	_cleanup_close_ int fd = -1;
+	const char *fault = credential_fault(file->name);
 	int r;
 
-	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 && is_credential(file->name) && !getenv("CREDENTIALS_DIRECTORY")) {
-		snprintf(why, FILE_WHY, "%s: the service manager has passed no credentials",
-			file->name);
+	if (fault) {
+		snprintf(why, FILE_WHY, "%s: %s", file->name, fault);
 		return FILE_E_FAULT;
 	}
+	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
 		snprintf(why, FILE_WHY, "%s: %s", file->path, strerror(errno));
 		return FILE_E_FAULT;

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "conf/fault.h"
 #include "priv/ident.h"
 #include "role/blame.h"
@@ -122,13 +123,17 @@ static const char *advice_on(const struct conf_listener *l, int error)
 static int plan_claim_one(const struct conf_listener *l, unsigned n, struct sockets *sockets,
 	struct socket_group **group, char why[static 512])
 {
+	const bool is_new = !sockets_look(sockets, l);
 	char text[ADDR_TEXT];
 	int r;
 
+	addr_format(&l->address, text);
 	r = sockets_claim(sockets, l, n, group);
+	if (r == 0 && is_new)
+		log_each(EVENT_LISTENING, ABOUT(.listener = l->name), "on %s",
+			l->path ? l->path : text);
 	if (r == 0)
 		return 0;
-	addr_format(&l->address, text);
 	if (r == SOCKETS_E_OTHER) {
 		snprintf(why, 512,
 			"listener %s: the socket that the service manager passes under this name "

@@ -87,13 +87,21 @@ static bool rehearse_certificates(struct rehearsal *in, size_t listener)
 	return fine;
 }
 
+/* As only a draft can, in which that is a fault already. */
+static bool lacks_papers(const struct conf_tls *tls)
+{
+	return tls->n_certificates == 0 ||
+		(tls->client_auth != CONF_CLIENT_NONE && !tls->client_ca);
+}
+
 static void rehearse_listener(struct rehearsal *in, size_t listener)
 {
 	const struct file_place place = {.kind = FILE_NONE, .listener = (uint32_t)listener};
 	char why[TLS_WHY] = "no memory";
 	bool fine = rehearse_listener_files(in, listener);
 
-	if (!rehearse_certificates(in, listener) || !fine)
+	if (!rehearse_certificates(in, listener) || !fine ||
+		lacks_papers(&in->conf->listeners[listener].tls))
 		return;
 	if (papers_build_one(&in->papers, listener, why) != 0)
 		blame_file(in->conf, &place, FAULT_ERROR, why, in->faults);
@@ -123,7 +131,7 @@ static void rehearse_user(const struct conf *conf, struct faults *faults)
 	gid_t gid;
 	int r;
 
-	if (!ident_is_root())
+	if (!ident_is_root() || !conf->user || !conf->group)
 		return;
 	r = ident_find(conf->user, conf->group, &uid, &gid);
 	if (r == 0)

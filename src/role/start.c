@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sysexits.h>
 
 #include "base/cleanup.h"
@@ -15,12 +14,18 @@
 #include "config.h"
 #include "priv/ident.h"
 #include "priv/sandbox.h"
+#include "role/blame.h"
 #include "role/commands.h"
 #include "role/confine.h"
 #include "role/manager.h"
 #include "role/records.h"
 #include "role/rehearsal.h"
 #include "role/supervisor.h"
+
+static bool is_set(const struct conf *conf, const char *key)
+{
+	return origin_of(conf->origins, SCOPE_TOP, key) != NULL;
+}
 
 /* The manager shows one line, and a trial is not what it has started. */
 static void tell_manager(const struct supervisor *s, const char *why)
@@ -56,7 +61,7 @@ static bool people_exist(const struct supervisor *s, const struct conf *conf)
 {
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 
-	if (!ident_is_root() && strcmp(conf->user, UPPERD_USER) != 0)
+	if (!ident_is_root() && (is_set(conf, "user") || is_set(conf, "group")))
 		log_each(EVENT_NOTICE, ABOUT_NOTHING,
 			"not started as root, so \"user\" and \"group\" are passed over");
 	rehearse_people(conf, &faults);

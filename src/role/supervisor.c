@@ -25,7 +25,6 @@
 #include "role/manager.h"
 #include "role/records.h"
 
-#define TICK_MS      1000
 #define DRAINING_MAX 64
 #define STOP_MS      5000
 
@@ -115,6 +114,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 	}
 	sockets_restore(&s->sockets);
 	kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
+	command_show(&s->faults);
 	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
 		supervisor_reload(s);
@@ -196,16 +196,6 @@ static void on_released(struct generation *g)
 		say_ready(s, true);
 }
 
-/* For whoever scrapes. */
-static void publish(struct supervisor *s)
-{
-	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
-	struct figures figures = supervisor_figures(s);
-
-	supervisor_totals(s, &totals);
-	generation_publish(s->serving, &figures, &totals);
-}
-
 /* Sessions of datagrams go on with those who have them, which are not those who read the socket. */
 static void on_replaced(struct generation *g, unsigned worker)
 {
@@ -238,7 +228,7 @@ static void on_ready(struct generation *g)
 	if (old)
 		supervisor_set_aside(s, old);
 	introduce_all(s, g);
-	publish(s);
+	supervisor_publish(s);
 	generation_serve(g);
 	if (old)
 		generation_drain(old);
@@ -400,51 +390,10 @@ static void on_signal(struct source *source, uint32_t events)
 	}
 }
 
-static uint64_t supervisor_open(void *userdata)
-{
-	struct supervisor *s = userdata;
-	uint64_t most = generation_connections(s->serving);
-	uint64_t all = generation_open(s->serving, most);
-
-	list_foreach (node, &s->draining)
-		all += generation_open(generation_of_node(node), most);
-	return all;
-}
-
-/* Whether every loop turns, of those who drain as well: who hangs would hold up what waits for them. */
-static bool supervisor_check(struct supervisor *s)
-{
-	bool all = !s->serving || generation_check(s->serving);
-
-	list_foreach (node, &s->draining)
-		all = generation_check(generation_of_node(node)) && all;
-	return all;
-}
-
-static void on_tick(struct timer *timer, uint64_t now_ms)
-{
-	struct supervisor *s = container_of(timer, struct supervisor, tick);
-	bool turning = supervisor_check(s);
-
-	if (s->serving || s->stopping)
-		supervisor_say_status(s);
-	if (s->serving) {
-		shared_correct(s->shared, supervisor_open, s); /* or a second later */
-		publish(s);
-	}
-	if (turning && manager_watchdog_ms() > 0)
-		manager_notify("WATCHDOG=1");
-	if (tickets_rotate(&s->tickets, now_ms) < 0)
-		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
-	log_flush(now_ms);
-	loop_set_timer(&s->loop, timer, now_ms + TICK_MS);
-}
-
 void supervisor_begin(struct supervisor *s)
 {
-	s->tick.on_time = on_tick;
 	s->signals.on_event = on_signal;
-	loop_set_timer(&s->loop, &s->tick, s->loop.now_ms + TICK_MS);
+	supervisor_tick(s);
 	if (s->serving)
-		publish(s); /* after an upgrade, on a board that is new */
+		supervisor_publish(s); /* after an upgrade, on a board that is new */
 }

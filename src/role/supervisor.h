@@ -93,6 +93,11 @@ void supervisor_done(struct supervisor *supervisor);
 /* Where `conf` wants it, unless it is there. */
 void supervisor_open_control(struct supervisor *supervisor, const struct conf *conf);
 
+/* tick.c: from now on, it does once a second what has to be done again and again. */
+void supervisor_tick(struct supervisor *supervisor);
+/* Shows all figures as they are now to whoever scrapes. */
+void supervisor_publish(struct supervisor *supervisor);
+
 /* status.c: tells the service manager how we are. */
 void supervisor_say_status(struct supervisor *supervisor);
 

@@ -3,9 +3,11 @@
 
 import ctypes
 import json
+import os
 import re
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,7 +121,7 @@ def test_every_fault_is_shown_at_once(write):
 def test_who_does_not_exist_is_named(write, start, key, as_root):
     text = configuration(tcp(), **{key: "nobody-at-all"})
     path = write(text)
-    assert re.search(rf'^{path}:\d+: error: {key}: there is no {key} "nobody-at-all"',
+    assert re.search(rf'^{path}:\d+:1: error: {key}: there is no {key} "nobody-at-all"',
                      faults_of(check(path)), re.M)
     assert start(text=text).wait() == CONFIGURATION
 
@@ -271,6 +273,25 @@ def test_start_on_an_address_of_someone_else(start):
     d = start(tcp(address="192.0.2.1"))
     assert d.wait() == SYSTEM
     assert "192.0.2.1" in d.log()
+
+
+@pytest.mark.parametrize("setting, said", [
+    ('user = "nobody";', True), ('group = "upperd";', True), ("", False)])
+def test_who_was_not_started_as_root_says_whom_it_passes_over(setting, said):
+    """Where nobody can run it, if we are root. It ends for want of an address."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        config = Path(folder) / "upperd.conf"
+        config.write_text(f"""{setting} control = {{ path = "{folder}/control"; }};
+            listeners = ( {{ transport = "tcp"; address = "192.0.2.1"; port = 12000; }} );""")
+        who = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+        try:
+            done = subprocess.run([rig.UPPERD, "-c", config], text=True, capture_output=True,
+                                  stdin=subprocess.DEVNULL, timeout=rig.PATIENCE, **who)
+        except PermissionError:
+            pytest.skip("only root can run what was built here")
+    assert done.returncode == SYSTEM
+    assert ("not started as root" in done.stderr) == said
 
 
 # The configurations that are shipped

@@ -42,6 +42,17 @@ def test_level_holds_back_what_is_below(daemon):
     assert d.records() == []
 
 
+def test_each_socket_is_told_of_when_it_is_bound(daemon, tmp_path):
+    here, unix = tcp(), tcp(name="unix", path=str(tmp_path / "socket"))
+    d = daemon(here, unix)
+    d.reload()
+    d.reconfigure(here, unix, udp())
+    d.reload()
+    said = [(record["listener"], record["message"]) for record in d.records("listening")]
+    assert said == [("tcp", f"on 127.0.0.1:{here['port']}"), ("unix", f"on {unix['path']}"),
+                    ("udp", f"on 127.0.0.1:{d.listeners[2]['port']}")]
+
+
 def test_access_is_one_record_per_connection(daemon):
     d = daemon(tcp(), log={"access": True})
     tcp_ask(d.listeners[0], b"hello")

@@ -137,10 +137,20 @@ def test_a_credential_without_a_service_manager_is_said_to_be_missing(tmp_path, 
     config.write_text(configuration(tls(Pair("credential:chain", "credential:key"))))
     ended = rig.run_upperd("-c", config, "--check")
     assert ended.returncode == 78
-    assert ended.stderr.count("the service manager has passed no credentials") == 2
+    assert ended.stderr.count("there are no credentials; the service manager passes them") == 2
 
 
 # What --check finds, and a start and a reload with it
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("credential:key", "there are no credentials; the service manager passes them"),
+    ("credential:../key", "a name without a slash"), ("credential:", "a name without a slash")])
+def test_a_credential_that_cannot_be(pair, tmp_path, name, words):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(Pair(pair.certificate, name))))
+    ended = rig.run_upperd("-c", config, "--check")
+    assert ended.returncode == 78 and f"certificates[0].key: {name}: {words}" in ended.stderr
 
 
 def spoil(how, authority, pair, folder):
@@ -185,14 +195,14 @@ faults = pytest.mark.parametrize(("how", "key", "words"), [
     ("missing", "certificates[0].key", "key.pem: No such file"),
     ("folder", "certificates[0].key", "key.pem: not a file"),
     ("mismatched", "certificates[0].certificate", "private key is not that of"),
-    ("encrypted", "certificates[0].certificate", "key.pem: the key is encrypted"),
+    ("encrypted", "certificates[0].key", "key.pem: the key is encrypted"),
     ("for-everybody", "certificates[0].key", "key.pem: its mode is 0644, so that everybody"),
     ("for-the-group", "certificates[0].key", "key.pem: its mode is 0640, so that its group"),
     ("no-certificate", "certificates[0].certificate", "certificate.pem: no certificate"),
-    ("no-key", "certificates[0].certificate", "key.pem: no private key in PEM form"),
-    ("empty-ca", "tls", "ca.pem: no certificate of an authority"),
-    ("weak-cipher", "tls", "ciphers: AES128-SHA is not spoken"),
-    ("odd-tickets", "tls", "tickets: 79 bytes; one to 3 keys of 80 bytes"),
+    ("no-key", "certificates[0].key", "key.pem: no private key in PEM form"),
+    ("empty-ca", "tls.client_ca", "ca.pem: no certificate of an authority"),
+    ("weak-cipher", "tls.ciphers", "AES128-SHA is not spoken"),
+    ("odd-tickets", "tls.ticket_keys", "tickets: 79 bytes; one to 3 keys of 80 bytes"),
 ])
 
 
@@ -205,7 +215,8 @@ def test_check_names_the_file_and_the_key(authority, pair, tmp_path, how, key, w
     assert ended.returncode == 78
     assert fault["key"].startswith("listeners.tls.tls") and fault["key"].endswith(key)
     assert words in fault["message"]
-    assert fault["line"] > 0
+    line = config.read_text().splitlines()[fault["line"] - 1]
+    assert line[fault["column"] - 1:].startswith(key.split(".")[-1] + " = ")
 
 
 @faults
@@ -257,7 +268,7 @@ def test_a_reload_says_all_of_it(daemon, authority, pair, tmp_path, hows):
     assert done.returncode == 78
     assert names_of(faults) == [f"tls-{n}" for n in range(len(hows))]
     checked = json.loads(rig.run_upperd("-c", running.config, "--check", "--json").stdout)
-    assert sorted(f["message"] for f in faults) == sorted(f["message"] for f in checked)
+    assert faults == checked
 
 
 def test_a_reload_names_each_bad_certificate_of_a_listener(daemon, authority, pair, tmp_path):
@@ -298,6 +309,38 @@ def test_check_names_every_fault(authority, pair, tmp_path):
     assert len(json.loads(ended.stdout)) == 2
 
 
+def test_fault_of_a_later_certificate_is_on_its_line(authority, pair, tmp_path):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(pair, spoil("mismatched", authority, pair, tmp_path)
+                                        ["tls"]["certificates"][0])))
+    said = rig.run_upperd("-c", config, "--check").stderr.splitlines()
+    line = next(n for n, line in enumerate(config.read_text().splitlines(), 1)
+                if f"{tmp_path}/certificate.pem" in line)
+    assert said[0].startswith(f"{config}:{line}:") and "certificates[1].certificate" in said[0]
+    assert said[2].index("^") == said[1].index("certificate = ")
+
+
+def test_check_finds_faults_of_keys_and_of_files_at_once(authority, pair, tmp_path):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(spoil("mismatched", authority, pair, tmp_path), wokers=1))
+    ended = rig.run_upperd("-c", config, "--check", "--json")
+    assert [fault["key"] for fault in json.loads(ended.stdout)] == [
+        "wokers", "listeners.tls.tls.certificates[0].certificate"]
+
+
+# What is wrong with a group is no reason to look at a file that it does not name, or to fall over it.
+@pytest.mark.parametrize("more", [
+    {"client_auth": "required"}, {"client_auth": "required", "client_ca": 1}, {"ticket_keys": 1},
+    {"alpn": [""]}, {"ticket_lifetime": "never"}, {"min_version": "1.1"}, {"ciphers": 1}, {"mtu": 1},
+    {"certificates": []}, {"certificates": [{"certificate": "one.pem"}]}, {"certificates": 1}])
+def test_check_of_a_group_that_lacks_something(pair, tmp_path, more):
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(pair, more=more)))
+    said = rig.run_upperd("-c", config, "--check").stderr
+    assert all(next(iter(more)) in line or "client_ca" in line or "one.pem" in line
+               for line in said.splitlines() if "error:" in line) and "error:" in said
+
+
 def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_path):
     config = tmp_path / "upperd.conf"
     config.write_text(configuration(tls(authority.issue("ec", days=-1))))
@@ -305,6 +348,7 @@ def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_p
     assert "warning" in fine.stderr and "has expired" in fine.stderr
     assert "error" in strict.stderr and "warning" not in strict.stderr
     assert (fine.returncode, strict.returncode) == (0, 78)
+    assert "warning" not in strict.stderr and "error: listeners.tls.tls" in strict.stderr
 
 
 @pytest.mark.parametrize(("days", "said"), [(2, True), (29, True), (90, False), (-1, True)])
