@@ -149,6 +149,11 @@ int sandbox_probe(enum layer *ret_layer)
 	return seccomp_probe();
 }
 
+bool sandbox_can_lack(enum layer layer)
+{
+	return !layers[layer].always;
+}
+
 const char *sandbox_explain(enum layer layer, int error)
 {
 	if (layer == LAYER_SECCOMP && !HAVE_SECCOMP)

@@ -36,5 +36,7 @@ int sandbox_enter_some(
 
 /* Whether this system and this build have the layers at all; enters none. */
 int sandbox_probe(enum layer *ret_layer);
+/* Whether "best-effort" goes on without it. */
+bool sandbox_can_lack(enum layer layer);
 /* Why a layer cannot be had, as a sentence to follow its name. */
 const char *sandbox_explain(enum layer layer, int error);

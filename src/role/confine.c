@@ -31,11 +31,10 @@ int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_
 
 static int confine_refuse(enum layer layer, int error, char why[static CONFINE_WHY])
 {
-	snprintf(why, CONFINE_WHY,
-		"the sandbox cannot have its layer \"%s\": %s; sandbox = \"best-effort\" would go "
-		"on "
-		"without it",
-		layer_words(layer), sandbox_explain(layer, error));
+	snprintf(why, CONFINE_WHY, "the sandbox cannot have its layer \"%s\": %s%s",
+		layer_words(layer), sandbox_explain(layer, error),
+		sandbox_can_lack(layer) ? "; sandbox = \"best-effort\" would go on without it"
+					: ", and nothing serves without it");
 	return EX_OSERR;
 }
 

@@ -28,6 +28,7 @@ from wire import connect, tcp_ask, udp_ask
 NOBODY = 65534
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 24, 38, 22
 CAP_SYS_CHROOT = 18
+CAP_SETUID = 7
 LANDLOCK_CREATE_RULESET = 444
 PIDFD_GETFD = 438
 CHANNEL = 3
@@ -348,6 +349,16 @@ def test_best_effort_warns_and_serves(daemon, as_root, lacks, layer):
     d = daemon(tcp(), before=lacks, sandbox="best-effort")
     assert d.expect("sandbox-gap", level="warning")["message"].startswith(layer)
     assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
+def test_best_effort_is_not_offered_where_it_does_not_help(start, as_root):
+    """A root that may not become another, as in some containers."""
+    d = start(tcp(), before=lambda: prctl(PR_CAPBSET_DROP, CAP_SETUID, 0, 0, 0),
+              sandbox="best-effort")
+    assert d.wait() == 71
+    message = d.records("start-failed")[0]["message"]
+    assert "user and capabilities" in message and "best-effort" not in message
+    d.killed = len(d.records("child-died"))
 
 
 @LACKS
