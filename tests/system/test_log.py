@@ -113,8 +113,8 @@ def test_flood_of_one_kind_is_held_back_and_counted(daemon):
         for _ in range(200):
             s.send(b"x")
             s.recv(100)
-    assert 0 < len(d.records("message")) < 50
-    d.expect("message")
+    d.expect("message")  # records take a way of their own, and may come after the replies
+    assert len(d.records("message")) < 50
     d.wait_for(lambda: sum(1 + r.get("suppressed", 0) for r in d.records("message")) >= 200,
             "a count of what was held back")
 
