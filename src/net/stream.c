@@ -135,18 +135,30 @@ static int stream_flush(struct stream *s)
 }
 
 /* An acknowledged message is what the service is for: its size and sender are told. */
-static void stream_record_messages(struct stream *s, uint64_t messages, size_t bytes)
+static void stream_tell_messages(
+	const struct stream *s, uint64_t messages, const uint8_t *at, const uint8_t *end)
+{
+	struct addr peer = stream_peer(s);
+
+	for (; messages > 0; messages--) {
+		const uint8_t *line = messages > 1 ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+		const uint8_t *next = line ? line + 1 : end;
+
+		log_event(EVENT_MESSAGE, ABOUT(.listener = s->class->name, .peer = &peer),
+			"%zu bytes", (size_t)(next - at));
+		at = next;
+	}
+}
+
+static void stream_record_messages(
+	struct stream *s, uint64_t messages, const uint8_t *at, const uint8_t *end)
 {
 	struct stream_class *class = s->class;
-	struct addr peer;
 
 	class->counters->counted[COUNT_messages] += messages;
 	class->counters->counted[COUNT_replies] += messages;
-	if (class->talk.service != &service_acknowledge || messages == 0)
-		return;
-	peer = stream_peer(s);
-	log_event(EVENT_MESSAGE, ABOUT(.listener = class->name, .peer = &peer),
-		"%llu message(s), %zu bytes", (unsigned long long)messages, bytes);
+	if (class->talk.service == &service_acknowledge && messages > 0)
+		stream_tell_messages(s, messages, at, end);
 }
 
 /* Answers what is in the span, as far as the peer takes it; the rest is kept. */
@@ -162,7 +174,7 @@ static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
 		uint64_t messages = 0;
 
 		outcome = talk_answer(&class->talk, s->ended, seen, in, &out, &messages);
-		stream_record_messages(s, messages, (size_t)(in->at - from));
+		stream_record_messages(s, messages, from, in->at);
 		r = stream_send(s, scratch->out, (size_t)(out.at - scratch->out));
 		if (r != 0)
 			return r;
