@@ -91,6 +91,21 @@ def test_characters_beyond_ascii(terminal, peer):
     assert t.end() == 0
 
 
+@pytest.mark.parametrize("round", range(4))
+def test_ctrl_z_where_nobody_could_go_on(terminal, peer, round):
+    """As in a container, where there is no shell. What is typed next may be lost with it; and whether the
+    line was being edited already is anybody's guess, hence the rounds."""
+    t = terminal(peer(peers.streaming_tcp).url)
+    t.expect(b"> ")
+    t.type(b"\x1a")
+    for _ in range(30):
+        t.type(b"abc\n")
+        with contextlib.suppress(AssertionError):
+            t.expect(b"ABC\r\n", timeout=1)
+            break
+    assert t.end() == 0
+
+
 def test_server_that_closes_after_each_answer(terminal, peer):
     t = terminal(peer(peers.textbook_tcp).url)
     t.expect(b"> ")
