@@ -48,7 +48,7 @@ static const struct row {
 	{'c', "connections", "N", FORM_BENCH, NUMBER, AT(connections), 1, 4096,
 		"how many to hold open"},
 	{'n', "messages", "N", FORM_BENCH, NUMBER, AT(count), 1, UINT64_MAX,
-		"stop after this many answers"},
+		"stop after this many questions"},
 	{'d', "duration", "TIME", FORM_BENCH, SECONDS, AT(duration_ms), 1, 86400000,
 		"stop after this long"},
 	{'p', "pipeline", "N", FORM_BENCH, NUMBER, AT(depth), 1, 1024,

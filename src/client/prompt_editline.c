@@ -96,7 +96,10 @@ int prompt_read(struct prompt *prompt, const char **ret_line, size_t *ret_len)
 	const char *line;
 	int len = 0;
 
-	line = el_gets(prompt->edit, &len);
+	/* A Ctrl-Z that stops nobody, since no shell would go on with us, is nothing. */
+	do
+		line = el_gets(prompt->edit, &len);
+	while (!line && len < 0 && errno == EINTR);
 	if (!line || len <= 0)
 		return len < 0 ? -errno : PROMPT_E_END;
 	history(prompt->history, &event, H_ENTER, line);

@@ -16,7 +16,7 @@ static const struct phrase {
 	int error;
 	const char *phrase, *advice;
 } phrases[] = {
-	{ECONNREFUSED, "connection refused", "is a server listening on that port?"},
+	{ECONNREFUSED, "connection refused", "is a server listening there?"},
 	{ECONNRESET, "connection reset", NULL},
 	{ETIMEDOUT, "no answer", "is a firewall dropping what we send?"},
 	{EHOSTUNREACH, "the host cannot be reached", NULL},

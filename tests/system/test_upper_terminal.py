@@ -7,11 +7,13 @@ import pty
 import re
 import select
 import subprocess
+import termios
 import time
 
 import pytest
 
 import peers
+import process
 from client import UPPER, peer  # noqa: F401
 from dtls import dtls
 from lossy import ALERT, PASS, records_of
@@ -88,6 +90,30 @@ def test_characters_beyond_ascii(terminal, peer):
     t.expect(b"> ")
     t.type("groß é\n".encode())
     t.expect("GROSS É\r\n".encode())
+    assert t.end() == 0
+
+
+def is_edited(t):
+    """Whether libedit has the terminal, and not the kernel."""
+    return not termios.tcgetattr(t.fd)[3] & termios.ICANON
+
+
+def test_ctrl_z_where_nobody_could_go_on(terminal, peer):
+    """As in a container, where there is no shell. What is typed next may be lost with it."""
+    t = terminal(peer(peers.streaming_tcp).url, TERM="xterm")
+    t.expect(b"> ")
+    with contextlib.suppress(AssertionError):  # without libedit, nobody does
+        process.wait_until(lambda: is_edited(t), 10)
+    t.type(b"x")
+    t.expect(b"x")
+    t.type(b"\x1a")
+    with contextlib.suppress(AssertionError):  # the prompt comes again, unless all was too soon
+        t.expect(b"> ", timeout=1)
+    for _ in range(30):
+        t.type(b"abc\n")
+        with contextlib.suppress(AssertionError):
+            t.expect(b"ABC\r\n", timeout=1)
+            break
     assert t.end() == 0
 
 
