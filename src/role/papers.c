@@ -336,6 +336,14 @@ int papers_build(struct papers *papers,
 	return r;
 }
 
+bool papers_lists_are_over(const struct papers *papers, size_t listener, time_t now)
+{
+	const struct tls_context *context = papers->contexts ? papers->contexts[listener] : NULL;
+	time_t end = context ? tls_context_lists_end(context) : 0;
+
+	return end != 0 && end <= now;
+}
+
 time_t papers_expiry(const struct papers *papers)
 {
 	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
@@ -376,6 +384,23 @@ static void tell_expiry(const struct conf_listener *l, const char *name, int64_t
 			(long long)(left + DAY - 1) / DAY);
 }
 
+static void tell_lists(struct papers *papers, time_t now)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < papers->conf->n_listeners; i++) {
+		const struct conf_listener *l = &papers->conf->listeners[i];
+
+		if (!papers_lists_are_over(papers, i, now))
+			continue;
+		any = true;
+		if (!papers->lists_told)
+			log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name),
+				"%s: " PAPERS_OVER, l->tls.crl);
+	}
+	papers->lists_told = any;
+}
+
 void papers_tell_expiry(struct papers *papers, time_t now)
 {
 	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
@@ -396,4 +421,5 @@ void papers_tell_expiry(struct papers *papers, time_t now)
 			told = days;
 	}
 	papers->days_told = told;
+	tell_lists(papers, now);
 }

@@ -21,6 +21,7 @@ struct papers {
 	struct tls_context **contexts;     /* per listener; NULL where it is not TLS */
 	bool is_strict;                    /* what has expired is refused */
 	unsigned days_told;                /* until the first certificate expires */
+	bool lists_told;                   /* a revocation list is out of date */
 };
 
 #define PAPERS_EMPTY ((struct papers){0})
@@ -48,7 +49,12 @@ int papers_build(struct papers *papers,
 	void (*on_fault)(const struct file_place *place, const char *what),
 	char why[static TLS_WHY]);
 
+/* Whether no client with a certificate is let in, since a revocation list is out of date. */
+#define PAPERS_OVER \
+	"a revocation list is out of date, so that no client with a certificate is let in"
+bool papers_lists_are_over(const struct papers *papers, size_t listener, time_t now);
 /* When the first certificate of all expires; 0: there is none. */
 time_t papers_expiry(const struct papers *papers);
-/* Logs once each time that 30, 14, 7 and 1 days are left to the first that expires. */
+/* Logs once each time that 30, 14, 7 and 1 days are left to the first that expires, and of a list that is
+ * out of date. */
 void papers_tell_expiry(struct papers *papers, time_t now);

@@ -94,6 +94,15 @@ static bool lacks_papers(const struct conf_tls *tls)
 		(tls->client_auth != CONF_CLIENT_NONE && !tls->client_ca);
 }
 
+static void warn_of_lists(const struct rehearsal *in, size_t listener)
+{
+	const struct file_place place = {.kind = FILE_CRL, .listener = (uint32_t)listener};
+	char text[FILE_WHY];
+
+	snprintf(text, sizeof(text), "%s: " PAPERS_OVER, file_name(in->conf, &place));
+	blame_file(in->conf, &place, FAULT_WARNING, text, in->faults);
+}
+
 static void rehearse_listener(struct rehearsal *in, size_t listener)
 {
 	const struct file_place place = {.kind = FILE_NONE, .listener = (uint32_t)listener};
@@ -105,6 +114,8 @@ static void rehearse_listener(struct rehearsal *in, size_t listener)
 		return;
 	if (papers_build_one(&in->papers, listener, why) != 0)
 		blame_file(in->conf, &place, FAULT_ERROR, why, in->faults);
+	else if (papers_lists_are_over(&in->papers, listener, time(NULL)))
+		warn_of_lists(in, listener);
 }
 
 void rehearse_files(const struct conf *conf, struct faults *faults)

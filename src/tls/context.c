@@ -176,13 +176,6 @@ void tls_context_free(struct tls_context *context)
 	free(context);
 }
 
-static time_t time_of(const ASN1_TIME *asn1)
-{
-	struct tm tm;
-
-	return ASN1_TIME_to_tm(asn1, &tm) == 1 ? timegm(&tm) : 0;
-}
-
 int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
 	char why[static TLS_WHY], struct tls_dates *ret_dates)
 {
@@ -191,8 +184,8 @@ int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *sp
 
 	r = certificate_load(tls, spec, false, why, &c);
 	if (r == 0)
-		*ret_dates = (struct tls_dates){
-			time_of(X509_get0_notBefore(c.leaf)), time_of(X509_get0_notAfter(c.leaf))};
+		*ret_dates = (struct tls_dates){pem_time(X509_get0_notBefore(c.leaf)),
+			pem_time(X509_get0_notAfter(c.leaf))};
 	certificate_done(&c);
 	return r;
 }
@@ -202,7 +195,7 @@ time_t tls_context_expiry(const struct tls_context *context, const char **ret_na
 	time_t first = 0;
 
 	for (size_t i = 0; i < context->n; i++) {
-		time_t at = time_of(X509_get0_notAfter(context->certificates[i].leaf));
+		time_t at = pem_time(X509_get0_notAfter(context->certificates[i].leaf));
 
 		if (i > 0 && at >= first)
 			continue;
@@ -210,4 +203,9 @@ time_t tls_context_expiry(const struct tls_context *context, const char **ret_na
 		*ret_name = context->certificates[i].path;
 	}
 	return first;
+}
+
+time_t tls_context_lists_end(const struct tls_context *context)
+{
+	return context->lists_end;
 }

@@ -37,6 +37,7 @@ struct tls_context {
 	unsigned char *alpn; /* as on the wire */
 	unsigned alpn_len;
 	const struct ticket_ring *tickets;
+	time_t lists_end; /* of revocation; 0: there are none, or they do not say */
 };
 
 /* certificate.c */

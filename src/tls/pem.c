@@ -162,16 +162,28 @@ int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, char why
 	return 0;
 }
 
-int pem_revoked(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
-	X509_STORE *store)
+time_t pem_time(const ASN1_TIME *time)
+{
+	struct tm tm;
+
+	return time && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+int pem_revoked(
+	const struct tls_text *text, char why[static TLS_WHY], X509_STORE *store, time_t *ret_end)
 {
 	_cleanup_bio_ BIO *bio = bio_of(text);
+	time_t first = 0;
 	X509_CRL *crl;
 	int n = 0, added = 1;
 
 	if (!bio)
 		return -ENOMEM;
 	for (; added == 1 && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)); n++) {
+		time_t end = pem_time(X509_CRL_get0_nextUpdate(crl));
+
+		if (end != 0 && (first == 0 || end < first))
+			first = end;
 		added = X509_STORE_add_crl(store, crl);
 		X509_CRL_free(crl);
 	}
@@ -181,5 +193,6 @@ int pem_revoked(OSSL_LIB_CTX *library, const struct tls_text *text, char why[sta
 	if (n == 0)
 		return pem_refuse(why, text, "no revocation list in PEM form");
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	*ret_end = first;
 	return 0;
 }

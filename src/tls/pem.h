@@ -16,8 +16,11 @@ int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, char why[stati
 /* Adds all certificates to `store`, and their names to `names`. */
 int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
 	X509_STORE *store, STACK_OF(X509_NAME) * names);
-int pem_revoked(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
-	X509_STORE *store);
+/* Adds all lists to `store`; when the first of them is out of date, or 0. */
+int pem_revoked(
+	const struct tls_text *text, char why[static TLS_WHY], X509_STORE *store, time_t *ret_end);
+/* 0: none, or none that can be told. */
+time_t pem_time(const ASN1_TIME *time);
 
 /* Says what is wrong with a file; a statement that returns TLS_E_REFUSED. */
 __attribute__((format(printf, 3, 4))) int pem_refuse(

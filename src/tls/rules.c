@@ -135,8 +135,8 @@ static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
 	return ok ? 0 : -ENOMEM;
 }
 
-static int ask_clients(
-	struct tls *tls, const struct tls_spec *spec, SSL_CTX *ctx, char why[static TLS_WHY])
+static int ask_clients(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
+	char why[static TLS_WHY])
 {
 	STACK_OF(X509_NAME) * names;
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
@@ -149,9 +149,9 @@ static int ask_clients(
 	names = sk_X509_NAME_new_null();
 	if (!names)
 		return -ENOMEM;
-	r = pem_authorities(tls->library, &spec->client_ca, why, store, names);
+	r = pem_authorities(context->tls->library, &spec->client_ca, why, store, names);
 	if (r == 0 && spec->crl.name)
-		r = pem_revoked(tls->library, &spec->crl, why, store);
+		r = pem_revoked(&spec->crl, why, store, &context->lists_end);
 	SSL_CTX_set_client_CA_list(ctx, names);
 	SSL_CTX_set_verify(ctx, mode, NULL);
 	return r;
@@ -200,6 +200,6 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 	if (r == 0)
 		r = name_sessions(spec, ctx);
 	if (r == 0)
-		r = ask_clients(context->tls, spec, ctx, why);
+		r = ask_clients(context, spec, ctx, why);
 	return r;
 }

@@ -74,6 +74,9 @@ int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[stati
 void tls_context_free(struct tls_context *context);
 /* When the first of its certificates expires, and which one that is. */
 time_t tls_context_expiry(const struct tls_context *context, const char **ret_name);
+/* When the first of its revocation lists is out of date, so that no client with a certificate is let in
+ * any more; 0: never. */
+time_t tls_context_lists_end(const struct tls_context *context);
 
 /* A connection that is still to shake hands; `context` is void for struct door. */
 int tls_open(void *context, int fd, struct transport *ret_transport);

@@ -64,7 +64,7 @@ class Authority:
         self.sign(pair.key, pair.certificate, sans[0] if sans else "nobody", sans, days, usage)
         return pair
 
-    def revoke(self, *pairs):
+    def revoke(self, *pairs, more=()):
         """A revocation list with these."""
         database = self.folder / "index.txt"
         database.write_text("")
@@ -78,5 +78,5 @@ class Authority:
                     "-revoke", pair.certificate)
         crl = self.folder / "crl.pem"
         openssl("ca", "-config", config, "-cert", self.file, "-keyfile", self.key,
-                "-gencrl", "-out", crl)
+                "-gencrl", "-out", crl, *more)
         return crl

@@ -73,6 +73,20 @@ def test_a_revoked_one_is_refused(serve, authority, clients):
     running.expect("peer-ended", reason="tls_untrusted")
 
 
+def test_a_revocation_list_that_is_out_of_date_is_told_of(serve, clients, authority, tmp_path):
+    """It keeps everybody out, since nobody can tell who is revoked."""
+    good = clients.issue("ec", ("good",), usage="clientAuth")
+    over = str(clients.revoke(more=("-crl_lastupdate", "20200101000000Z",
+                                    "-crl_nextupdate", "20200102000000Z")))
+    running = serve("required", crl=over)
+    assert over in running.expect("certificate-expires", listener="tls")["message"]
+    with pytest.raises(OSError):
+        ask_tls(running.listeners[0], context_for(authority, certificate=good))
+    checked = rig.run_upperd("-c", running.config, "--check")
+    assert checked.returncode == 0
+    assert f"warning: listeners.tls.tls.crl: {over}: a revocation list is out of date" in checked.stderr
+
+
 # Words of the configuration
 
 
