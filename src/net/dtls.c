@@ -73,6 +73,7 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	uint64_t now_ms = dtls->loop->now_ms;
 	struct guard_sender sender = guard_sender(guard, &d->ends, now_ms);
 	uint8_t cookie[HELLO_COOKIE], *room;
+	size_t length;
 
 	if (hello->cookie.len > 0)
 		dtls->counters->reasons[REASON_dtls_cookie]++;
@@ -82,7 +83,8 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 		return;
 	dtls->counters->counted[COUNT_cookies]++;
 	room = udp_batch_room(dtls->batch, dtls->fd, sent);
-	udp_batch_reply(dtls->batch, d->arrival, room, hello_verify(hello, cookie, room));
+	length = hello_verify(hello, cookie, room);
+	udp_batch_reply(dtls->batch, d->arrival, room, length, length);
 }
 
 /* Whether somebody else may still have a session for it, and was asked. */

@@ -28,7 +28,6 @@ struct datagram {
 	size_t len;
 	const struct addr *peer;
 	struct guard_sender *sender;
-	uint8_t *answer; /* already made; or NULL */
 };
 
 /* Whom a header names in place of the sender. */
@@ -65,24 +64,6 @@ static bool is_unchanged(
 	return request->data[0] == reply[0] && memcmp(request->data, reply, length) == 0;
 }
 
-/* The answers to all that came at once, one behind the other, where that comes to the same; or NULL. */
-static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *arrival,
-	const struct guard_sender *sender, struct udp_sent *sent)
-{
-	const struct service *service = udp->talk.service;
-	struct upper_in in = {arrival->data, arrival->data + arrival->len};
-	struct upper_out out;
-	uint8_t *room;
-
-	if (arrival->len <= arrival->segment || arrival->segment > LONGEST_AT_ONCE ||
-		sender->reason != GUARD_ANSWER || udp->proxy.mode != PROXY_OFF ||
-		!service->is_bytewise || !service->is_bytewise(arrival->data, arrival->len))
-		return NULL;
-	room = udp_batch_room(udp->batch, udp->fd, sent);
-	out = (struct upper_out){room, room + arrival->len};
-	return service->answer(&udp->talk.rule, true, &in, &out) == 0 ? room : NULL;
-}
-
 /* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. A
  * datagram is one message, so there is no frame to look for. */
 static int udp_make_answer(
@@ -93,10 +74,6 @@ static int udp_make_answer(
 	struct upper_in in = {request->data, request->data + request->len};
 	struct upper_out out = {room, room + (amplifies ? longest : UDP_LONGEST)};
 
-	if (request->answer) {
-		*ret_length = request->len;
-		return GUARD_ANSWER;
-	}
 	switch (udp->talk.service->answer(&udp->talk.rule, true, &in, &out)) {
 	case UPPER_E_ROOM:
 		return amplifies ? REASON_amplification : REASON_size;
@@ -157,42 +134,39 @@ static int udp_read_header(struct udp *udp, struct datagram *request, struct nam
 	return GUARD_ANSWER;
 }
 
-/* The whole judgement: the length of the answer, which is then in `room`, or 0. */
-static size_t udp_answer(struct udp *udp, const struct datagram *request, uint8_t *room)
+/* Whether the datagram is to be answered at all. */
+static bool udp_admits(struct udp *udp, const struct datagram *request)
 {
-	uint64_t now_ms = udp->loop->now_ms;
-	size_t length = 0;
+	return !udp_refuses(udp,
+		guard_judge(udp->guard, request->sender, request->len, udp->loop->now_ms), request);
+}
+
+/* Whether that answer may go out. */
+static bool udp_lets_go(
+	struct udp *udp, const struct datagram *request, const uint8_t *reply, size_t length)
+{
 	int reason;
 
-	reason = guard_judge(udp->guard, request->sender, request->len, now_ms);
-	if (udp_refuses(udp, reason, request))
-		return 0;
-	reason = udp_make_answer(udp, request, room, &length);
-	if (udp_refuses(udp, reason, request))
-		return 0;
-	if (is_unchanged(udp, request, room, length)) {
-		reason = guard_count_unchanged(
-			udp->guard, request->sender, request->data, request->len, now_ms);
-		if (udp_refuses(udp, reason, request))
-			return 0;
-	}
-	return length;
+	if (!is_unchanged(udp, request, reply, length))
+		return true;
+	reason = guard_count_unchanged(
+		udp->guard, request->sender, request->data, request->len, udp->loop->now_ms);
+	return !udp_refuses(udp, reason, request);
 }
 
 static void udp_take(struct udp *udp, const struct udp_arrival *arrival,
 	const struct datagram *request, struct udp_sent *sent)
 {
 	uint8_t *room = udp_batch_room(udp->batch, udp->fd, sent);
-	size_t length;
+	size_t length = 0;
 
-	if (request->answer)
-		room = request->answer;
-	length = udp_answer(udp, request, room);
-	if (length == 0)
+	if (!udp_admits(udp, request) ||
+		udp_refuses(udp, udp_make_answer(udp, request, room, &length), request) ||
+		length == 0 || !udp_lets_go(udp, request, room, length))
 		return;
 	udp->counters->counted[COUNT_replies]++;
 	udp_record_message(udp, request);
-	udp_batch_reply(udp->batch, arrival, room, length);
+	udp_batch_reply(udp->batch, arrival, room, length, length);
 }
 
 static void udp_take_proxied(struct udp *udp, const struct udp_arrival *arrival,
@@ -204,33 +178,99 @@ static void udp_take_proxied(struct udp *udp, const struct udp_arrival *arrival,
 		udp_take(udp, arrival, request, sent);
 }
 
-/* What arrived at once may be several datagrams, all of one sender; one that is empty is one too. */
-static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
+/* The datagram of an arrival that begins there. */
+static struct datagram datagram_at(
+	const struct udp_arrival *arrival, size_t at, struct guard_sender *sender)
 {
-	const struct datagram_ends ends = udp_arrival_ends(arrival);
-	struct guard_sender sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
-	uint8_t *answers = udp_answer_at_once(udp, arrival, &sender, sent);
+	size_t left = arrival->len - at;
+
+	return (struct datagram){
+		.data = arrival->data + at,
+		.len = left < arrival->segment ? left : arrival->segment,
+		.peer = &arrival->peer,
+		.sender = sender,
+	};
+}
+
+/* The answers to all that came at once, one behind the other, where that comes to the same; or NULL. */
+static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *arrival,
+	const struct guard_sender *sender, struct udp_sent *sent)
+{
+	const struct service *service = udp->talk.service;
+	struct upper_in in = {arrival->data, arrival->data + arrival->len};
+	struct upper_out out;
+	uint8_t *room;
+
+	if (arrival->len <= arrival->segment || arrival->segment > LONGEST_AT_ONCE ||
+		sender->reason != GUARD_ANSWER || udp->proxy.mode != PROXY_OFF ||
+		!service->is_bytewise || !service->is_bytewise(arrival->data, arrival->len))
+		return NULL;
+	room = udp_batch_room(udp->batch, udp->fd, sent);
+	out = (struct upper_out){room, room + arrival->len};
+	return service->answer(&udp->talk.rule, true, &in, &out) == 0 ? room : NULL;
+}
+
+/* Answers that stand one behind the other, without a gap. */
+static void udp_reply_run(struct udp *udp, const struct udp_arrival *arrival, uint8_t *answers,
+	size_t length, struct udp_sent *sent)
+{
+	if (length == 0)
+		return;
+	udp_batch_room(udp->batch, udp->fd, sent);
+	udp->counters->counted[COUNT_replies] += (length + arrival->segment - 1) / arrival->segment;
+	udp_batch_reply(udp->batch, arrival, answers, length, arrival->segment);
+}
+
+static void udp_take_at_once(struct udp *udp, const struct udp_arrival *arrival,
+	struct guard_sender *sender, uint8_t *answers, struct udp_sent *sent)
+{
+	size_t begin = 0, next;
+
+	for (size_t at = 0; at < arrival->len; at = next) {
+		const struct datagram request = datagram_at(arrival, at, sender);
+
+		next = at + request.len;
+		if (udp_admits(udp, &request) &&
+			udp_lets_go(udp, &request, answers + at, request.len))
+			continue;
+		udp_reply_run(udp, arrival, answers + begin, at - begin, sent);
+		begin = next;
+	}
+	udp_reply_run(udp, arrival, answers + begin, arrival->len - begin, sent);
+}
+
+/* One that is empty is one too. */
+static void udp_take_each(struct udp *udp, const struct udp_arrival *arrival,
+	struct guard_sender *sender, struct udp_sent *sent)
+{
 	size_t at = 0;
 
-	udp_overflowed(udp, arrival->overflows);
 	do {
-		size_t left = arrival->len - at;
-		struct datagram request = {
-			.data = arrival->data + at,
-			.len = left < arrival->segment ? left : arrival->segment,
-			.peer = &arrival->peer,
-			.sender = &sender,
-			.answer = answers ? answers + at : NULL,
-		};
+		struct datagram request = datagram_at(arrival, at, sender);
 
 		at += request.len;
-		udp->counters->counted[COUNT_messages]++;
-		udp->counters->counted[COUNT_bytes_in] += request.len;
 		if (udp->proxy.mode == PROXY_OFF)
 			udp_take(udp, arrival, &request, sent);
 		else
 			udp_take_proxied(udp, arrival, &request, sent);
 	} while (at < arrival->len);
+}
+
+/* What arrived at once may be several datagrams, all of one sender. */
+static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
+{
+	const struct datagram_ends ends = udp_arrival_ends(arrival);
+	struct guard_sender sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
+	uint8_t *answers = udp_answer_at_once(udp, arrival, &sender, sent);
+
+	udp_overflowed(udp, arrival->overflows);
+	udp->counters->counted[COUNT_messages] +=
+		arrival->len == 0 ? 1 : (arrival->len + arrival->segment - 1) / arrival->segment;
+	udp->counters->counted[COUNT_bytes_in] += arrival->len;
+	if (answers)
+		udp_take_at_once(udp, arrival, &sender, answers, sent);
+	else
+		udp_take_each(udp, arrival, &sender, sent);
 }
 
 /* One batch; how many arrivals it had, or a negative errno. */

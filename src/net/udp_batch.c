@@ -241,35 +241,32 @@ static bool is_same_way(const struct udp_arrival *a, const struct udp_arrival *b
 			is_same_six(&a->six, &b->six) && is_same_four(&a->four, &b->four));
 }
 
-/* Whether another answer may go out with these: none comes behind a shorter one. */
-static bool takes_one_more(const struct reply *reply, const uint8_t *answer, size_t length)
+/* Whether those of `b`, which are later, may go out with those of `a`: none comes behind a shorter one. */
+static bool goes_with(const struct reply *a, const struct reply *b)
 {
-	return (const uint8_t *)reply->span.iov_base + reply->span.iov_len == answer &&
-		reply->segments < SEGMENTS && length <= reply->segment &&
-		reply->segment <= LONGEST_SEGMENT &&
-		reply->span.iov_len == reply->segment * reply->segments &&
-		reply->span.iov_len + length <= UDP_LONGEST;
+	return (const uint8_t *)a->span.iov_base + a->span.iov_len == b->span.iov_base &&
+		a->span.iov_len == a->segment * a->segments &&
+		(b->segments == 1 ? b->segment <= a->segment : b->segment == a->segment) &&
+		a->segments + b->segments <= SEGMENTS && a->segment <= LONGEST_SEGMENT &&
+		a->span.iov_len + b->span.iov_len <= UDP_LONGEST && is_same_way(a->to, b->to);
 }
 
-void udp_batch_reply(
-	struct udp_batch *b, const struct udp_arrival *to, uint8_t *answer, size_t length)
+void udp_batch_reply(struct udp_batch *b, const struct udp_arrival *to, uint8_t *answer,
+	size_t length, size_t segment)
 {
+	struct reply *next = &b->replies[b->n_replies];
+
+	next->to = to;
+	next->span = (struct iovec){answer, length};
+	next->segment = length < segment ? length : segment;
+	next->segments = (unsigned)((length + segment - 1) / segment);
 	b->used = (size_t)(answer - b->out) + length;
-	if (b->segmenting && b->n_replies > 0) {
-		struct reply *before = &b->replies[b->n_replies - 1];
-
-		if (takes_one_more(before, answer, length) && is_same_way(before->to, to)) {
-			before->span.iov_len += length;
-			before->segments++;
-			return;
-		}
+	if (b->segmenting && b->n_replies > 0 && goes_with(next - 1, next)) {
+		next[-1].span.iov_len += length;
+		next[-1].segments += next->segments;
+	} else {
+		b->n_replies++;
 	}
-
-	struct reply *reply = &b->replies[b->n_replies++];
-	reply->to = to;
-	reply->span = (struct iovec){answer, length};
-	reply->segment = length;
-	reply->segments = 1;
 }
 
 static struct msghdr message_of(struct reply *reply)

@@ -40,9 +40,10 @@ struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
 
 /* Where the next answer, or those to a whole arrival, may be written; may send for want of room. */
 uint8_t *udp_batch_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
-/* What was written there, or further on, is an answer to that arrival. Asks for room before each. */
-void udp_batch_reply(
-	struct udp_batch *batch, const struct udp_arrival *to, uint8_t *answer, size_t length);
+/* What was written there, or further on, is an answer to that arrival, or several of `segment` bytes each,
+ * of which the last may be shorter. Ask for room before each. */
+void udp_batch_reply(struct udp_batch *batch, const struct udp_arrival *to, uint8_t *answer,
+	size_t length, size_t segment);
 /* Sends all. An answer that the system does not take is given up: a datagram may be lost. */
 void udp_batch_send(struct udp_batch *batch, int fd, struct udp_sent *sent);
 
