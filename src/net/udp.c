@@ -19,9 +19,6 @@
 #define REPORT_MS 60000
 #define AGAIN_MS  100
 
-/* To look first whether datagrams can be answered at once pays for short ones. */
-#define LONGEST_AT_ONCE 512
-
 /* One message, and whom it is from. */
 struct datagram {
 	const uint8_t *data;
@@ -201,7 +198,7 @@ static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *ar
 	struct upper_out out;
 	uint8_t *room;
 
-	if (arrival->len <= arrival->segment || arrival->segment > LONGEST_AT_ONCE ||
+	if (arrival->len <= arrival->segment || arrival->segment > UDP_LONGEST_SEGMENT ||
 		sender->reason != GUARD_ANSWER || udp->proxy.mode != PROXY_OFF ||
 		!service->is_bytewise || !service->is_bytewise(arrival->data, arrival->len))
 		return NULL;

@@ -23,10 +23,7 @@
 #define SLOT     65536
 #define OUT_SIZE ((size_t)UDP_BATCH * SLOT)
 
-/* What the kernel takes at most in one call, and the longest that fits a packet of any usual network:
- * segments are not cut up on their way. */
-#define SEGMENTS        64
-#define LONGEST_SEGMENT 1420
+#define SEGMENTS 64 /* that the kernel takes at most in one call */
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -247,7 +244,7 @@ static bool goes_with(const struct reply *a, const struct reply *b)
 	return (const uint8_t *)a->span.iov_base + a->span.iov_len == b->span.iov_base &&
 		a->span.iov_len == a->segment * a->segments &&
 		(b->segments == 1 ? b->segment <= a->segment : b->segment == a->segment) &&
-		a->segments + b->segments <= SEGMENTS && a->segment <= LONGEST_SEGMENT &&
+		a->segments + b->segments <= SEGMENTS && a->segment <= UDP_LONGEST_SEGMENT &&
 		a->span.iov_len + b->span.iov_len <= UDP_LONGEST && is_same_way(a->to, b->to);
 }
 

@@ -38,6 +38,9 @@ const struct udp_arrival *udp_batch_arrival(struct udp_batch *batch, unsigned nu
 /* Whom it is from and where it was sent to, for the guard. */
 struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
 
+/* The longest of several that leave at once. It fits a packet of any usual network: what is segmented is
+ * not cut up on its way. */
+#define UDP_LONGEST_SEGMENT 1420
 /* Where the next answer, or those to a whole arrival, may be written; may send for want of room. */
 uint8_t *udp_batch_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
 /* What was written there, or further on, is an answer to that arrival, or several of `segment` bytes each,
