@@ -25,8 +25,8 @@
 #include <glib.h>
 #endif
 
-#include "core/kernel.h"
 #include "texts.h"
+#include "upper/kernel.h"
 
 #define LONGEST      ((size_t)65536)
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

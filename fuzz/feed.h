@@ -6,8 +6,8 @@
 
 #include <upper/upper.h>
 
-#include "core/kernel.h"
 #include "fuzz.h"
+#include "upper/kernel.h"
 
 struct feed {
 	const struct upper_kernel *kernel; /* NULL: the one that upper_convert() picks */

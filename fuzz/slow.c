@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "core/upper_table.h"
+#include "upper/upper_table.h"
 
 struct row {
 	size_t length;

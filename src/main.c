@@ -4,10 +4,10 @@
 
 #include <sysexits.h>
 
-#include "role/commands.h"
-#include "role/options.h"
-#include "role/role.h"
-#include "role/supervisor.h"
+#include "command/commands.h"
+#include "process/options.h"
+#include "process/role.h"
+#include "supervisor/supervisor.h"
 
 static int run(const struct options *options)
 {

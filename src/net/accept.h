@@ -3,11 +3,11 @@
 
 /* The doors of a process: its listening stream sockets, and how many may come in through them. */
 
+#include "base/loop.h"
+#include "core/counters.h"
 #include "net/admit.h"
-#include "net/counters.h"
 #include "net/guard.h"
 #include "net/lobby.h"
-#include "net/loop.h"
 #include "net/refusals.h"
 #include "net/stream.h"
 #include "net/transport.h"

@@ -5,12 +5,12 @@
  * session by where it came from. Whoever has no session yet is asked for a cookie, and until it shows one
  * nothing is kept of it. */
 
+#include "base/deadline.h"
+#include "base/loop.h"
+#include "core/counters.h"
 #include "core/flows.h"
 #include "core/talk.h"
 #include "net/accept.h"
-#include "net/counters.h"
-#include "net/deadline.h"
-#include "net/loop.h"
 #include "net/refusals.h"
 #include "net/scratch.h"
 #include "net/secure.h"

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "net/counters.h"
+#include "core/counters.h"
 
 struct ending {
 	const char *listener;

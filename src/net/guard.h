@@ -5,8 +5,8 @@
  * known. One guard serves all datagram sockets of a process. */
 
 #include "base/addr.h"
+#include "core/counters.h"
 #include "core/loopguard.h"
-#include "net/counters.h"
 
 /* What limits a client; the prefixes are its owner's. */
 struct guard_limits {

@@ -5,9 +5,9 @@
  * header is the first that the transport reads, TLS or not; and whom the header names is the peer. */
 
 #include "base/addr.h"
-#include "net/counters.h"
-#include "net/deadline.h"
-#include "net/loop.h"
+#include "base/deadline.h"
+#include "base/loop.h"
+#include "core/counters.h"
 
 enum proxy_mode { PROXY_OFF, PROXY_OPTIONAL, PROXY_REQUIRED };
 

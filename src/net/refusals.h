@@ -5,8 +5,8 @@
  * a record, and so is the end of it, when none has come for a while; what is between is a number. */
 
 #include "base/addr.h"
-#include "net/counters.h"
-#include "net/loop.h"
+#include "base/loop.h"
+#include "core/counters.h"
 
 struct refusals {
 	struct loop *loop;

@@ -10,7 +10,7 @@
  * A sibling is another process, and believed as little as the network: it can say no more than anybody who
  * sends datagrams with forged ends. */
 
-#include "net/loop.h"
+#include "base/loop.h"
 #include "net/udp_batch.h"
 
 #define SIBLINGS_MAX 16

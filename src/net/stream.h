@@ -7,10 +7,10 @@
 
 #include "base/addr.h"
 #include "base/buf.h"
+#include "base/deadline.h"
+#include "base/loop.h"
+#include "core/counters.h"
 #include "core/talk.h"
-#include "net/counters.h"
-#include "net/deadline.h"
-#include "net/loop.h"
 #include "net/scratch.h"
 #include "net/transport.h"
 

@@ -5,11 +5,11 @@
 
 #include <stdbool.h>
 
+#include "base/loop.h"
+#include "core/counters.h"
 #include "core/talk.h"
-#include "net/counters.h"
 #include "net/guard.h"
 #include "net/lobby.h"
-#include "net/loop.h"
 #include "net/refusals.h"
 
 /* The longest payload that fits into a datagram. */

@@ -5,7 +5,7 @@
 
 #include <openssl/ssl.h>
 
-#include "net/counters.h"
+#include "core/counters.h"
 #include "tls/provider.h"
 #include "tls/signer.h"
 #include "tls/tls.h"

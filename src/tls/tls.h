@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "core/ticket.h"
 #include "net/secure.h"
 #include "net/transport.h"
-#include "tls/ticket.h"
 
 /* Of a process: the library, and the way to the keeper. */
 struct tls;

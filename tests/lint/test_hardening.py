@@ -12,7 +12,7 @@ import pytest
 from tree import BUILD, ROOT, run_tool
 
 PROGRAMS = [BUILD / "src/upperd", BUILD / "src/ctl/upperctl", BUILD / "src/client/upper"]
-LIBRARY = BUILD / "src/core/libupper.so.1"
+LIBRARY = BUILD / "src/upper/libupper.so.1"
 
 
 def each_binary(paths):

@@ -23,7 +23,7 @@ from wire import Background, read_all, tcp_ask, udp_ask
 TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 VISITS = int(re.search(r"#define HTTPD_VISITS +(\d+)",
-                       (rig.ROOT / "src/net/httpd.h").read_text())[1])
+                       (rig.ROOT / "src/child/httpd.h").read_text())[1])
 
 
 def at(port=None):

@@ -297,7 +297,7 @@ def test_worker_that_says_its_last_word_twice_is_ended(daemon, as_root, looking)
     """What it says then is not limited in rate, since it is said once."""
     d = daemon(tcp(), workers=1)
     worker, = d.workers()
-    types = re.findall(r"^\tMESSAGE\((\w+),", (rig.ROOT / "src/role/channel.h").read_text(), re.M)
+    types = re.findall(r"^\tMESSAGE\((\w+),", (rig.ROOT / "src/process/channel.h").read_text(), re.M)
     last_word = struct.pack("=Ii508s", types.index("FAILED"), 70, b"again and again")
     with channel_of(worker) as channel, pytest.raises(ConnectionError):
         for _ in range(10000):

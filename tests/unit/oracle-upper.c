@@ -11,7 +11,7 @@
 #include <string.h>
 #include <upper/upper.h>
 
-#include "core/kernel.h"
+#include "upper/kernel.h"
 
 #define PIECE ((size_t)UINT16_MAX)
 #define SKIP  77

@@ -16,7 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "role/board.h"
+#include "supervisor/board.h"
 
 #define EDITIONS 20000
 

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "role/channel.h"
+#include "process/channel.h"
 
 static int supervisor = -1, child = -1;
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "net/deadline.h"
+#include "base/deadline.h"
 
 #define MANY 4
 

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "core/kernel.h"
 #include "guard.h"
 #include "seed.h"
+#include "upper/kernel.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

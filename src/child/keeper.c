@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Runs as `user`, holds the private keys, and has nothing but channels: one to the supervisor, and one
+ * to each worker, over which it is asked to sign. It has no network socket and no file: key files come
+ * as descriptors, are read once, and are closed.
+ *
+ * A worker that asks what no worker would ask is cut off, for it is no longer one of ours. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "child/runtime.h"
+#include "process/channel.h"
+#include "process/files.h"
+#include "process/role.h"
+#include "tls/keys.h"
+
+#define LONGEST_FILE (1 << 20)
+
+struct keeper {
+	struct child_side side;
+	struct keys *keys;
+	struct list clients;
+	bool ready;
+	char why[TLS_WHY]; /* the first key that will not do; empty: all do */
+};
+
+struct client {
+	struct source source;
+	struct keeper *keeper;
+	struct task task;
+	struct list node;
+	uint32_t worker;
+	int fd; /* owned */
+};
+
+static void client_free_task(struct task *task)
+{
+	free(container_of(task, struct client, task));
+}
+
+static void client_end(struct client *client)
+{
+	loop_unwatch(&client->keeper->side.loop, &client->source);
+	close(take_fd(&client->fd));
+	list_remove(&client->node);
+	client->task.run = client_free_task;
+	loop_defer(&client->keeper->side.loop, &client->task);
+}
+
+/* One at a time: who asks waits for the answer, and the loop tells of more. */
+static void client_on_event(struct source *source, uint32_t events)
+{
+	struct client *client = container_of(source, struct client, source);
+	int r;
+
+	r = keys_answer(client->keeper->keys, client->fd);
+	if (r == 0 || r == KEYS_E_WAIT)
+		return;
+	if (r == KEYS_E_MALFORMED)
+		log_event(EVENT_KEEPER_CUT, ABOUT_NOTHING,
+			"worker %u asked what is no question, and is not heard any more",
+			client->worker);
+	client_end(client);
+}
+
+static struct keeper *keeper_of(struct child_side *side)
+{
+	return container_of(side, struct keeper, side);
+}
+
+static int keeper_on_client(struct child_side *side, struct message *message)
+{
+	struct keeper *k = keeper_of(side);
+	const struct msg_client *head = (const void *)message->data;
+	struct client *client;
+	int r;
+
+	if (!k->ready)
+		return -EINVAL;
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	client->keeper = k;
+	client->worker = head->worker;
+	client->source.on_event = client_on_event;
+	client->fd = take_fd(&message->fds[0]);
+	list_append(&k->clients, &client->node);
+	r = loop_watch(&k->side.loop, &client->source, client->fd, EPOLLIN);
+	if (r < 0)
+		client_end(client);
+	return r;
+}
+
+/* Files come in the order in which keys are counted. */
+static int keeper_on_file(struct child_side *side, struct message *message)
+{
+	struct keeper *k = keeper_of(side);
+	const struct file_place *place = (const void *)message->data;
+	const struct conf *conf = side->conf;
+	struct tls_text pem = {0};
+	char why[TLS_WHY] = "no memory", *text = NULL;
+	int r = 0;
+
+	if (!conf || k->ready || place->kind != FILE_KEY || place->listener >= conf->n_listeners ||
+		place->index >= conf->listeners[place->listener].tls.n_certificates)
+		return child_side_fail(EX_SOFTWARE, "given what is no key of the configuration", 0);
+	if (!k->keys)
+		r = keys_new(&k->keys);
+	if (r == 0)
+		r = fd_read_all(message->fds[0], LONGEST_FILE, &text, &pem.len);
+	pem.data = text;
+	pem.name = file_name(conf, place);
+	if (r < 0 || !text)
+		return child_side_fail(EX_CONFIG, pem.name, r);
+	r = keys_add(k->keys, &pem, why);
+	explicit_bzero(text, pem.len);
+	free(text);
+	if (r == 0)
+		return 0;
+	child_side_blame(place, why);
+	if (k->why[0] == '\0')
+		snprintf(k->why, sizeof(k->why), "%s", why);
+	return 0; /* until all have been looked at */
+}
+
+static int keeper_on_prepare(struct child_side *side, struct message *message)
+{
+	struct keeper *k = keeper_of(side);
+
+	if (k->why[0] != '\0')
+		return child_side_fail(EX_CONFIG, k->why, 0);
+	if (!side->conf || !k->keys)
+		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
+	k->ready = true;
+	return child_side_ready(side, ROLE_KEEPER);
+}
+
+static int keeper_on_serve(struct child_side *side, struct message *message)
+{
+	return 0; /* it does so from the moment that it is ready */
+}
+
+static int keeper_on_drain(struct child_side *side, struct message *message)
+{
+	loop_stop(&side->loop, EX_OK);
+	return 0;
+}
+
+static const struct child_hears keeper_hears[N_MESSAGES] = {
+	[MSG_SETUP] = {child_side_setup, "cannot read its configuration"},
+	[MSG_FILE] = {keeper_on_file},
+	[MSG_PREPARE] = {keeper_on_prepare},
+	[MSG_CLIENT] = {keeper_on_client, "cannot take a worker's channel"},
+	[MSG_SERVE] = {keeper_on_serve},
+	[MSG_DRAIN] = {keeper_on_drain},
+};
+
+int keeper_main(void)
+{
+	struct keeper k = {.side = CHILD_SIDE_INIT(k.side, keeper_hears)};
+	int exit_code;
+
+	list_init(&k.clients);
+	exit_code = child_side_run(&k.side);
+	list_foreach (node, &k.clients)
+		client_end(container_of(node, struct client, node));
+	keys_free(k.keys);
+	child_side_done(&k.side);
+	return exit_code;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A child trusts its channel and nothing else. Without the supervisor there is nobody to serve for:
+ * whoever restarts it wants the sockets. */
+
+#include "child/runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "conf/fault.h"
+#include "process/confine.h"
+#include "supervisor/records.h"
+
+#define HEARTBEAT_MS 500
+#define LONGEST_FILE (64 << 20)
+
+int child_side_fail(int exit_code, const char *what, int error)
+{
+	struct msg_failed failed = {.exit_code = exit_code};
+
+	snprintf(failed.text, sizeof(failed.text), "%s%s%s", what, error ? ": " : "",
+		error ? strerror(error < 0 ? -error : error) : "");
+	channel_send(CHANNEL_FD, MSG_FAILED, &failed, sizeof(failed), NULL, 0);
+	return exit_code;
+}
+
+void child_side_blame(const struct file_place *place, const char *why)
+{
+	struct msg_fault fault = {.place = *place};
+
+	snprintf(fault.text, sizeof(fault.text), "%s", why);
+	channel_send(CHANNEL_FD, MSG_FAULT, &fault, sizeof(fault), NULL, 0);
+}
+
+static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+{
+	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);
+}
+
+int child_side_setup(struct child_side *side, struct message *message)
+{
+	struct conf_source source = {
+		.file = "configuration",
+		.read = read_sealed,
+		.userdata = &message->fds[0],
+	};
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	void *page;
+
+	if (side->conf || conf_load(&source, &faults, &side->conf) != 0)
+		return -EINVAL;
+	page = mmap(NULL, counters_size(side->conf->n_listeners), PROT_READ | PROT_WRITE,
+		MAP_SHARED, message->fds[1], 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	side->counters = page;
+	memcpy(&side->setup, message->data, sizeof(side->setup));
+	side->counters->open = 0;
+	records_to_channel(CHANNEL_FD, side->conf->log.level, &side->counters->records_lost);
+	return 0;
+}
+
+int child_side_ready(const struct child_side *side, enum role role)
+{
+	char why[CONFINE_WHY];
+	int r;
+
+	r = confine(role_word(role), side->conf, why);
+	if (r != 0)
+		return child_side_fail(r, why, 0);
+	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+}
+
+/* Returns 0, or the exit code with which all is over. */
+static int child_side_hear(struct child_side *side, struct message *message)
+{
+	const struct child_hears *row = &side->hears[message->type];
+	int r = row->hear ? row->hear(side, message) : EX_SOFTWARE;
+
+	return r < 0 ? child_side_fail(r == -EINVAL ? EX_SOFTWARE : EX_OSERR, row->failed, r) : r;
+}
+
+static void child_side_on_channel(struct source *source, uint32_t events)
+{
+	struct child_side *side = container_of(source, struct child_side, channel);
+	struct message message;
+	int r;
+
+	while (!side->loop.stopped) {
+		r = channel_receive(CHANNEL_FD, FROM_SUPERVISOR, &message, MSG_DONTWAIT);
+		if (r == CHANNEL_E_WAIT)
+			return;
+		if (r != 0) {
+			loop_stop(&side->loop, r == CHANNEL_E_CLOSED ? EX_OK : EX_SOFTWARE);
+			return;
+		}
+		r = child_side_hear(side, &message);
+		message_done(&message);
+		if (r != 0)
+			loop_stop(&side->loop, r);
+	}
+}
+
+static void child_side_on_heartbeat(struct timer *timer, uint64_t now_ms)
+{
+	struct child_side *side = container_of(timer, struct child_side, heartbeat);
+
+	if (side->counters)
+		side->counters->heartbeat++;
+	if (side->on_heartbeat)
+		side->on_heartbeat(side);
+	log_flush(now_ms);
+	loop_set_timer(&side->loop, timer, now_ms + HEARTBEAT_MS);
+}
+
+int child_side_run(struct child_side *side)
+{
+	int r;
+
+	side->channel.on_event = child_side_on_channel;
+	side->heartbeat.on_time = child_side_on_heartbeat;
+	r = loop_init(&side->loop);
+	if (r >= 0)
+		r = loop_watch(&side->loop, &side->channel, CHANNEL_FD, EPOLLIN);
+	if (r >= 0) {
+		loop_set_timer(&side->loop, &side->heartbeat, side->loop.now_ms + HEARTBEAT_MS);
+		r = loop_run(&side->loop);
+	}
+	return r < 0 ? EX_OSERR : r;
+}
+
+void child_side_done(struct child_side *side)
+{
+	conf_free(side->conf);
+	loop_done(&side->loop);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Runs as `user`, with nothing but its channel, the sockets that came over it, and its counters. It is
+ * the one process that reads what the network sends.
+ *
+ * It is set up by its channel before it serves: the configuration, the sockets, then PREPARE, at which
+ * it builds everything and gives up all that it will not need. The last of it is to say READY. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "child/listeners.h"
+#include "child/runtime.h"
+#include "child/tls_files.h"
+#include "conf/conf.h"
+#include "process/channel.h"
+#include "process/role.h"
+
+#define EXPIRY_TURNS 7200 /* once an hour */
+
+enum stage { STAGE_SETUP, STAGE_READY, STAGE_SERVING, STAGE_DRAINING };
+
+struct worker {
+	struct child_side side;
+	struct engine engine;
+	struct papers papers;
+	struct shared *shared;
+	struct timer drained;
+	struct task leave;
+	enum stage stage;
+	unsigned turns; /* of the heartbeat, until certificates are looked at again */
+};
+
+static struct worker *worker_of(struct child_side *side)
+{
+	return container_of(side, struct worker, side);
+}
+
+static int worker_on_setup(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	int r;
+
+	r = child_side_setup(side, message);
+	if (r < 0)
+		return r;
+	w->engine.loop = &w->side.loop;
+	w->engine.conf = w->papers.conf = w->side.conf;
+	w->engine.counters = w->side.counters;
+	w->engine.papers = &w->papers;
+	w->papers.is_strict = w->side.setup.is_strict;
+	return 0;
+}
+
+static int worker_on_shared(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	void *page = mmap(
+		NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, message->fds[0], 0);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	w->shared = page;
+	return 0;
+}
+
+static int worker_on_listener(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	const struct msg_listener *listener = (const void *)message->data;
+
+	if (!w->side.conf || listener->listener >= w->side.conf->n_listeners)
+		return -EINVAL;
+	return engine_take(&w->engine, listener->listener, &message->fds[0]);
+}
+
+static int worker_on_sibling(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	const struct msg_sibling *sibling = (const void *)message->data;
+
+	return w->stage == STAGE_SETUP ? -EINVAL
+				       : engine_meet(&w->engine, sibling, &message->fds[0]);
+}
+
+static int worker_on_lost(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	const struct msg_listener *lost = (const void *)message->data;
+
+	if (w->stage == STAGE_SETUP)
+		return -EINVAL;
+	engine_lose(&w->engine, lost->listener);
+	return 0;
+}
+
+/* Ends when nothing is open any more. */
+static void worker_on_leave(struct task *task)
+{
+	struct worker *w = container_of(task, struct worker, leave);
+
+	if (w->side.counters->open == 0)
+		loop_stop(&w->side.loop, EX_OK);
+}
+
+static void worker_on_idle(struct acceptor *acceptor)
+{
+	struct worker *w = container_of(acceptor, struct worker, engine.acceptor);
+
+	if (w->stage == STAGE_DRAINING)
+		loop_defer(&w->side.loop, &w->leave);
+}
+
+/* One of them is enough to say it. */
+static void worker_tell_expiry(struct worker *w)
+{
+	if (w->side.setup.index == 0)
+		papers_tell_expiry(&w->papers, time(NULL));
+}
+
+static int worker_build(struct worker *w)
+{
+	char why[TLS_WHY];
+	int r;
+
+	r = papers_build(&w->papers, child_side_blame, why);
+	if (r == TLS_E_REFUSED)
+		return child_side_fail(EX_CONFIG, why, 0);
+	if (r == 0)
+		r = engine_build(&w->engine, w->shared, w->side.setup.connections, worker_on_idle);
+	return r < 0 ? child_side_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
+}
+
+static int worker_on_prepare(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+	int r;
+
+	if (!w->side.conf || !w->shared)
+		return child_side_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
+	tzset();
+	r = worker_build(w);
+	if (r != 0)
+		return r;
+	w->side.counters->expires = papers_expiry(&w->papers);
+	w->stage = STAGE_READY;
+	return child_side_ready(side, ROLE_WORKER);
+}
+
+static int worker_on_serve(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+
+	if (w->stage != STAGE_READY)
+		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
+	w->stage = STAGE_SERVING;
+	worker_tell_expiry(w);
+	return engine_serve(&w->engine);
+}
+
+static void worker_on_drained(struct timer *timer, uint64_t now_ms)
+{
+	struct worker *w = container_of(timer, struct worker, drained);
+
+	engine_cut(&w->engine);
+	loop_defer(&w->side.loop, &w->leave);
+}
+
+/* Who was never told to serve has nothing to finish. */
+static int worker_on_drain(struct child_side *side, struct message *message)
+{
+	const struct msg_drain *drain = (const void *)message->data;
+	struct worker *w = worker_of(side);
+
+	if (w->stage != STAGE_SERVING) {
+		loop_stop(&w->side.loop, EX_OK);
+		return 0;
+	}
+	w->stage = STAGE_DRAINING;
+	engine_stop(&w->engine);
+	channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
+	loop_set_timer(&w->side.loop, &w->drained, w->side.loop.now_ms + drain->within_ms);
+	loop_defer(&w->side.loop, &w->leave);
+	return 0;
+}
+
+/* What serving TLS needs. */
+static int worker_on_paper(struct child_side *side, struct message *message)
+{
+	struct worker *w = worker_of(side);
+
+	if (!w->side.conf)
+		return -EINVAL;
+	switch ((int)message->type) {
+	case MSG_FILE:
+		return papers_take(&w->papers, (const void *)message->data, message->fds[0]);
+	case MSG_TICKETS:
+		return papers_take_tickets(&w->papers, message->fds[0]);
+	default:
+		return papers_take_keeper(&w->papers, &message->fds[0]);
+	}
+}
+
+static const struct child_hears worker_hears[N_MESSAGES] = {
+	[MSG_SETUP] = {worker_on_setup, "cannot read its configuration"},
+	[MSG_SHARED] = {worker_on_shared, "cannot map what workers share"},
+	[MSG_LISTENER] = {worker_on_listener, "cannot take a socket"},
+	[MSG_FILE] = {worker_on_paper, "cannot take a file"},
+	[MSG_TICKETS] = {worker_on_paper, "cannot take the keys of tickets"},
+	[MSG_KEEPER] = {worker_on_paper, "cannot take the way to the keeper"},
+	[MSG_SIBLING] = {worker_on_sibling, "cannot take a sibling"},
+	[MSG_LOST] = {worker_on_lost, "cannot leave a socket"},
+	[MSG_PREPARE] = {worker_on_prepare},
+	[MSG_SERVE] = {worker_on_serve, "cannot watch the sockets"},
+	[MSG_DRAIN] = {worker_on_drain},
+};
+
+static void worker_on_heartbeat(struct child_side *side)
+{
+	struct worker *w = container_of(side, struct worker, side);
+
+	if (w->stage != STAGE_SERVING || ++w->turns < EXPIRY_TURNS)
+		return;
+	w->turns = 0;
+	worker_tell_expiry(w);
+}
+
+int worker_main(void)
+{
+	struct worker w = {
+		.side = CHILD_SIDE_INIT(w.side, worker_hears),
+		.engine = ENGINE_EMPTY,
+		.papers = PAPERS_EMPTY,
+	};
+	int exit_code;
+
+	w.side.on_heartbeat = worker_on_heartbeat;
+	w.drained.on_time = worker_on_drained;
+	w.leave.run = worker_on_leave;
+	exit_code = child_side_run(&w.side);
+	engine_done(&w.engine);
+	papers_done(&w.papers);
+	child_side_done(&w.side);
+	return exit_code;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reading, checking and showing a configuration. */
+
+#include "command/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "command/check.h"
+#include "conf/fault.h"
+#include "config.h"
+#include "process/confine.h"
+
+#define LONGEST_FILE (16 << 20)
+
+static int read_file(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+{
+	return fd_read_path(path, LONGEST_FILE, ret_text, ret_len);
+}
+
+static struct conf_source source_of(const struct options *options)
+{
+	return (struct conf_source){
+		.file = options->file,
+		.read = read_file,
+		.sets = (const char *const *)options->sets,
+	};
+}
+
+static void add_error(const struct options *options, struct faults *faults, int r)
+{
+	if (r < 0)
+		faults_add(
+			faults, &(struct fault_place){.file = options->file}, "%s", strerror(-r));
+}
+
+int command_load(const struct options *options, struct faults *faults, struct conf **ret_conf)
+{
+	const struct conf_source source = source_of(options);
+	int r;
+
+	r = conf_load(&source, faults, ret_conf);
+	add_error(options, faults, r);
+	return r;
+}
+
+void command_show(struct faults *faults)
+{
+	conf_show_faults(faults, read_file, NULL);
+}
+
+/* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */
+static void print_faults(const struct options *options, const struct faults *faults)
+{
+	if (options->json)
+		faults_print_json(faults, stdout);
+	else
+		faults_print(faults, stderr);
+}
+
+/* What a start would refuse for want of a layer of the sandbox. */
+static void check_sandbox(const struct conf *conf, struct faults *faults)
+{
+	char why[CONFINE_WHY];
+
+	if (confine_probe(conf, why) != 0)
+		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR, .key = "sandbox"},
+			"%s", why);
+}
+
+int command_check(const struct options *options)
+{
+	const struct conf_source source = source_of(options);
+	_cleanup_conf_ struct conf *conf = NULL;
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	bool sound;
+
+	add_error(options, &faults, conf_load_draft(&source, &faults, &conf));
+	if (conf) {
+		check_sandbox(conf, &faults);
+		rehearse_people(conf, &faults);
+		rehearse_files(conf, &faults);
+	}
+	if (options->strict)
+		faults_harden(&faults);
+	sound = !faults_any_errors(&faults);
+	command_show(&faults);
+	print_faults(options, &faults);
+	if (sound && !options->json)
+		printf("%s: sound\n", options->file);
+	return sound ? EX_OK : EX_CONFIG;
+}
+
+int command_dump(const struct options *options)
+{
+	_cleanup_conf_ struct conf *conf = NULL;
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	_cleanup_free_ char *text = NULL;
+
+	if (command_load(options, &faults, &conf) != 0) {
+		print_faults(options, &faults);
+		return EX_CONFIG;
+	}
+	if (conf_dump(conf, &text) < 0)
+		return EX_OSERR;
+	if (fputs(text, stdout) == EOF || fflush(stdout) == EOF) {
+		perror("upperd: stdout");
+		return EX_IOERR;
+	}
+	return EX_OK;
+}
+
+int command_version(void)
+{
+	printf("upperd %s (Unicode %s)\nfeatures: %ctls %csystemd %cseccomp\n", UPPERD_VERSION,
+		upper_unicode_version(), HAVE_TLS ? '+' : '-', HAVE_SYSTEMD ? '+' : '-',
+		HAVE_SECCOMP ? '+' : '-');
+	return EX_OK;
+}

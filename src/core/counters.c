@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The names and sentences of the tables in counters.h, and the number that all workers write. */
+
+#include "core/counters.h"
+
+#include <assert.h>
+
+struct words {
+	const char *name, *sentence;
+};
+
+#define WORDS(name, sentence) {#name, sentence},
+
+static const struct words counters[] = {COUNTERS(WORDS)};
+static const struct words reasons[] = {REASONS(WORDS)};
+
+const char *counter_name(enum counter counter)
+{
+	assert(counter < N_COUNTERS);
+	return counters[counter].name;
+}
+
+const char *counter_help(enum counter counter)
+{
+	assert(counter < N_COUNTERS);
+	return counters[counter].sentence;
+}
+
+const char *reason_name(enum reason reason)
+{
+	assert(reason < N_REASONS);
+	return reasons[reason].name;
+}
+
+const char *reason_sentence(enum reason reason)
+{
+	assert(reason < N_REASONS);
+	return reasons[reason].sentence;
+}
+
+bool reason_is_limit(enum reason reason)
+{
+	return reason == REASON_rate || reason == REASON_unchanged || reason == REASON_per_client ||
+		reason == REASON_penalty;
+}
+
+bool reason_is_offence(enum reason reason)
+{
+	return reason == REASON_handshake || reason == REASON_line || reason == REASON_invalid ||
+		reason == REASON_proxy || reason == REASON_trickle || reason == REASON_tls_failed ||
+		reason == REASON_tls_garbage || reason == REASON_tls_oversize ||
+		reason == REASON_tls_no_certificate || reason == REASON_tls_untrusted ||
+		reason == REASON_tls_keyupdates || reason == REASON_tls_empty_records ||
+		reason == REASON_tls_alerts || reason == REASON_tls_renegotiation;
+}
+
+void shared_lose(struct shared *shared, uint64_t n)
+{
+	uint64_t was = atomic_load(&shared->open);
+
+	while (!atomic_compare_exchange_weak(&shared->open, &was, was - (was < n ? was : n)))
+		;
+}
+
+bool shared_correct(struct shared *shared, uint64_t (*count)(void *userdata), void *userdata)
+{
+	uint64_t was = atomic_load(&shared->open);
+
+	return atomic_compare_exchange_strong(&shared->open, &was, count(userdata));
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A child is this same program, forked and executed again, so that it has an address layout of its own.
+ * It is given standard descriptors that lead nowhere, a pipe for its last words, and its channel; all
+ * else is closed by the exec. What it sends is held against the table of messages, and it may not flood
+ * the log: neither with records nor with words. */
+
+#include "generation/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/logwire.h"
+
+#define MESSAGES_A_TURN  64
+#define RECORDS_A_SECOND 10000
+#define SAID_LINES       256
+#define SUPPLY_MS        2000
+
+const char *child_name(const struct child *child, char name[static 32])
+{
+	snprintf(name, 32, "%s %u", role_word(child->role), child->index);
+	return name;
+}
+
+int child_init(
+	struct child *child, struct loop *loop, enum role role, unsigned index, size_t n_listeners)
+{
+	_cleanup_close_ int fd = -1;
+	size_t size = counters_size(n_listeners);
+	void *page;
+	int r;
+
+	r = fd_shared("upperd-counters", size, &fd);
+	if (r < 0)
+		return r;
+	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+
+	*child = (struct child){
+		.loop = loop,
+		.role = role,
+		.index = index,
+		.state = CHILD_ENDED,
+		.pid = -1,
+		.pidfd = -1,
+		.channel_fd = -1,
+		.said_fd = -1,
+		.counters_fd = take_fd(&fd),
+		.counters = page,
+		.counters_size = size,
+	};
+	return 0;
+}
+
+static void child_unwatch(struct child *child, struct source *source, int *fd)
+{
+	if (*fd < 0)
+		return;
+	loop_unwatch(child->loop, source);
+	close(take_fd(fd));
+}
+
+void child_done(struct child *child)
+{
+	if (!child->counters)
+		return;
+	child_unwatch(child, &child->ended, &child->pidfd);
+	child_unwatch(child, &child->channel, &child->channel_fd);
+	child_unwatch(child, &child->said, &child->said_fd);
+	munmap(child->counters, child->counters_size);
+	close(take_fd(&child->counters_fd));
+	child->counters = NULL;
+}
+
+void child_kill(struct child *child, int signal)
+{
+	if (child->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, child->pidfd, signal, NULL, 0);
+}
+
+void child_bury(struct child *child)
+{
+	siginfo_t how;
+
+	if (child->state == CHILD_ENDED || child->pidfd < 0)
+		return;
+	child_kill(child, SIGKILL);
+	waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED);
+	child->state = CHILD_ENDED;
+}
+
+static void child_end(struct child *child, const char *why)
+{
+	char name[32];
+
+	log_event(EVENT_CHILD_STUCK, ABOUT(.role = child_name(child, name), .pid = child->pid),
+		"%s", why);
+	child_kill(child, SIGKILL);
+}
+
+/* Many listeners may be more than the channel holds; a child that has just been started, and has seen
+ * nothing of the network yet, is waited for. */
+static bool child_listens(const struct child *child)
+{
+	struct pollfd out = {.fd = child->channel_fd, .events = POLLOUT};
+
+	return poll(&out, 1, SUPPLY_MS) == 1;
+}
+
+void child_tell(
+	struct child *child, enum message_type type, const void *data, size_t len, const int *fds)
+{
+	int r;
+
+	if (child->channel_fd < 0)
+		return;
+	r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
+	if (r == CHANNEL_E_WAIT && child->state == CHILD_STARTING && child_listens(child))
+		r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
+	/* One that has gone is buried when that is heard of, but one that is being set up must hear all. */
+	if (r != 0 && (r != CHANNEL_E_CLOSED || child->state == CHILD_STARTING))
+		child_end(child, "it cannot be spoken to, and is ended");
+}
+
+/* In the child, between fork and exec: nothing here may allocate or lock. */
+__attribute__((noreturn)) static void child_become(enum role role, int channel, int said)
+{
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+	char argument[32];
+	char *const argv[] = {(char *)(uintptr_t) "upperd", argument, NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	/* A terminal and a service manager signal all of us at once; to stop is the supervisor's
+	 * business, which tells its children over the channel. */
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	snprintf(argument, sizeof(argument), "--role=%s", role_word(role));
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+
+	/* Out of the way of 0 to 3 first, in case they were not in use. */
+	channel = fcntl(channel, F_DUPFD_CLOEXEC, 10);
+	said = fcntl(said, F_DUPFD_CLOEXEC, 10);
+	null = fcntl(null, F_DUPFD_CLOEXEC, 10);
+	if (channel < 0 || said < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+		dup2(said, 2) < 0 || dup2(channel, CHANNEL_FD) < 0 ||
+		close_range(CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		_exit(127);
+	execv("/proc/self/exe", argv);
+	_exit(127);
+}
+
+static void child_on_record(struct child *child, const struct message *message)
+{
+	struct log_record record;
+	struct addr peer;
+	char name[32];
+
+	if (child->loop->now_ms - child->records_second_ms >= 1000) {
+		child->records_second_ms = child->loop->now_ms;
+		child->records = 0;
+	}
+	if (child->records++ >= RECORDS_A_SECOND) {
+		child->counters->records_lost++;
+		return;
+	}
+	if (logwire_unpack(message->data, message->len, &record, &peer) != 0) {
+		if (!child->foreign)
+			child_end(child, "it sent what is not a record, and is ended");
+		return;
+	}
+	record.about.role = child_name(child, name);
+	record.about.pid = child->pid;
+	log_pass(&record);
+}
+
+static void child_on_failed(struct child *child, const struct message *message)
+{
+	const struct msg_failed *failed = (const void *)message->data;
+	char why[sizeof(failed->text) + 1];
+
+	if (child->failed) {
+		child_end(child, "it goes on after its last word, and is ended");
+		child_unwatch(child, &child->channel, &child->channel_fd);
+		return;
+	}
+	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
+	child->failed = true;
+	child->owner->on_failed(child, failed->exit_code, why);
+}
+
+/* FAULTS_MAX bounds how many are kept; before it is ready, nobody from outside has made it say them. */
+static void child_on_fault(struct child *child, const struct message *message)
+{
+	const struct msg_fault *fault = (const void *)message->data;
+	char what[sizeof(fault->text) + 1];
+
+	snprintf(what, sizeof(what), "%.*s", (int)sizeof(fault->text), fault->text);
+	if (child->state == CHILD_STARTING && child->owner->on_fault)
+		child->owner->on_fault(child, &fault->place, what);
+}
+
+static void child_on_message(struct child *child, const struct message *message)
+{
+	switch (message->type) {
+	case MSG_RECORD:
+		child_on_record(child, message);
+		break;
+	case MSG_READY:
+		if (child->state == CHILD_STARTING) {
+			child->state = CHILD_READY;
+			child->owner->on_ready(child);
+		}
+		break;
+	case MSG_RELEASED:
+		if (child->state == CHILD_DRAINING) {
+			child->state = CHILD_RELEASED;
+			child->owner->on_released(child);
+		}
+		break;
+	case MSG_FAULT:
+		child_on_fault(child, message);
+		break;
+	case MSG_FAILED:
+		child_on_failed(child, message);
+		break;
+	case MSG_PROBED:
+		if (child->owner->on_probed)
+			child->owner->on_probed(child, (const void *)message->data);
+		break;
+	case MSG_PROBE:
+	case MSG_SETUP:
+	case MSG_SHARED:
+	case MSG_METRICS:
+	case MSG_LISTENER:
+	case MSG_FILE:
+	case MSG_TICKETS:
+	case MSG_KEEPER:
+	case MSG_SIBLING:
+	case MSG_LOST:
+	case MSG_CLIENT:
+	case MSG_PREPARE:
+	case MSG_SERVE:
+	case MSG_DRAIN:
+	case N_MESSAGES:
+		break;
+	}
+}
+
+static void child_on_channel(struct source *source, uint32_t events)
+{
+	struct child *child = container_of(source, struct child, channel);
+	struct message message;
+	int r = 0;
+
+	for (int i = 0; i < MESSAGES_A_TURN && child->channel_fd >= 0; i++) {
+		r = channel_receive(child->channel_fd, FROM_CHILD, &message, MSG_DONTWAIT);
+		if (r != 0)
+			break;
+		child_on_message(child, &message);
+		message_done(&message);
+	}
+	if (r == 0 || r == CHANNEL_E_WAIT)
+		return;
+	if (r == CHANNEL_E_MALFORMED)
+		child_end(child, "it sent what is not a message, and is ended");
+	child_unwatch(child, &child->channel, &child->channel_fd);
+}
+
+static void child_record_words(struct child *child, char *words)
+{
+	char name[32], *rest = NULL;
+
+	for (char *line = strtok_r(words, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		struct log_record record = {
+			.event = EVENT_CHILD_SAID,
+			.level = LOG_LEVEL_WARNING,
+			.about = {.role = child_name(child, name), .pid = child->pid},
+			.text = line,
+		};
+
+		log_pass(&record);
+		if (++child->said_lines >= SAID_LINES) {
+			child_unwatch(child, &child->said, &child->said_fd);
+			return;
+		}
+	}
+}
+
+static void child_on_said(struct source *source, uint32_t events)
+{
+	struct child *child = container_of(source, struct child, said);
+	char words[LOG_TEXT];
+	ssize_t n;
+
+	n = read(child->said_fd, words, sizeof(words) - 1);
+	if (n > 0) {
+		words[n] = '\0';
+		child_record_words(child, words);
+	} else if (n == 0 || errno != EAGAIN) {
+		child_unwatch(child, &child->said, &child->said_fd);
+	}
+}
+
+/* How it ended, in words; true when that was as it should be. */
+static bool child_describe_end(struct child *child, const siginfo_t *how, char text[static 128])
+{
+	uint64_t seconds = (child->loop->now_ms - child->started_ms) / 1000;
+	bool dumped = how->si_code == CLD_DUMPED;
+
+	if (how->si_pid == 0)
+		snprintf(text, 128, "gone after %llu s, and the system does not say how",
+			(unsigned long long)seconds);
+	else if (how->si_code == CLD_EXITED)
+		snprintf(text, 128, "exit code %d after %llu s", how->si_status,
+			(unsigned long long)seconds);
+	else
+		snprintf(text, 128, "signal %d (%s)%s after %llu s", how->si_status,
+			sigdescr_np(how->si_status) ? sigdescr_np(how->si_status) : "unknown",
+			dumped ? " with a core dump" : "", (unsigned long long)seconds);
+	return how->si_code == CLD_EXITED && how->si_status == 0;
+}
+
+static void child_on_ended(struct source *source, uint32_t events)
+{
+	struct child *child = container_of(source, struct child, ended);
+	bool draining = child->state == CHILD_DRAINING || child->state == CHILD_RELEASED, well;
+	siginfo_t how = {0};
+	char text[128], name[32];
+
+	/* When that fails, it has ended all the same: its descriptor says so, and would do so for ever. */
+	if (waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
+		return;
+	/* What it sent before it died is still to be read. */
+	if (child->channel_fd >= 0)
+		child_on_channel(&child->channel, 0);
+	if (child->said_fd >= 0)
+		child_on_said(&child->said, 0);
+
+	well = child_describe_end(child, &how, text);
+	if ((well && draining) || child->failed)
+		log_each(EVENT_CHILD_ENDED,
+			ABOUT(.role = child_name(child, name), .pid = child->pid), "%s", text);
+	else
+		log_event(EVENT_CHILD_DIED,
+			ABOUT(.role = child_name(child, name), .pid = child->pid), "%s", text);
+
+	child->state = CHILD_ENDED;
+	child_unwatch(child, &child->ended, &child->pidfd);
+	child_unwatch(child, &child->channel, &child->channel_fd);
+	child_unwatch(child, &child->said, &child->said_fd);
+	child->owner->on_ended(child, well && draining);
+}
+
+int child_watch(struct child *child)
+{
+	int r;
+
+	child->ended.on_event = child_on_ended;
+	child->channel.on_event = child_on_channel;
+	child->said.on_event = child_on_said;
+	r = loop_watch(child->loop, &child->ended, child->pidfd, EPOLLIN);
+	if (r >= 0 && child->channel_fd >= 0)
+		r = loop_watch(child->loop, &child->channel, child->channel_fd, EPOLLIN);
+	if (r >= 0 && child->said_fd >= 0)
+		r = loop_watch(child->loop, &child->said, child->said_fd, EPOLLIN);
+	return r;
+}
+
+int child_start(struct child *child)
+{
+	_cleanup_close_ int theirs = -1, ours = -1, said = -1, words = -1;
+	int pipes[2], r;
+
+	r = channel_pair(&ours, &theirs);
+	if (r < 0)
+		return r;
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	said = pipes[0];
+	words = pipes[1];
+
+	child->pid = fork();
+	if (child->pid < 0)
+		return -errno;
+	if (child->pid == 0)
+		child_become(child->role, theirs, words);
+
+	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+	if (child->pidfd < 0) {
+		kill(child->pid, SIGKILL);
+		waitpid(child->pid, NULL, 0);
+		return -errno;
+	}
+	child->channel_fd = take_fd(&ours);
+	child->said_fd = take_fd(&said);
+	child->state = CHILD_STARTING;
+	child->said_lines = 0;
+	child->failed = false;
+	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
+	child->heartbeat = child->counters->heartbeat;
+	return child_watch(child);
+}
+
+bool child_is_alive(struct child *child, uint64_t patience_ms)
+{
+	uint64_t heartbeat = child->counters->heartbeat;
+
+	if (child->state == CHILD_ENDED || child->foreign || heartbeat != child->heartbeat) {
+		child->heartbeat = heartbeat;
+		child->heartbeat_ms = child->loop->now_ms;
+	}
+	return child->loop->now_ms - child->heartbeat_ms < patience_ms;
+}

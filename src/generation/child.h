@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One child process, as the supervisor sees it: started, spoken to, listened to, watched, buried. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "core/counters.h"
+#include "process/channel.h"
+#include "process/role.h"
+
+enum child_state {
+	CHILD_STARTING,
+	CHILD_READY,
+	CHILD_SERVING,
+	CHILD_DRAINING,
+	CHILD_RELEASED,
+	CHILD_ENDED,
+};
+
+struct child;
+
+/* Who is told; `userdata` is the owner's. A callback must not free the child: child_end() may. */
+struct child_owner {
+	void (*on_ready)(struct child *child);
+	/* Told to drain, it takes nothing new any more. */
+	void (*on_released)(struct child *child);
+	/* While it gets ready: one of the things that are wrong with what it was given; NULL where none can be. */
+	void (*on_fault)(struct child *child, const struct file_place *place, const char *what);
+	/* Before it ends: why it cannot serve, and the exit code that fits. */
+	void (*on_failed)(struct child *child, int exit_code, const char *why);
+	/* It is gone, and buried. `as_told` when it was draining and said goodbye with 0. */
+	void (*on_ended)(struct child *child, bool as_told);
+	/* What came of an attempt; NULL for those whose children make none. */
+	void (*on_probed)(struct child *child, const struct msg_probed *probed);
+};
+
+struct child {
+	struct loop *loop;
+	const struct child_owner *owner;
+	void *userdata;
+	enum role role;
+	unsigned index;
+	enum child_state state;
+	bool failed; /* it has said why it cannot serve */
+	pid_t pid;
+	int pidfd, channel_fd, said_fd; /* owned */
+	struct source ended, channel, said;
+	unsigned said_lines;
+	unsigned records; /* in this second */
+	uint64_t records_second_ms;
+
+	int counters_fd; /* owned */
+	struct counters *counters;
+	size_t counters_size;
+	uint64_t started_ms, heartbeat, heartbeat_ms;
+	bool foreign; /* from another build, so that its counters mean nothing here */
+};
+
+/* A child that is not running; its counters are made. */
+int child_init(
+	struct child *child, struct loop *loop, enum role role, unsigned index, size_t n_listeners);
+void child_done(struct child *child);
+
+int child_start(struct child *child);
+/* Hears what it says, and that it has ended; for one that did not come by child_start(). */
+int child_watch(struct child *child);
+/* A child that cannot be told is as good as dead, and is killed. */
+void child_tell(
+	struct child *child, enum message_type type, const void *data, size_t len, const int *fds);
+void child_kill(struct child *child, int signal);
+/* Kills it and waits until it is gone; its owner is not told. */
+void child_bury(struct child *child);
+/* Whether its loop turns: false when its heartbeat is older than `patience_ms`. */
+bool child_is_alive(struct child *child, uint64_t patience_ms);
+/* "worker 1" */
+const char *child_name(const struct child *child, char name[static 32]);

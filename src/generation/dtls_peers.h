@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Generations whose workers have the same sockets, and so must know each other: see net/siblings.h. */
+
+#include "generation/generation.h"
+
+/* Workers of `young` that read datagrams of sessions get a way to those of `old` that may have them, and
+ * the other way round. Where what comes to the socket is no session's any more, those of `old` end. */
+void kin_introduce(struct generation *young, struct generation *old);
+/* The same for one worker of `young` alone, which is new. */
+void kin_introduce_one(struct generation *young, unsigned worker, struct generation *old);
+/* sockets_settle(), but those of sessions which drain stay, so that a listener can come back to them. */
+void kin_settle(struct sockets *sockets, const struct list *draining, const struct conf *conf);

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* While the generation is built, a child that fails fails all; while it serves, one that dies is
+ * replaced; while it drains, one that ends is missed by nobody. The owner is told in a task of its own,
+ * since what it does then is to free the generation. */
+
+#include "generation/generation.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "generation/slot.h"
+#include "process/blame.h"
+
+#define BUILD_MS 20000 /* to come up, also on a machine that is busy */
+#define GRACE_MS 1000  /* beyond `drain`, to hang up and go */
+
+void generation_fail(struct generation *g, int exit_code, const char *why)
+{
+	if (g->state != GENERATION_BUILDING || g->exit_code != 0)
+		return;
+	g->exit_code = exit_code;
+	snprintf(g->why, sizeof(g->why), "%s", why);
+	loop_defer(g->parts.loop, &g->report);
+}
+
+static bool generation_all(const struct generation *g, enum child_state state)
+{
+	const struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		if (seat->child.state != state)
+			return false;
+	return true;
+}
+
+static bool generation_is_released(const struct generation *g)
+{
+	const struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		if (seat->child.state < CHILD_RELEASED)
+			return false;
+	return true;
+}
+
+/* It goes last, since a worker may have handshakes to finish. */
+static void generation_dismiss_keeper(struct generation *g)
+{
+	const struct msg_drain drain = {0};
+	struct child *keeper = &g->keeper->child;
+
+	if (keeper->state == CHILD_DRAINING)
+		return;
+	keeper->state = CHILD_DRAINING;
+	child_tell(keeper, MSG_DRAIN, &drain, sizeof(drain), NULL);
+}
+
+static void generation_on_drained(struct generation *g)
+{
+	if (!g->released && generation_is_released(g)) {
+		g->released = true;
+		g->parts.owner->on_released(g);
+	}
+	if (!generation_all(g, CHILD_ENDED))
+		return;
+	if (g->keeper && g->keeper->child.state != CHILD_ENDED)
+		generation_dismiss_keeper(g);
+	else
+		g->parts.owner->on_gone(g);
+}
+
+static void generation_on_report(struct task *task)
+{
+	struct generation *g = container_of(task, struct generation, report);
+
+	if (g->state == GENERATION_DRAINING)
+		generation_on_drained(g);
+	else if (g->exit_code != 0)
+		g->parts.owner->on_failed(g, g->exit_code, g->why);
+	else
+		g->parts.owner->on_ready(g);
+}
+
+/* What its owner has to tell it, it hears before it begins. */
+static void seat_take_over(struct seat *seat)
+{
+	struct generation *g = seat->generation;
+
+	if (seat->child.role == ROLE_WORKER)
+		g->parts.owner->on_replaced(g, seat->child.index);
+	seat_serve(seat);
+}
+
+static void seat_on_ready(struct child *child)
+{
+	struct seat *seat = container_of(child, struct seat, child);
+	struct generation *g = seat->generation;
+
+	if (seat == g->keeper)
+		seat_introduce_all(seat);
+	else if (g->state == GENERATION_SERVING)
+		seat_take_over(seat);
+	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
+		loop_defer(g->parts.loop, &g->report);
+}
+
+static void seat_on_released(struct child *child)
+{
+	struct generation *g = container_of(child, struct seat, child)->generation;
+
+	if (g->state == GENERATION_DRAINING)
+		loop_defer(child->loop, &g->report);
+}
+
+/* As --check would say it. */
+static void seat_on_fault(struct child *child, const struct file_place *place, const char *what)
+{
+	const struct generation *g = container_of(child, struct seat, child)->generation;
+
+	if (g->state == GENERATION_BUILDING && place->kind <= FILE_NONE &&
+		place->listener < g->plan.conf->n_listeners)
+		blame_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
+}
+
+static void seat_on_failed(struct child *child, int exit_code, const char *why)
+{
+	struct seat *seat = container_of(child, struct seat, child);
+	char name[32];
+
+	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
+		"%s", why);
+	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
+}
+
+/* Who finishes a handshake needs a keeper, also in a generation that drains; but not one of another
+ * program, which would not hear of it. */
+static bool generation_needs(const struct generation *g, const struct seat *seat)
+{
+	return seat == g->keeper && !g->given_up && !seat->child.foreign &&
+		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
+}
+
+static void generation_replace(struct generation *g, struct seat *seat, bool as_told)
+{
+	g->parts.figures->replaced[seat->child.role] += !as_told;
+	seat_replace(seat);
+}
+
+static void seat_on_ended(struct child *child, bool as_told)
+{
+	struct seat *seat = container_of(child, struct seat, child);
+	struct generation *g = seat->generation;
+	char why[64];
+
+	seat_take_back(seat);
+	switch (g->state) {
+	case GENERATION_BUILDING:
+		snprintf(why, sizeof(why), "a %s died before it was ready", role_word(child->role));
+		generation_fail(g, EX_SOFTWARE, why);
+		break;
+	case GENERATION_SERVING:
+		generation_replace(g, seat, as_told);
+		break;
+	case GENERATION_DRAINING:
+		if (generation_needs(g, seat))
+			generation_replace(g, seat, as_told);
+		else
+			loop_defer(g->parts.loop, &g->report);
+		break;
+	}
+}
+
+const struct child_owner generation_seat_owner = {
+	.on_ready = seat_on_ready,
+	.on_released = seat_on_released,
+	.on_fault = seat_on_fault,
+	.on_failed = seat_on_failed,
+	.on_ended = seat_on_ended,
+};
+
+static void generation_on_limit(struct timer *timer, uint64_t now_ms)
+{
+	struct generation *g = container_of(timer, struct generation, limit);
+
+	if (g->state == GENERATION_BUILDING)
+		generation_fail(g, EX_TEMPFAIL, "its processes did not come up in time");
+	else if (g->state == GENERATION_DRAINING)
+		generation_kill(g);
+	if (g->state == GENERATION_DRAINING && generation_all(g, CHILD_ENDED))
+		loop_defer(g->parts.loop, &g->report); /* there was nobody left to kill */
+}
+
+/* The keeper first; when it is ready, so are its keys, and the workers begin. */
+static int generation_start(struct generation *g)
+{
+	int r = g->exporter ? seat_start(g->exporter) : 0;
+
+	if (r >= 0 && g->keeper)
+		return seat_start(g->keeper);
+	for (unsigned i = 0; i < g->n && r >= 0; i++)
+		r = seat_start(&g->seats[i]);
+	return r;
+}
+
+static int generation_seat_one(struct generation *g, enum role role, struct seat **ret_seat)
+{
+	*ret_seat = calloc(1, sizeof(**ret_seat));
+	return *ret_seat ? seat_init(*ret_seat, g, role, 0) : -ENOMEM;
+}
+
+static int generation_seat(struct generation *g)
+{
+	int r;
+
+	g->seats = calloc(g->plan.workers, sizeof(*g->seats));
+	if (!g->seats)
+		return -ENOMEM;
+	for (unsigned i = 0; i < g->plan.workers; i++) {
+		r = seat_init(&g->seats[i], g, ROLE_WORKER, i);
+		if (r < 0)
+			return r;
+		g->n++;
+	}
+	r = plan_has_keys(&g->plan) ? generation_seat_one(g, ROLE_KEEPER, &g->keeper) : 0;
+	if (r >= 0 && g->plan.metrics)
+		r = generation_seat_one(g, ROLE_EXPORTER, &g->exporter);
+	return r < 0 ? r : generation_start(g);
+}
+
+struct generation *generation_alloc(const struct generation_parts *parts)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->parts = *parts;
+	g->plan = PLAN_EMPTY;
+	g->plan.shared = parts->shared;
+	g->plan.shared_fd = parts->shared_fd;
+	g->plan.tickets_fd = parts->tickets_fd;
+	g->plan.is_strict = parts->is_strict;
+	g->plan.names = parts->names;
+	g->plan.faults = parts->faults;
+	g->limit.on_time = generation_on_limit;
+	g->report.run = generation_on_report;
+	list_init(&g->node);
+	return g;
+}
+
+void generation_freep(struct generation **generation)
+{
+	generation_free(*generation);
+}
+
+int generation_new(const struct generation_parts *parts, struct conf *conf,
+	struct generation **ret_generation, char why[static 512])
+{
+	__attribute__((cleanup(generation_freep))) struct generation *g = NULL;
+	int r;
+
+	g = generation_alloc(parts);
+	if (!g) {
+		conf_free(conf);
+		snprintf(why, 512, "no memory");
+		return EX_OSERR;
+	}
+
+	r = plan_make(&g->plan, conf, parts->sockets, why);
+	if (r != 0)
+		return r;
+	r = generation_seat(g);
+	if (r < 0) {
+		snprintf(why, 512, "cannot start a child: %s", strerror(-r));
+		return EX_OSERR;
+	}
+	loop_set_timer(parts->loop, &g->limit, parts->loop->now_ms + BUILD_MS);
+
+	*ret_generation = take_ptr(&g);
+	return 0;
+}
+
+/* It may be half-made. */
+static void generation_unseat(struct seat *seat)
+{
+	if (seat && seat->generation)
+		seat_done(seat);
+	free(seat);
+}
+
+void generation_free(struct generation *g)
+{
+	if (!g)
+		return;
+	for (unsigned i = 0; i < g->n; i++)
+		seat_done(&g->seats[i]);
+	generation_unseat(g->exporter);
+	generation_unseat(g->keeper);
+	loop_clear_timer(&g->limit);
+	loop_cancel(&g->report);
+	list_remove(&g->node);
+	free(g->seats);
+	plan_done(&g->plan);
+	free(g);
+}
+
+void generation_serve(struct generation *g)
+{
+	struct seat *seat;
+
+	loop_clear_timer(&g->limit);
+	g->state = GENERATION_SERVING;
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		seat_serve(seat);
+	if (g->keeper && g->keeper->child.state == CHILD_READY)
+		seat_serve(g->keeper);
+}
+
+void generation_limit_drain(struct generation *g)
+{
+	loop_set_timer(g->parts.loop, &g->limit,
+		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
+}
+
+void generation_drain(struct generation *g)
+{
+	struct seat *seat;
+
+	g->state = GENERATION_DRAINING;
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		seat_drain(seat);
+	loop_defer(g->parts.loop, &g->report);
+	generation_limit_drain(g);
+}
+
+void generation_kill(struct generation *g)
+{
+	struct seat *seat;
+
+	g->given_up = true;
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		child_kill(&seat->child, SIGKILL);
+	if (g->keeper)
+		child_kill(&g->keeper->child, SIGKILL);
+}
+
+const struct conf *generation_conf(const struct generation *g)
+{
+	return g->plan.conf;
+}
+
+int generation_conf_again(const struct generation *g, struct conf **ret_conf)
+{
+	return plan_conf_again(&g->plan, ret_conf);
+}
+
+const struct files *generation_files(const struct generation *g)
+{
+	return &g->plan.files;
+}
+
+void *generation_userdata(const struct generation *g)
+{
+	return g->parts.userdata;
+}
+
+enum generation_state generation_state(const struct generation *g)
+{
+	return g->state;
+}
+
+uint64_t generation_connections(const struct generation *g)
+{
+	return g->plan.connections;
+}
+
+int64_t generation_expires(const struct generation *g)
+{
+	return g->n > 0 ? g->seats[0].child.counters->expires : 0;
+}
+
+uint64_t generation_open(const struct generation *g, uint64_t most)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < g->n; i++) {
+		uint64_t open = g->seats[i].child.counters->open;
+
+		all += open < most ? open : most;
+	}
+	return all;
+}
+
+unsigned generation_workers(const struct generation *g)
+{
+	return g->n;
+}
+
+void generation_publish(
+	struct generation *g, const struct figures *figures, const struct totals *totals)
+{
+	board_write(&g->plan.board, figures, totals);
+}
+
+void generation_totals(const struct generation *g, struct totals *totals)
+{
+	for (unsigned i = 0; i < g->n; i++) {
+		const struct counters *counters = g->seats[i].child.counters;
+
+		totals->open += counters->open;
+		totals->records_lost += counters->records_lost;
+		for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
+			totals_add(
+				totals, g->plan.conf->listeners[l].name, &counters->listeners[l]);
+	}
+}
+
+bool generation_check(struct generation *g)
+{
+	bool all = !g->keeper || seat_check(g->keeper);
+	struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		all = seat_check(seat) && all;
+	return all;
+}
+
+struct list *generation_node(struct generation *g)
+{
+	return &g->node;
+}
+
+struct generation *generation_of_node(struct list *node)
+{
+	return container_of(node, struct generation, node);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* All children that were made from one configuration. It comes up whole or not at all; once it serves, a
+ * child that dies is replaced; at the end it drains. */
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "conf/conf.h"
+#include "core/counters.h"
+#include "process/files.h"
+#include "sockets/sockets.h"
+#include "supervisor/metrics.h"
+#include "supervisor/totals.h"
+
+enum generation_state { GENERATION_BUILDING, GENERATION_SERVING, GENERATION_DRAINING };
+
+struct generation;
+struct handover;
+
+struct generation_owner {
+	void (*on_ready)(struct generation *generation);
+	/* While it is being built; it is to be freed. */
+	void (*on_failed)(struct generation *generation, int exit_code, const char *why);
+	/* While it serves: a worker that is new is about to serve. */
+	void (*on_replaced)(struct generation *generation, unsigned worker);
+	/* While draining: it takes nothing new any more, so that whoever comes now meets the next one. */
+	void (*on_released)(struct generation *generation);
+	/* While draining: nothing of it is left; it is to be freed. */
+	void (*on_gone)(struct generation *generation);
+};
+
+/* What generations are made with, and leave behind. */
+struct generation_parts {
+	struct loop *loop;
+	struct sockets *sockets;
+	struct shared *shared;
+	int shared_fd;
+	int tickets_fd; /* -1: nobody wants it */
+	bool is_strict; /* what has expired is refused */
+	size_t names;   /* of listeners that have been counted so far */
+	struct figures *figures;
+	struct faults *faults; /* of its configuration, while it is built */
+	const struct generation_owner *owner;
+	void *userdata;
+};
+
+/* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
+ * the exit code that fits. */
+int generation_new(const struct generation_parts *parts, struct conf *conf,
+	struct generation **ret_generation, char why[static 512]);
+/* Ends whatever still runs, at once. */
+void generation_free(struct generation *generation);
+
+void generation_serve(struct generation *generation);
+void generation_drain(struct generation *generation);
+/* No more patience. */
+void generation_kill(struct generation *generation);
+
+/* Describes it for the supervisor after an upgrade: a line, and one for each child. Its children only if
+ * they are to change hands. */
+void generation_hand_over(
+	const struct generation *generation, struct handover *handover, bool with_children);
+/* Takes over what those lines describe: the first makes a generation that serves, or drains already; the
+ * others add its children. `foreign`: they come from a build whose counters are not ours. */
+int generation_adopt(
+	const struct generation_parts *parts, char *line, struct generation **ret_generation);
+/* Whether its configuration can be read here. */
+int generation_could_adopt(char *line);
+int generation_adopt_child(struct generation *generation, char *line, bool foreign);
+
+const struct conf *generation_conf(const struct generation *generation);
+/* The same once more, for another generation. */
+int generation_conf_again(const struct generation *generation, struct conf **ret_conf);
+/* The files that it names, as they were opened. */
+const struct files *generation_files(const struct generation *generation);
+void *generation_userdata(const struct generation *generation);
+enum generation_state generation_state(const struct generation *generation);
+/* How many may be open in all workers together. */
+uint64_t generation_connections(const struct generation *generation);
+/* When the first of its certificates expires, in seconds since 1970; 0: it has none. */
+int64_t generation_expires(const struct generation *generation);
+/* How many are open in its workers, as they say; none is believed to have more than `most`. */
+uint64_t generation_open(const struct generation *generation, uint64_t most);
+unsigned generation_workers(const struct generation *generation);
+/* For its exporter, if it has one: what it is to show from now on. */
+void generation_publish(
+	struct generation *generation, const struct figures *figures, const struct totals *totals);
+/* Adds what its workers have counted. */
+void generation_totals(const struct generation *generation, struct totals *totals);
+/* Whether the loops of all workers turn; one that does not is ended, and so replaced. */
+bool generation_check(struct generation *generation);
+/* Where its owner keeps it. */
+struct list *generation_node(struct generation *generation);
+struct generation *generation_of_node(struct list *node);

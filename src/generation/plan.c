@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The configuration goes to the children as the text that --dump prints, in memory that is sealed, and
+ * each reads it with the same parser: there is no second format to get wrong. */
+
+#include "generation/plan.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "conf/fault.h"
+#include "priv/ident.h"
+#include "process/blame.h"
+
+#define SPARE_FDS    64 /* for what is not a connection */
+#define SPARE_NAMES  32 /* after an upgrade, those of the past are heard of later */
+#define LONGEST_TEXT (64 << 20)
+
+static unsigned cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+static uint64_t connections_of(const struct conf *conf)
+{
+	struct rlimit files;
+
+	if (conf->limits.connections > 0)
+		return conf->limits.connections;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur <= SPARE_FDS)
+		return 1;
+	return files.rlim_cur - SPARE_FDS;
+}
+
+static int plan_seal(struct plan *plan)
+{
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	r = conf_dump(plan->conf, &text);
+	if (r < 0)
+		return r;
+	return fd_sealed("upperd-configuration", text, strlen(text), &plan->conf_fd);
+}
+
+static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+{
+	const struct plan *plan = userdata;
+
+	return fd_read_all(plan->conf_fd, LONGEST_TEXT, ret_text, ret_len);
+}
+
+int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
+{
+	struct conf_source source = {
+		.file = "the configuration that serves",
+		.read = read_sealed,
+		.userdata = (void *)(uintptr_t)plan,
+	};
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	int r;
+
+	r = conf_load(&source, &faults, ret_conf);
+	return r > 0 ? -EINVAL : r;
+}
+
+/* What a listener lacks when some sockets were passed, but not its own. */
+static int plan_lacks_socket(const struct conf_listener *l, const struct sockets *sockets,
+	const char *refused, char why[static 512])
+{
+	char passed[256];
+
+	snprintf(why, 512,
+		"listener %s: there is no socket for it among those that the service manager "
+		"passes (%s), and none can be made here: %s; make a .socket unit with "
+		"FileDescriptorName=%s",
+		l->name, sockets_inherited(sockets, passed), refused, l->name);
+	return EX_CONFIG;
+}
+
+/* Datagrams of one session must all come to the worker that has it, so that DTLS has a single socket, and
+ * one worker reads that. */
+static unsigned sockets_of(const struct plan *plan, size_t listener)
+{
+	return plan->conf->listeners[listener].transport == CONF_DTLS ? 1 : plan->workers;
+}
+
+/* What would do, where the system's word alone does not say. */
+static const char *advice_on(const struct conf_listener *l, int error)
+{
+	switch (error) {
+	case -EADDRINUSE:
+		return l->path ? "; something else is there" : "; 'ss -ltunp' shows who has it";
+	case -EADDRNOTAVAIL:
+		return "; no interface of this machine has that address ('ip address' shows them)";
+	case -EACCES:
+	case -EPERM:
+		return l->port > 0 && l->port < 1024
+			? "; ports below 1024 take root, or CAP_NET_BIND_SERVICE"
+			: "";
+	case -ENODEV:
+		return "; 'ip link' shows the interfaces that there are";
+	case -ENOENT:
+		return "; its folder must be there";
+	default:
+		return "";
+	}
+}
+
+static int plan_claim_one(const struct conf_listener *l, unsigned n, struct sockets *sockets,
+	struct socket_group **group, char why[static 512])
+{
+	const bool is_new = !sockets_look(sockets, l);
+	char text[ADDR_TEXT];
+	int r;
+
+	addr_format(&l->address, text);
+	r = sockets_claim(sockets, l, n, group);
+	if (r == 0 && is_new)
+		log_each(EVENT_LISTENING, ABOUT(.listener = l->name), "on %s",
+			l->path ? l->path : text);
+	if (r == 0)
+		return 0;
+	if (r == SOCKETS_E_OTHER) {
+		snprintf(why, 512,
+			"listener %s: the socket that the service manager passes under this name "
+			"is "
+			"%s, and the listener asks for %s %s; change the .socket unit or the "
+			"listener",
+			l->name, socket_group_text(*group), conf_transport_name(l->transport),
+			l->path ? l->path : text);
+		return EX_CONFIG;
+	}
+	if (r == -EAFNOSUPPORT || (r < 0 && sockets_any_inherited(sockets)))
+		return plan_lacks_socket(l, sockets, strerror(-r), why);
+	if (r > 0) {
+		snprintf(why, 512, "listener %s: there is no such %s", l->name,
+			r == IDENT_E_NO_USER ? "owner" : "group");
+		return EX_CONFIG;
+	}
+	snprintf(why, 512, "listener %s: cannot listen on %s: %s%s", l->name,
+		l->path ? l->path : text, strerror(-r), advice_on(l, r));
+	return r == -EACCES || r == -EPERM ? EX_NOPERM : EX_OSERR;
+}
+
+/* A key is sure to be there when it is asked for: all are opened before anything is started. */
+static int plan_open_files(struct plan *plan, char why[static 512])
+{
+	char fault[FILE_WHY], key[FILE_WHY];
+	int r = files_list(&plan->files, plan->conf);
+
+	for (size_t i = 0; i < plan->files.n && r >= 0; i++) {
+		struct file *file = &plan->files.list[i];
+		int one = file_open(file, fault);
+
+		r = one != 0 ? one : r;
+		if (one != FILE_E_FAULT)
+			continue;
+		blame_file(plan->conf, &file->place, FAULT_ERROR, fault, plan->faults);
+		snprintf(
+			why, 512, "%.200s: %.300s", file_key(&file->place, plan->conf, key), fault);
+	}
+	if (r < 0)
+		snprintf(why, 512, "cannot open the files of the configuration: %s", strerror(-r));
+	return r == FILE_E_FAULT ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
+}
+
+bool plan_has_keys(const struct plan *plan)
+{
+	return plan->files.n_keys > 0;
+}
+
+/* A port that is open and that nobody serves looks alive from outside, and is not. */
+static int plan_all_claimed(
+	const struct plan *plan, const struct sockets *sockets, char why[static 512])
+{
+	const char *name = sockets_unclaimed(sockets, plan->conf);
+
+	if (!name)
+		return 0;
+	snprintf(why, 512,
+		"the service manager passes a socket named \"%s\", and no listener has that name; "
+		"add the listener, or disable and stop the .socket unit",
+		name);
+	return EX_CONFIG;
+}
+
+static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512])
+{
+	plan->conf = conf;
+	plan->workers = conf->workers > 0 ? conf->workers : cpus();
+	plan->connections = connections_of(conf);
+	plan->groups = calloc(conf->n_listeners, sizeof(struct socket_group *));
+	if (plan->groups && plan_seal(plan) >= 0)
+		return 0;
+	snprintf(why, 512, "no memory for the configuration");
+	return EX_OSERR;
+}
+
+/* The exporter is one process, and wants one socket. */
+static int plan_claim_metrics(struct plan *plan, struct sockets *sockets, char why[static 512])
+{
+	struct conf_listener metrics;
+	int r;
+
+	if (!conf_metrics(plan->conf, &metrics))
+		return 0;
+	r = plan_claim_one(&metrics, 1, sockets, &plan->metrics, why);
+	if (r != 0)
+		return r;
+	r = board_make(&plan->board, plan->names + plan->conf->n_listeners + SPARE_NAMES);
+	if (r < 0)
+		snprintf(why, 512, "no memory for the exporter to read: %s", strerror(-r));
+	return r < 0 ? EX_OSERR : 0;
+}
+
+static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[static 512])
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->conf->n_listeners && r == 0; i++)
+		r = plan_claim_one(&plan->conf->listeners[i], sockets_of(plan, i), sockets,
+			&plan->groups[i], why);
+	if (r == 0)
+		r = plan_claim_metrics(plan, sockets, why);
+	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
+}
+
+int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
+{
+	int r;
+
+	r = plan_begin(plan, conf, why);
+	if (r == 0)
+		r = plan_open_files(plan, why);
+	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
+}
+
+int plan_resume_files(struct plan *plan, char *line)
+{
+	int r = files_list(&plan->files, plan->conf);
+
+	for (size_t i = 0; i < plan->files.n && r == 0; i++)
+		plan->files.list[i].fd = handover_own(&line);
+	return r;
+}
+
+int plan_resume_groups(struct plan *plan, struct sockets *sockets)
+{
+	plan->groups = calloc(plan->conf->n_listeners, sizeof(struct socket_group *));
+	for (size_t i = 0; plan->groups && i < plan->conf->n_listeners; i++)
+		plan->groups[i] = sockets_look(sockets, &plan->conf->listeners[i]);
+	return plan->groups ? 0 : -ENOMEM;
+}
+
+int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
+	char why[static 512])
+{
+	int r;
+
+	r = plan_begin(plan, conf, why);
+	if (r == 0 && plan_resume_files(plan, line) < 0) {
+		snprintf(why, 512, "no memory for the list of files");
+		r = EX_OSERR;
+	}
+	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
+}
+
+void plan_hand_over(const struct plan *plan, struct handover *h)
+{
+	fprintf(h->state, " %d", handover_fd(h, plan->conf_fd));
+	for (size_t i = 0; i < plan->files.n; i++)
+		fprintf(h->state, " %d", handover_fd(h, plan->files.list[i].fd));
+}
+
+void plan_done(struct plan *plan)
+{
+	if (plan->conf_fd >= 0)
+		close(plan->conf_fd);
+	free(plan->groups);
+	board_done(&plan->board);
+	files_done(&plan->files);
+	conf_free(plan->conf);
+	*plan = PLAN_EMPTY;
+}
+
+struct give {
+	struct child *child;
+	struct msg_listener message;
+	int board_fd;
+};
+
+static int give_listener(void *userdata, int fd)
+{
+	struct give *give = userdata;
+
+	child_tell(give->child, MSG_LISTENER, &give->message, sizeof(give->message), &fd);
+	return 0;
+}
+
+/* Such listeners take turns with them. */
+unsigned plan_reader(size_t listener, unsigned workers)
+{
+	return (unsigned)(listener % workers);
+}
+
+static void supply_listeners(const struct plan *plan, struct child *child)
+{
+	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
+		struct give give = {.child = child, .message = {(uint32_t)i}};
+
+		if (plan->conf->listeners[i].transport != CONF_DTLS)
+			socket_group_share(
+				plan->groups[i], child->index, plan->workers, give_listener, &give);
+		else if (plan_reader(i, plan->workers) == child->index)
+			socket_group_share(plan->groups[i], 0, 1, give_listener, &give);
+	}
+}
+
+/* Keys for the keeper alone, and all else for workers alone. */
+static void supply_files(const struct plan *plan, struct child *child)
+{
+	for (size_t i = 0; i < plan->files.n; i++) {
+		const struct file *file = &plan->files.list[i];
+
+		if (child->role == (file->place.kind == FILE_KEY ? ROLE_KEEPER : ROLE_WORKER))
+			child_tell(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
+	}
+}
+
+static void supply_worker(const struct plan *plan, struct child *child, int keeper_fd)
+{
+	child_tell(child, MSG_SHARED, NULL, 0, &plan->shared_fd);
+	supply_listeners(plan, child);
+	if (plan_has_keys(plan) && plan->tickets_fd >= 0)
+		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
+	if (keeper_fd >= 0)
+		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);
+}
+
+static int give_metrics(void *userdata, int fd)
+{
+	struct give *give = userdata;
+	const int fds[CHANNEL_FDS] = {fd, give->board_fd};
+
+	child_tell(give->child, MSG_METRICS, NULL, 0, fds);
+	return 1; /* one is enough */
+}
+
+static void supply_exporter(const struct plan *plan, struct child *child)
+{
+	struct give give = {.child = child, .board_fd = plan->board.fd};
+
+	socket_group_share(plan->metrics, 0, 1, give_metrics, &give);
+}
+
+void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
+{
+	const struct msg_setup setup = {
+		.index = child->index,
+		.is_strict = plan->is_strict,
+		.connections = plan->connections,
+	};
+	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd};
+
+	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
+	supply_files(plan, child);
+	if (child->role == ROLE_WORKER)
+		supply_worker(plan, child, keeper_fd);
+	if (child->role == ROLE_EXPORTER)
+		supply_exporter(plan, child);
+	child_tell(child, MSG_PREPARE, NULL, 0, NULL);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the children of a generation are made from: a configuration, sealed, and its sockets. */
+
+#include "conf/conf.h"
+#include "core/counters.h"
+#include "generation/child.h"
+#include "process/files.h"
+#include "sockets/sockets.h"
+#include "supervisor/board.h"
+#include "upgrade/handover.h"
+
+struct plan {
+	struct conf *conf;
+	int conf_fd;
+	unsigned workers;
+	uint64_t connections;         /* open at most, in all workers together */
+	struct socket_group **groups; /* per listener */
+	struct socket_group *metrics; /* NULL: nobody scrapes */
+	struct board board;           /* for who does */
+	struct files files;           /* open, so that they stay what they were */
+	bool is_strict;               /* what has expired is refused */
+	int tickets_fd;               /* -1: nobody wants it */
+	size_t names;                 /* of listeners that have been counted so far */
+	struct faults *faults;        /* of its files */
+	struct shared *shared;
+	int shared_fd;
+};
+
+/* Fit for plan_done(). */
+#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1, .board = BOARD_EMPTY})
+
+/* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
+ * the exit code that fits. */
+int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512]);
+void plan_done(struct plan *plan);
+
+/* For the supervisor after an upgrade: the rest of a line with the configuration and the open files; and
+ * there, the same plan from what follows the configuration in it. */
+void plan_hand_over(const struct plan *plan, struct handover *handover);
+int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
+	char why[static 512]);
+/* The open files alone, for what drains; the plan has its configuration already. */
+int plan_resume_files(struct plan *plan, char *line);
+/* And the sockets that there are, of which none is opened. */
+int plan_resume_groups(struct plan *plan, struct sockets *sockets);
+
+/* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
+ * needs no keeper. */
+void plan_supply(const struct plan *plan, struct child *child, int keeper_fd);
+/* The worker of so many that reads the socket of a DTLS listener. */
+unsigned plan_reader(size_t listener, unsigned workers);
+/* The configuration once more. */
+int plan_conf_again(const struct plan *plan, struct conf **ret_conf);
+/* Whether there are private keys, and so a keeper. */
+bool plan_has_keys(const struct plan *plan);

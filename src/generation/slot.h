@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A generation from the inside, for the files that share it: generation.c is what becomes of all its
+ * children together, seat.c how each is started, introduced and replaced, adopt.c how the supervisor
+ * after an upgrade takes them over. */
+
+#include "generation/child.h"
+#include "generation/generation.h"
+#include "generation/plan.h"
+
+#define SEATS_MAX 512
+
+/* A child, and what it takes to replace it. */
+struct seat {
+	struct child child;
+	struct generation *generation;
+	struct timer again;
+	uint64_t backoff_ms;
+};
+
+struct generation {
+	struct list node;
+	struct generation_parts parts;
+	struct plan plan;
+	enum generation_state state;
+	struct seat *seats; /* of workers */
+	unsigned n;
+	struct seat *keeper;   /* NULL: there are no private keys */
+	struct seat *exporter; /* NULL: nobody scrapes */
+	struct timer limit;    /* on coming up, and on draining */
+	struct task report;
+	bool released; /* and the owner knows */
+	bool given_up; /* it has had all the time that there was */
+	int exit_code;
+	char why[512];
+};
+
+/* Those who face the network, by number: the workers, then the exporter if there is one, then NULL. */
+static inline struct seat *generation_front(const struct generation *g, unsigned number)
+{
+	return number < g->n ? &g->seats[number] : number == g->n ? g->exporter : NULL;
+}
+
+/* generation.c */
+extern const struct child_owner generation_seat_owner;
+struct generation *generation_alloc(const struct generation_parts *parts);
+void generation_freep(struct generation **generation);
+/* The longest that what is draining may take, from now on. */
+void generation_limit_drain(struct generation *g);
+void generation_fail(struct generation *g, int exit_code, const char *why);
+
+/* seat.c */
+int seat_init(struct seat *seat, struct generation *g, enum role role, unsigned index);
+void seat_done(struct seat *seat);
+int seat_start(struct seat *seat);
+/* The same, and fails the generation if it cannot. */
+void seat_begin(struct seat *seat);
+void seat_serve(struct seat *seat);
+/* It is to finish, if it runs, and is not replaced. */
+void seat_drain(struct seat *seat);
+/* Some time later, another takes the place of the one that died. */
+void seat_replace(struct seat *seat);
+/* What it had open is closed. */
+void seat_take_back(struct seat *seat);
+/* Whether its loop turns; one that does not is ended. */
+bool seat_check(struct seat *seat);
+/* The keeper is ready: workers that serve get channels to it, and those still to come begin. */
+void seat_introduce_all(struct seat *keeper);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The keys of tickets that we make ourselves: in memory of the supervisor that workers of all
+ * generations read, so that a session outlives reloads and crashes. */
+
+#include "conf/conf.h"
+#include "core/ticket.h"
+
+/* So many different `ticket_lifetime` there can be; listeners with the same one share their keys. */
+#define TICKET_RINGS 16
+
+struct ticket_page {
+	struct ticket_ring rings[TICKET_RINGS];
+};
+
+struct tickets {
+	int fd; /* owned */
+	struct ticket_page *page;
+};
+
+#define TICKETS_EMPTY ((struct tickets){.fd = -1})
+
+/* While the system still gives us such memory: the sandbox does not. */
+int tickets_init(struct tickets *tickets);
+/* Those of the supervisor before an upgrade; takes the descriptor over. */
+int tickets_resume(struct tickets *tickets, int *fd);
+void tickets_done(struct tickets *tickets);
+
+enum {
+	TICKETS_E_FULL = 1, /* too many different lifetimes */
+};
+
+/* Makes what the listeners of `conf` need; rings that only `serving` (or NULL) had are kept too. */
+int tickets_claim(struct tickets *tickets, const struct conf *conf, const struct conf *serving,
+	uint64_t now_ms);
+/* Makes new keys where it is time. */
+int tickets_rotate(struct tickets *tickets, uint64_t now_ms);
+
+/* NULL when there is none of this lifetime. */
+const struct ticket_ring *ticket_page_find(const struct ticket_page *page, uint64_t lifetime_ms);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A message is one packet: its type, its payload, its descriptors. The receiver holds it against the
+ * table before anybody looks inside, and closes whatever descriptors were not asked for. */
+
+#include "process/channel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+#define SEND_BUFFER (256 * 1024)
+
+static const struct message_row {
+	enum message_from from;
+	size_t fds, least, longest;
+} rows[N_MESSAGES] = {
+#define MESSAGE(name, from, fds, least, longest) [MSG_##name] = {FROM_##from, fds, least, longest},
+	MESSAGES(MESSAGE)
+#undef MESSAGE
+};
+
+union control {
+	struct cmsghdr header; /* aligns */
+	char bytes[CMSG_SPACE(CHANNEL_FDS * sizeof(int))];
+};
+
+int channel_pair(int *ret_supervisor, int *ret_child)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	int size = SEND_BUFFER, pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	ours = pair[0];
+	theirs = pair[1];
+	setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (fd_nonblock(ours) < 0)
+		return -errno;
+
+	*ret_supervisor = take_fd(&ours);
+	*ret_child = take_fd(&theirs);
+	return 0;
+}
+
+static int channel_outcome(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case EINTR:
+		return CHANNEL_E_WAIT;
+	case EPIPE:
+	case ECONNRESET:
+		return CHANNEL_E_CLOSED;
+	default:
+		return -error;
+	}
+}
+
+int channel_send(
+	int fd, enum message_type type, const void *data, size_t len, const int *fds, int flags)
+{
+	uint32_t head = type;
+	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)(uintptr_t)data, len}};
+	union control control = {0};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+	if (rows[type].fds > 0) {
+		size_t bytes = rows[type].fds * sizeof(int);
+
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(bytes);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(bytes);
+		memcpy(CMSG_DATA(&control.header), fds, bytes);
+	}
+	if (sendmsg(fd, &message, flags | MSG_NOSIGNAL) < 0)
+		return channel_outcome(errno);
+	return 0;
+}
+
+/* Collects the descriptors that came along; more than fit are closed by the kernel. */
+static size_t channel_take_fds(struct msghdr *message, int fds[static CHANNEL_FDS])
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	size_t n;
+
+	for (size_t i = 0; i < CHANNEL_FDS; i++)
+		fds[i] = -1;
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return 0;
+	n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	assert(n <= CHANNEL_FDS);
+	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+	return n;
+}
+
+static bool channel_may_send(enum message_from from, uint32_t type, size_t len, size_t n_fds)
+{
+	return type < N_MESSAGES && rows[type].from == from && rows[type].fds == n_fds &&
+		len >= rows[type].least && len <= rows[type].longest;
+}
+
+int channel_receive(int fd, enum message_from from, struct message *ret_message, int flags)
+{
+	uint32_t head = N_MESSAGES;
+	struct iovec parts[] = {
+		{&head, sizeof(head)}, {ret_message->data, sizeof(ret_message->data)}};
+	union control control;
+	struct msghdr message = {
+		.msg_iov = parts,
+		.msg_iovlen = 2,
+		.msg_control = &control,
+		/* Without the padding, in which the kernel would find room for one more. */
+		.msg_controllen = CMSG_LEN(CHANNEL_FDS * sizeof(int)),
+	};
+	ssize_t n;
+	size_t n_fds;
+
+	n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+	/* Who ends with our words unread resets us, once, before its last words can be read. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return channel_outcome(errno);
+	if (n == 0)
+		return CHANNEL_E_CLOSED;
+
+	n_fds = channel_take_fds(&message, ret_message->fds);
+	if ((size_t)n < sizeof(head) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+		!channel_may_send(from, head, (size_t)n - sizeof(head), n_fds)) {
+		message_done(ret_message);
+		return CHANNEL_E_MALFORMED;
+	}
+	ret_message->type = head;
+	ret_message->len = (size_t)n - sizeof(head);
+	return 0;
+}
+
+void message_done(struct message *message)
+{
+	for (size_t i = 0; i < CHANNEL_FDS; i++) {
+		if (message->fds[i] >= 0)
+			close(message->fds[i]);
+		message->fds[i] = -1;
+	}
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "process/confine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "priv/ident.h"
+
+static const enum sandbox_mode modes[] = {
+	[CONF_SANDBOX_REQUIRED] = SANDBOX_REQUIRED,
+	[CONF_SANDBOX_STRICT] = SANDBOX_STRICT,
+	[CONF_SANDBOX_BEST_EFFORT] = SANDBOX_BEST_EFFORT,
+	[CONF_SANDBOX_OFF] = SANDBOX_OFF,
+};
+
+int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox)
+{
+	struct sandbox sandbox = {
+		.policy = policy_find(role),
+		.mode = modes[conf->sandbox],
+	};
+
+	if (ident_is_root() && ident_find(conf->user, conf->group, &sandbox.uid, &sandbox.gid) != 0)
+		return -ENOENT;
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+static int confine_refuse(enum layer layer, int error, char why[static CONFINE_WHY])
+{
+	snprintf(why, CONFINE_WHY, "the sandbox cannot have its layer \"%s\": %s%s",
+		layer_words(layer), sandbox_explain(layer, error),
+		sandbox_can_lack(layer) ? "; sandbox = \"best-effort\" would go on without it"
+					: ", and nothing serves without it");
+	return EX_OSERR;
+}
+
+int confine(const char *role, const struct conf *conf, char why[static CONFINE_WHY])
+{
+	struct sandbox sandbox;
+	enum layer missing;
+	int r;
+
+	if (confine_plan(role, conf, &sandbox) < 0) {
+		snprintf(why, CONFINE_WHY, "there is no user \"%s\" or no group \"%s\"", conf->user,
+			conf->group);
+		return EX_CONFIG;
+	}
+	if (sandbox.mode == SANDBOX_OFF)
+		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
+			"the sandbox is off: whoever takes this process over can do what its user "
+			"can");
+	r = sandbox_enter(&sandbox, &missing);
+	return r < 0 ? confine_refuse(missing, r, why) : 0;
+}
+
+int confine_probe(const struct conf *conf, char why[static CONFINE_WHY])
+{
+	enum layer missing;
+	int r;
+
+	if (modes[conf->sandbox] != SANDBOX_REQUIRED && modes[conf->sandbox] != SANDBOX_STRICT)
+		return 0;
+	r = sandbox_probe(&missing);
+	return r < 0 ? confine_refuse(missing, r, why) : 0;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The supervisor opens files and looks at their permissions, and at nothing in them. */
+
+#include "process/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define CREDENTIAL "credential:"
+
+static const struct {
+	const char *word;
+	bool is_secret;
+} kinds[] = {
+	[FILE_CERTIFICATE] = {"certificate"},
+	[FILE_KEY] = {"key", true},
+	[FILE_OCSP] = {"ocsp"},
+	[FILE_CLIENT_CA] = {"client_ca"},
+	[FILE_CRL] = {"crl"},
+	[FILE_TICKET_KEYS] = {"ticket_keys", true},
+	[FILE_NONE] = {""},
+};
+
+static bool is_credential(const char *name)
+{
+	return strncmp(name, CREDENTIAL, strlen(CREDENTIAL)) == 0;
+}
+
+static char *path_of(const char *name)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	char *path;
+
+	if (!is_credential(name))
+		return strdup(name);
+	if (asprintf(&path, "%s/%s", folder ? folder : "/nonexistent", name + strlen(CREDENTIAL)) <
+		0)
+		return NULL;
+	return path;
+}
+
+static int files_add(struct files *files, const char *name, struct file_place place)
+{
+	struct file *longer;
+
+	if (!name)
+		return 0;
+	longer = realloc(files->list, (files->n + 1) * sizeof(*longer));
+	if (!longer)
+		return -ENOMEM;
+	files->list = longer;
+	files->list[files->n] =
+		(struct file){.place = place, .name = name, .path = path_of(name), .fd = -1};
+	if (!files->list[files->n].path)
+		return -ENOMEM;
+	files->n++;
+	return 0;
+}
+
+static int files_list_listener(struct files *files, const struct conf_tls *tls, uint32_t listener)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < tls->n_certificates && r == 0; i++) {
+		const struct conf_certificate *c = &tls->certificates[i];
+		uint32_t id = files->n_keys++;
+
+		r = files_add(files, c->certificate,
+			(struct file_place){FILE_CERTIFICATE, listener, i, id});
+		if (r == 0)
+			r = files_add(
+				files, c->key, (struct file_place){FILE_KEY, listener, i, id});
+		if (r == 0)
+			r = files_add(
+				files, c->ocsp, (struct file_place){FILE_OCSP, listener, i, id});
+	}
+	if (r == 0 && tls->client_auth != CONF_CLIENT_NONE)
+		r = files_add(files, tls->client_ca,
+			(struct file_place){.kind = FILE_CLIENT_CA, .listener = listener});
+	if (r == 0 && tls->client_auth != CONF_CLIENT_NONE)
+		r = files_add(files, tls->crl,
+			(struct file_place){.kind = FILE_CRL, .listener = listener});
+	if (r == 0 && tls->tickets)
+		r = files_add(files, tls->ticket_keys,
+			(struct file_place){.kind = FILE_TICKET_KEYS, .listener = listener});
+	return r;
+}
+
+int files_list(struct files *files, const struct conf *conf)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < conf->n_listeners && r == 0; i++)
+		if (conf_has_tls(&conf->listeners[i]))
+			r = files_list_listener(files, &conf->listeners[i].tls, (uint32_t)i);
+	return r;
+}
+
+void files_done(struct files *files)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		free(files->list[i].path);
+		if (files->list[i].fd >= 0)
+			close(files->list[i].fd);
+	}
+	free(files->list);
+	*files = FILES_EMPTY;
+}
+
+static int check_mode(const struct file *file, int fd, char why[static FILE_WHY])
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode)) {
+		snprintf(why, FILE_WHY, "%s: not a file", file->path);
+		return FILE_E_FAULT;
+	}
+	if (!kinds[file->place.kind].is_secret || !(st.st_mode & (S_IRWXG | S_IRWXO)))
+		return 0;
+	snprintf(why, FILE_WHY,
+		"%s: its mode is %04o, so that %s may read it; 'chmod 600 %s' mends that",
+		file->path, (unsigned)st.st_mode & 07777,
+		st.st_mode & S_IRWXO ? "everybody" : "its group", file->path);
+	return FILE_E_FAULT;
+}
+
+/* What is wrong with it as a credential; NULL: nothing, or it is none. */
+static const char *credential_fault(const char *name)
+{
+	if (!is_credential(name))
+		return NULL;
+	if (name[strlen(CREDENTIAL)] == '\0' || strchr(name, '/'))
+		return "a name without a slash is needed";
+	if (!getenv("CREDENTIALS_DIRECTORY"))
+		return "there are no credentials; the service manager passes them, with "
+		       "LoadCredential=";
+	return NULL;
+}
+
+int file_open(struct file *file, char why[static FILE_WHY])
+{
+	_cleanup_close_ int fd = -1;
+	const char *fault = credential_fault(file->name);
+	int r;
+
+	if (fault) {
+		snprintf(why, FILE_WHY, "%s: %s", file->name, fault);
+		return FILE_E_FAULT;
+	}
+	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		snprintf(why, FILE_WHY, "%s: %s", file->path, strerror(errno));
+		return FILE_E_FAULT;
+	}
+	r = check_mode(file, fd, why);
+	if (r != 0)
+		return r;
+	file->fd = take_fd(&fd);
+	return 0;
+}
+
+const char *file_key(
+	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY])
+{
+	const char *listener = conf->listeners[place->listener].name;
+	const char *word = kinds[place->kind].word;
+
+	if (place->kind <= FILE_OCSP)
+		snprintf(key, FILE_WHY, "listeners.%s.tls.certificates[%u].%s", listener,
+			place->index, word);
+	else if (place->kind == FILE_NONE)
+		snprintf(key, FILE_WHY, "listeners.%s.tls", listener);
+	else
+		snprintf(key, FILE_WHY, "listeners.%s.tls.%s", listener, word);
+	return key;
+}
+
+const char *file_name(const struct conf *conf, const struct file_place *place)
+{
+	const struct conf_tls *tls = &conf->listeners[place->listener].tls;
+
+	switch ((enum file_kind)place->kind) {
+	case FILE_CERTIFICATE:
+		return tls->certificates[place->index].certificate;
+	case FILE_KEY:
+		return tls->certificates[place->index].key;
+	case FILE_OCSP:
+		return tls->certificates[place->index].ocsp;
+	case FILE_CLIENT_CA:
+		return tls->client_ca;
+	case FILE_CRL:
+		return tls->crl;
+	case FILE_TICKET_KEYS:
+		return tls->ticket_keys;
+	case FILE_NONE:
+		break;
+	}
+	return NULL;
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Who may ask is checked twice: by the mode of the socket's file, and by whom the kernel says is there.
+ * A client is given an answer and no time: what its socket does not take at once is not sent. */
+
+#include "supervisor/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sockets/listen.h"
+
+#define CLIENTS_MAX 16
+#define AGAIN_MS    100
+#define ANSWER_MAX  (1 << 20)
+
+struct client {
+	struct source source;
+	struct control *control;
+	struct list node;
+	struct task reap;
+	int fd;
+	bool json;
+	bool next;                   /* it asked while an earlier question was being answered */
+	char verb[CONTROL_QUESTION]; /* it waits for this one; empty before it has asked */
+};
+
+static void client_reap(struct task *task)
+{
+	free(container_of(task, struct client, reap));
+}
+
+static void client_close(struct client *client)
+{
+	if (client->fd < 0)
+		return;
+	loop_unwatch(client->control->loop, &client->source);
+	close(take_fd(&client->fd));
+	list_remove(&client->node);
+	client->control->n_clients--;
+	client->reap.run = client_reap;
+	loop_defer(client->control->loop, &client->reap);
+}
+
+static bool client_send(struct client *client, char kind, const char *text, size_t len)
+{
+	char packet[CONTROL_PACKET];
+
+	packet[0] = kind;
+	memcpy(packet + 1, text, len);
+	return send(client->fd, packet, len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static void client_answer(struct client *client, int exit_code, const char *text, size_t len)
+{
+	char code[16];
+	bool taken = true;
+
+	while (taken && len > 0) {
+		size_t part = len < CONTROL_PACKET - 1 ? len : CONTROL_PACKET - 1;
+
+		taken = client_send(client, CONTROL_TEXT, text, part);
+		text += part;
+		len -= part;
+	}
+	snprintf(code, sizeof(code), "%d", exit_code);
+	if (taken)
+		client_send(client, CONTROL_END, code, strlen(code));
+	client_close(client);
+}
+
+static const struct control_verb *control_find(const struct control *control, const char *name)
+{
+	for (const struct control_verb *verb = control->verbs; verb->name; verb++)
+		if (strcmp(verb->name, name) == 0)
+			return verb;
+	return NULL;
+}
+
+static void client_ask(struct client *client, char *text)
+{
+	struct control_question question = {.verb = text, .argument = ""};
+	_cleanup_free_ char *answer = NULL;
+	const struct control_verb *verb;
+	size_t len = 0;
+	int exit_code;
+	char *blank;
+
+	if (strncmp(text, CONTROL_JSON, strlen(CONTROL_JSON)) == 0) {
+		client->json = question.json = true;
+		question.verb = text + strlen(CONTROL_JSON);
+	}
+	blank = strchr(text + (question.verb - text), ' ');
+	if (blank) {
+		*blank = '\0';
+		question.argument = blank + 1;
+	}
+	snprintf(client->verb, sizeof(client->verb), "%s", question.verb);
+
+	question.out = open_memstream(&answer, &len);
+	if (!question.out) {
+		client_close(client);
+		return;
+	}
+	verb = control_find(client->control, question.verb);
+	if (verb) {
+		exit_code = verb->run(client->control->userdata, &question);
+	} else {
+		fprintf(question.out, "upperd does not know \"%s\"\n", question.verb);
+		exit_code = 64;
+	}
+	fclose(question.out);
+	client->next = exit_code == CONTROL_NEXT;
+	if (exit_code >= 0 && client->fd >= 0)
+		client_answer(client, exit_code, answer, len);
+}
+
+static void client_on_event(struct source *source, uint32_t events)
+{
+	struct client *client = container_of(source, struct client, source);
+	char text[CONTROL_QUESTION];
+	ssize_t n;
+
+	n = recv(client->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0 || client->verb[0] != '\0' || memchr(text, '\0', (size_t)n)) {
+		client_close(client);
+		return;
+	}
+	text[n] = '\0';
+	client_ask(client, text);
+}
+
+/* Root, and whoever the daemon itself is. */
+static bool client_may_ask(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return false;
+	return who.uid == 0 || who.uid == geteuid();
+}
+
+static int client_new(struct control *control, int fd)
+{
+	_cleanup_free_ struct client *client = NULL;
+	int size = ANSWER_MAX, r;
+
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	client->control = control;
+	client->source.on_event = client_on_event;
+	r = loop_watch(control->loop, &client->source, fd, EPOLLIN);
+	if (r < 0)
+		return r;
+	client->fd = fd;
+	list_append(&control->clients, &client->node);
+	control->n_clients++;
+	take_ptr(&client);
+	return 0;
+}
+
+static void control_on_again(struct timer *timer, uint64_t now_ms)
+{
+	struct control *control = container_of(timer, struct control, again);
+
+	if (loop_watch(control->loop, &control->source, control->fd, EPOLLIN) < 0)
+		loop_set_timer(control->loop, timer, now_ms + AGAIN_MS);
+}
+
+/* Whoever waits can wait a little longer; without a descriptor to let them in, we must not spin. */
+static void control_rest(struct control *control)
+{
+	control->again.on_time = control_on_again;
+	loop_unwatch(control->loop, &control->source);
+	loop_set_timer(control->loop, &control->again, control->loop->now_ms + AGAIN_MS);
+}
+
+static void control_on_event(struct source *source, uint32_t events)
+{
+	struct control *control = container_of(source, struct control, source);
+	_cleanup_close_ int fd = -1;
+
+	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			control_rest(control);
+		return;
+	}
+	if (!client_may_ask(fd)) {
+		log_event(EVENT_CONTROL_REFUSED, ABOUT_NOTHING,
+			"somebody who is neither root nor the daemon's own user");
+		return;
+	}
+	if (control->n_clients < CLIENTS_MAX && client_new(control, fd) == 0)
+		take_fd(&fd);
+}
+
+static int control_bind(const char *path, int *ret_fd)
+{
+	struct listen_spec spec = {
+		.type = SOCK_SEQPACKET,
+		.backlog = CLIENTS_MAX,
+		.mode = 0600,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1,
+	};
+
+	if (addr_parse_unix(path, &spec.address) != 0)
+		return -ENAMETOOLONG;
+	return listen_open(&spec, ret_fd);
+}
+
+int control_open(struct control *control, struct loop *loop, const char *path)
+{
+	int fd, r;
+
+	r = control_bind(path, &fd);
+	return r < 0 ? r : control_resume(control, loop, fd);
+}
+
+/* The path that it is bound to is the one to remove in the end, whatever a configuration says by then. */
+static int control_own(struct control *control, int fd)
+{
+	struct addr address = {.len = sizeof(address) - offsetof(struct addr, sa)};
+
+	control->fd = fd;
+	if (getsockname(fd, &address.sa, &address.len) < 0)
+		return -errno;
+	addr_format(&address, control->path);
+	return 0;
+}
+
+int control_resume(struct control *control, struct loop *loop, int fd)
+{
+	int r;
+
+	control->loop = loop;
+	control->source.on_event = control_on_event;
+	list_init(&control->clients);
+	r = control_own(control, fd);
+	return r < 0 ? r : loop_watch(loop, &control->source, control->fd, EPOLLIN);
+}
+
+static void control_close(struct control *control)
+{
+	loop_clear_timer(&control->again);
+	loop_unwatch(control->loop, &control->source);
+	close(take_fd(&control->fd));
+	if (control->path[0] != '@')
+		unlink(control->path);
+}
+
+int control_move(struct control *control, const char *path)
+{
+	int fd, r;
+
+	r = control_bind(path, &fd);
+	if (r < 0)
+		return r;
+	control_close(control);
+	r = control_own(control, fd);
+	control->again.on_time = control_on_again;
+	control_on_again(&control->again, control->loop->now_ms);
+	return r;
+}
+
+void control_hand_over(const struct control *control, struct handover *h)
+{
+	if (control->fd < 0)
+		return;
+	fprintf(h->state, "control %d\n", handover_fd(h, control->fd));
+	for (struct list *node = control->clients.next; node != &control->clients;
+		node = node->next) {
+		const struct client *client = container_of(node, struct client, node);
+
+		fprintf(h->state, "client %d %d %s\n", handover_fd(h, client->fd), client->json,
+			client->verb);
+	}
+}
+
+/* The newest client is the last of the list. */
+int control_resume_client(struct control *control, char *line)
+{
+	struct client *client;
+	int r;
+
+	r = client_new(control, handover_own(&line));
+	if (r < 0)
+		return r;
+	client = container_of(control->clients.prev, struct client, node);
+	client->json = handover_number(&line) == 1;
+	snprintf(client->verb, sizeof(client->verb), "%s", handover_word(&line));
+	return 0;
+}
+
+void control_done(struct control *control)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+
+		close(client->fd);
+		loop_cancel(&client->reap);
+		free(client);
+	}
+	control_close(control);
+}
+
+void control_turn(struct control *control, const char *verb)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+
+		if (strcmp(client->verb, verb) == 0)
+			client->next = false;
+	}
+}
+
+void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
+	const char *json)
+{
+	if (control->fd < 0)
+		return;
+	list_foreach (node, &control->clients) {
+		struct client *client = container_of(node, struct client, node);
+		const char *answer = client->json ? json : text;
+
+		if (strcmp(client->verb, verb) == 0 && !client->next)
+			client_answer(client, exit_code, answer, strlen(answer));
+	}
+}

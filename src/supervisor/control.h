@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The control socket: one question per connection, from upperctl, and one answer. A question is a packet
+ * that holds a verb; the answer is packets of text, and a last one with the exit code. */
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/addr.h"
+#include "base/loop.h"
+#include "upgrade/handover.h"
+
+/* The first byte of each packet of an answer. */
+#define CONTROL_TEXT 'T' /* the rest is text, for stdout */
+#define CONTROL_END  'E' /* the rest is the exit code, in decimal */
+
+#define CONTROL_PACKET   4096
+#define CONTROL_QUESTION 256
+#define CONTROL_JSON     "--json " /* in front of the verb: answer as JSON */
+
+/* Instead of an exit code. */
+enum {
+	CONTROL_LATER = -1, /* control_answer() will follow */
+	CONTROL_NEXT =
+		-2, /* and so will control_turn(), before it; what is said until then is for others */
+};
+
+struct control_question {
+	const char *verb;
+	const char *argument; /* what follows the verb; empty when nothing does */
+	bool json;
+	FILE *out; /* the text of the answer, unless it comes later */
+};
+
+/* Verbs are a table of the owner's, ended by a NULL name. */
+struct control_verb {
+	const char *name;
+	/* Returns the exit code, or one of the above. */
+	int (*run)(void *userdata, const struct control_question *question);
+};
+
+struct control {
+	struct loop *loop;
+	const struct control_verb *verbs;
+	void *userdata;
+	struct source source;
+	struct timer again; /* it is not listened to until then */
+	struct list clients;
+	unsigned n_clients;
+	int fd;               /* owned */
+	char path[ADDR_TEXT]; /* as it is bound */
+};
+
+#define CONTROL_EMPTY ((struct control){.fd = -1})
+
+/* Makes the socket, for its owner alone. A path that somebody listens on is -EADDRINUSE. */
+int control_open(struct control *control, struct loop *loop, const char *path);
+/* Another path; who waits for an answer gets it all the same. Nothing changes when it cannot be had. */
+int control_move(struct control *control, const char *path);
+void control_done(struct control *control);
+
+/* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
+void control_hand_over(const struct control *control, struct handover *handover);
+int control_resume(struct control *control, struct loop *loop, int fd);
+int control_resume_client(struct control *control, char *line);
+
+/* Those who wait for the next answer to `verb` are among those who hear the one that comes now. */
+void control_turn(struct control *control, const char *verb);
+/* Answers all who wait for `verb`. `text` and `json` say the same to either kind. */
+void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
+	const char *json);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Built without libsystemd: nobody is told. */
+
+#include "supervisor/manager.h"
+
+#include <errno.h>
+
+void manager_notify(const char *format, ...)
+{
+}
+
+uint64_t manager_watchdog_ms(void)
+{
+	return 0;
+}
+
+bool manager_stderr_is_journal(void)
+{
+	return false;
+}
+
+int manager_journal(const struct log_record *record)
+{
+	return -EOPNOTSUPP;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How a supervisor comes to serve: afresh; on trial, before an upgrade; or after one, with what the
+ * program before has left. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "command/check.h"
+#include "command/commands.h"
+#include "conf/fault.h"
+#include "config.h"
+#include "priv/ident.h"
+#include "priv/sandbox.h"
+#include "process/blame.h"
+#include "process/confine.h"
+#include "supervisor/manager.h"
+#include "supervisor/records.h"
+#include "supervisor/supervisor.h"
+
+static bool is_set(const struct conf *conf, const char *key)
+{
+	return origin_of(conf->origins, SCOPE_TOP, key) != NULL;
+}
+
+/* The manager shows one line, and a trial is not what it has started. */
+static void tell_manager(const struct supervisor *s, const char *why)
+{
+	char safe[512];
+
+	text_escape(why, strlen(why), safe, sizeof(safe));
+	if (!s->trial)
+		manager_notify("STATUS=Cannot start: %s", safe);
+}
+
+/* All are on stderr; the first is told. */
+static void tell_manager_fault(const struct supervisor *s, const struct faults *faults)
+{
+	const struct fault *f = faults->list;
+	const struct fault *end = f + faults->n;
+	char place[256] = "", why[512];
+
+	while (f < end && f->level != FAULT_ERROR)
+		f++;
+	if (f == end)
+		return;
+	if (f->file && f->line)
+		snprintf(place, sizeof(place), "%s:%u: ", f->file, f->line);
+	else if (f->file)
+		snprintf(place, sizeof(place), "%s: ", f->file);
+	snprintf(why, sizeof(why), "%s%s%s%s", place, f->key ? f->key : "", f->key ? ": " : "",
+		f->message);
+	tell_manager(s, why);
+}
+
+static bool people_exist(const struct supervisor *s, const struct conf *conf)
+{
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+
+	if (!ident_is_root() && (is_set(conf, "user") || is_set(conf, "group")))
+		log_each(EVENT_NOTICE, ABOUT_NOTHING,
+			"not started as root, so \"user\" and \"group\" are passed over");
+	rehearse_people(conf, &faults);
+	for (size_t i = 0; i < faults.n; i++)
+		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s: %s",
+			faults.list[i].key, faults.list[i].message);
+	tell_manager_fault(s, &faults);
+	return faults.n == 0;
+}
+
+/* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
+static int supervisor_confine(struct supervisor *s, const struct conf *conf)
+{
+	char why[CONFINE_WHY];
+	int exit_code;
+
+	/* What was entered before an upgrade still holds; to enter again and again would add up to more
+	 * filters than the kernel takes. */
+	if (s->confined || s->trial)
+		return 0;
+	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
+	exit_code = confine("supervisor", conf, why);
+	if (exit_code != 0) {
+		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+		tell_manager(s, why);
+	}
+	return exit_code;
+}
+
+/* After an upgrade: what was handed over serves, whatever becomes of the reload that follows. */
+static int resume(struct supervisor *s)
+{
+	int r;
+
+	r = supervisor_init(s, NULL, supervisor_verbs);
+	if (r >= 0)
+		r = supervisor_take_over(s);
+	if (r < 0) {
+		log_event(EVENT_START_FAILED, ABOUT(.error = r),
+			"cannot take over what the program before the upgrade has left");
+		return r;
+	}
+	r = supervisor_confine(s, generation_conf(s->serving));
+	if (r != 0)
+		return r;
+	supervisor_watch(s); /* also when the reload that follows fails */
+	s->upgrading = true;
+	s->messages = UINT64_MAX; /* of which none was in the last second */
+	supervisor_begin(s);
+	supervisor_reload(s);
+	return loop_run(&s->loop);
+}
+
+static int run(struct supervisor *s)
+{
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	_cleanup_conf_ struct conf *conf = NULL;
+	int r;
+
+	r = command_load(s->options, &faults, &conf);
+	faults_print(&faults, stderr);
+	if (r != 0) {
+		tell_manager_fault(s, &faults);
+		return EX_CONFIG;
+	}
+	if (s->trial)
+		log_set_level(LOG_LEVEL_ERROR);
+	else
+		records_to_log(conf);
+	if (!people_exist(s, conf) || (s->trial && supervisor_could_take_over(s) < 0))
+		return EX_CONFIG;
+
+	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
+		s->options->file);
+	r = supervisor_init(s, s->trial ? NULL : conf, supervisor_verbs);
+	if (r < 0) {
+		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
+		tell_manager(s, strerror(-r));
+		return r;
+	}
+	if (!s->trial)
+		sandbox_sweep();
+	r = supervisor_confine(s, conf);
+	if (r != 0)
+		return r;
+	supervisor_begin(s);
+	supervisor_build(s, take_ptr(&conf));
+	return loop_run(&s->loop);
+}
+
+int supervisor_main(const struct options *options)
+{
+	struct supervisor s = {0};
+	int r;
+
+	supervisor_empty(&s, options);
+	r = supervisor_find_handover(&s);
+	if (r >= 0)
+		r = s.handed && !s.trial ? resume(&s) : run(&s);
+	supervisor_done(&s);
+	if (r < 0)
+		return r == -EPERM || r == -EACCES ? EX_NOPERM : EX_OSERR;
+	return r;
+}

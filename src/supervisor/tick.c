@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the supervisor does once a second, whatever else happens: it looks whether all others still turn,
+ * counts, and tells the service manager and whoever scrapes. */
+
+#include "base/log.h"
+#include "supervisor/manager.h"
+#include "supervisor/supervisor.h"
+
+#define TICK_MS 1000
+
+void supervisor_publish(struct supervisor *s)
+{
+	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
+	struct figures figures = supervisor_figures(s);
+
+	supervisor_totals(s, &totals);
+	generation_publish(s->serving, &figures, &totals);
+}
+
+static uint64_t supervisor_open(void *userdata)
+{
+	struct supervisor *s = userdata;
+	uint64_t most = generation_connections(s->serving);
+	uint64_t all = generation_open(s->serving, most);
+
+	list_foreach (node, &s->draining)
+		all += generation_open(generation_of_node(node), most);
+	return all;
+}
+
+/* Whether every loop turns, of those who drain as well: who hangs would hold up what waits for them. */
+static bool supervisor_check(struct supervisor *s)
+{
+	bool all = !s->serving || generation_check(s->serving);
+
+	list_foreach (node, &s->draining)
+		all = generation_check(generation_of_node(node)) && all;
+	return all;
+}
+
+static void on_tick(struct timer *timer, uint64_t now_ms)
+{
+	struct supervisor *s = container_of(timer, struct supervisor, tick);
+	bool turning = supervisor_check(s);
+
+	if (s->serving || s->stopping)
+		supervisor_say_status(s);
+	if (s->serving) {
+		shared_correct(s->shared, supervisor_open, s); /* or a second later */
+		supervisor_publish(s);
+	}
+	if (turning && manager_watchdog_ms() > 0)
+		manager_notify("WATCHDOG=1");
+	if (tickets_rotate(&s->tickets, now_ms) < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
+	log_flush(now_ms);
+	loop_set_timer(&s->loop, timer, now_ms + TICK_MS);
+}
+
+void supervisor_tick(struct supervisor *s)
+{
+	s->tick.on_time = on_tick;
+	loop_set_timer(&s->loop, &s->tick, s->loop.now_ms + TICK_MS);
+}

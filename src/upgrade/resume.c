@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The other side of an upgrade: the new supervisor finds what the old one has left, in the order in which
+ * it was written. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "priv/sandbox.h"
+#include "supervisor/records.h"
+#include "supervisor/supervisor.h"
+#include "upgrade/handover.h"
+
+/* Two builds that say the same count the same things in the same places, speak of as many, and tell
+ * children the same. */
+const char *supervisor_layout(void)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "%zu %zu %zu %d %d %d", sizeof(struct shared),
+		sizeof(struct counters), sizeof(struct ticket_page), N_COUNTERS, N_REASONS,
+		N_MESSAGES);
+	return text;
+}
+
+struct resume {
+	struct supervisor *supervisor;
+	struct inheritance *inheritance;
+	size_t n_sockets;
+	struct generation *generation; /* whose children come next */
+};
+
+static int on_kind_line(void *userdata, const char *word, char *rest)
+{
+	struct supervisor *s = userdata;
+
+	if (strcmp(word, "trial") == 0)
+		s->trial = s->sockets.frozen = true;
+	else if (strcmp(word, "confined") == 0)
+		s->confined = true;
+	return 0;
+}
+
+int supervisor_find_handover(struct supervisor *s)
+{
+	int r;
+
+	r = handover_take(&s->handed);
+	if (r >= 0 && s->handed)
+		r = handover_each(s->handed, on_kind_line, s);
+	if (r >= 0 && s->confined)
+		sandbox_inherit();
+	return r;
+}
+
+static int on_socket_line(void *userdata, const char *word, char *rest)
+{
+	struct resume *resume = userdata;
+	struct inherited *one;
+
+	if (strcmp(word, "socket") != 0)
+		return 0;
+	if (resume->n_sockets == resume->inheritance->n)
+		return -EINVAL;
+	one = &resume->inheritance->list[resume->n_sockets++];
+	if (*rest == '\0')
+		return 0;
+	one->key = strdup(rest);
+	return one->key ? 0 : -ENOMEM;
+}
+
+int resume_sockets(const struct supervisor *s, struct inheritance *inheritance)
+{
+	struct resume resume = {.inheritance = inheritance};
+
+	return s->handed ? handover_each(s->handed, on_socket_line, &resume) : 0;
+}
+
+static int resume_layout(struct resume *resume, char *rest)
+{
+	resume->supervisor->foreign = strcmp(rest, supervisor_layout()) != 0;
+	return 0;
+}
+
+static int resume_shared(struct resume *resume, char *rest)
+{
+	struct supervisor *s = resume->supervisor;
+	_cleanup_close_ int fd = handover_own(&rest);
+	void *page;
+
+	if (fd < 0 || s->foreign)
+		return 0;
+	page = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	munmap(s->shared, sizeof(*s->shared));
+	close(s->shared_fd);
+	s->shared = page;
+	s->shared_fd = take_fd(&fd);
+	return 0;
+}
+
+/* So that a session which was begun before the upgrade is resumed after it. */
+static int resume_tickets(struct resume *resume, char *rest)
+{
+	struct supervisor *s = resume->supervisor;
+	_cleanup_close_ int fd = handover_own(&rest);
+
+	return fd < 0 || s->foreign ? 0 : tickets_resume(&s->tickets, &fd);
+}
+
+static int resume_started(struct resume *resume, char *rest)
+{
+	resume->supervisor->started_ms = (uint64_t)handover_number(&rest);
+	return 0;
+}
+
+/* The one that serves must be had; one that drains can be done without. */
+static int resume_generation(struct resume *resume, char *rest)
+{
+	struct supervisor *s = resume->supervisor;
+	struct generation_parts parts = supervisor_parts(s);
+	int r;
+
+	resume->generation = NULL;
+	r = generation_adopt(&parts, rest, &resume->generation);
+	if (r < 0)
+		return s->serving ? 0 : r;
+	if (!s->serving) {
+		s->serving = resume->generation;
+		records_to_log(generation_conf(s->serving));
+	} else {
+		supervisor_keep_draining(s, resume->generation);
+	}
+	return 0;
+}
+
+static int resume_child(struct resume *resume, char *rest)
+{
+	if (!resume->generation)
+		return 0;
+	return generation_adopt_child(resume->generation, rest, resume->supervisor->foreign);
+}
+
+static int resume_total(struct resume *resume, char *rest)
+{
+	if (!resume->supervisor->foreign)
+		totals_resume(&resume->supervisor->history, rest);
+	return 0;
+}
+
+static int resume_figures(struct resume *resume, char *rest)
+{
+	figures_resume(&resume->supervisor->figures, rest);
+	return 0;
+}
+
+static int resume_control(struct resume *resume, char *rest)
+{
+	struct supervisor *s = resume->supervisor;
+
+	return control_resume(&s->control, &s->loop, handover_own(&rest));
+}
+
+static int resume_client(struct resume *resume, char *rest)
+{
+	return control_resume_client(&resume->supervisor->control, rest);
+}
+
+static const struct {
+	const char *word;
+	int (*resume)(struct resume *resume, char *rest);
+} lines[] = {
+	{"layout", resume_layout},
+	{"shared", resume_shared},
+	{"tickets", resume_tickets},
+	{"started", resume_started},
+	{"generation", resume_generation},
+	{"child", resume_child},
+	{"total", resume_total},
+	{"figures", resume_figures},
+	{"control", resume_control},
+	{"client", resume_client},
+};
+
+static int on_line(void *userdata, const char *word, char *rest)
+{
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (strcmp(lines[i].word, word) == 0)
+			return lines[i].resume(userdata, rest);
+	return 0;
+}
+
+int supervisor_take_over(struct supervisor *s)
+{
+	struct resume resume = {.supervisor = s};
+	int r;
+
+	r = handover_each(s->handed, on_line, &resume);
+	return r >= 0 && !s->serving ? -EINVAL : r;
+}
+
+static int on_trial_line(void *userdata, const char *word, char *rest)
+{
+	return strcmp(word, "generation") == 0 ? generation_could_adopt(rest) : 0;
+}
+
+int supervisor_could_take_over(const struct supervisor *s)
+{
+	return handover_each(s->handed, on_trial_line, NULL);
+}
