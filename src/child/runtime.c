@@ -15,9 +15,9 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/logwire.h"
 #include "conf/fault.h"
 #include "process/confine.h"
-#include "supervisor/records.h"
 
 #define HEARTBEAT_MS 500
 #define LONGEST_FILE (64 << 20)
@@ -38,6 +38,25 @@ void child_side_blame(const struct file_place *place, const char *why)
 
 	snprintf(fault.text, sizeof(fault.text), "%s", why);
 	channel_send(CHANNEL_FD, MSG_FAULT, &fault, sizeof(fault), NULL, 0);
+}
+
+static uint64_t *records_lost;
+
+static void record_in_channel(void *userdata, const struct log_record *record)
+{
+	unsigned char data[LOGWIRE_MAX];
+	size_t len = logwire_pack(record, data);
+
+	if (channel_send(CHANNEL_FD, MSG_RECORD, data, len, NULL, MSG_DONTWAIT) != 0)
+		(*records_lost)++;
+}
+
+/* A channel that is full drops the record and counts it, since a child never waits for its log. */
+static void records_to_channel(enum log_level level, uint64_t *lost)
+{
+	records_lost = lost;
+	log_set_level(level);
+	log_set_sink(record_in_channel, NULL);
 }
 
 static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
@@ -64,7 +83,7 @@ int child_side_setup(struct child_side *side, struct message *message)
 	side->counters = page;
 	memcpy(&side->setup, message->data, sizeof(side->setup));
 	side->counters->open = 0;
-	records_to_channel(CHANNEL_FD, side->conf->log.level, &side->counters->records_lost);
+	records_to_channel(side->conf->log.level, &side->counters->records_lost);
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  * and the contexts that are made of them. */
 
 #include "conf/conf.h"
-#include "generation/tickets.h"
+#include "core/ticket.h"
 #include "process/files.h"
 #include "tls/tls.h"
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Does in one process what a generation does in several: reads every file, keys included, matches keys
- * to certificates, and builds the contexts. Runs for whoever asks for --check, and never serves.
- *
- * Who is named in the configuration is looked up at a start as well. */
+ * to certificates, and builds the contexts. It runs for --check alone, and never serves. */
 
 #include "command/check.h"
 
@@ -15,7 +13,6 @@
 
 #include "child/tls_files.h"
 #include "config.h"
-#include "priv/ident.h"
 #include "process/blame.h"
 
 struct rehearsal {
@@ -131,53 +128,4 @@ void rehearse_files(const struct conf *conf, struct faults *faults)
 			rehearse_listener(&in, i);
 	papers_done(&in.papers);
 	files_done(&in.files);
-}
-
-/* Workers of a root supervisor must be able to become somebody: better to hear that now. */
-static void rehearse_user(const struct conf *conf, struct faults *faults)
-{
-	char why[FILE_WHY];
-	bool is_user;
-	uid_t uid;
-	gid_t gid;
-	int r;
-
-	if (!ident_is_root() || !conf->user || !conf->group)
-		return;
-	r = ident_find(conf->user, conf->group, &uid, &gid);
-	if (r == 0)
-		return;
-	is_user = r == IDENT_E_NO_USER;
-	snprintf(why, sizeof(why),
-		"there is no %s \"%s\" for the workers to become; make it, as with '%s --system "
-		"%s', or name another",
-		is_user ? "user" : "group", is_user ? conf->user : conf->group,
-		is_user ? "adduser" : "addgroup", is_user ? conf->user : conf->group);
-	blame(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
-		is_user ? "user" : "group", why, faults);
-}
-
-static void add_stranger(const struct conf_listener *l, const char *word, const char *name,
-	const char *what, struct faults *faults)
-{
-	char key[FILE_WHY], why[FILE_WHY];
-
-	snprintf(key, sizeof(key), "listeners.%s.%s", l->name, word);
-	snprintf(why, sizeof(why), "there is no %s \"%s\" to give the socket to", what, name);
-	blame(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
-}
-
-void rehearse_people(const struct conf *conf, struct faults *faults)
-{
-	rehearse_user(conf, faults);
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		const struct conf_listener *l = &conf->listeners[i];
-		uid_t uid;
-		gid_t gid;
-
-		if (l->owner && ident_find_user(l->owner, &uid) != 0)
-			add_stranger(l, "owner", l->owner, "user", faults);
-		if (l->group && ident_find_group(l->group, &gid) != 0)
-			add_stranger(l, "group", l->group, "group", faults);
-	}
 }

@@ -5,53 +5,14 @@
 #include "command/commands.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sysexits.h>
 
 #include "base/cleanup.h"
-#include "base/fd.h"
 #include "command/check.h"
 #include "conf/fault.h"
 #include "config.h"
+#include "process/configuration.h"
 #include "process/confine.h"
-
-#define LONGEST_FILE (16 << 20)
-
-static int read_file(void *userdata, const char *path, char **ret_text, size_t *ret_len)
-{
-	return fd_read_path(path, LONGEST_FILE, ret_text, ret_len);
-}
-
-static struct conf_source source_of(const struct options *options)
-{
-	return (struct conf_source){
-		.file = options->file,
-		.read = read_file,
-		.sets = (const char *const *)options->sets,
-	};
-}
-
-static void add_error(const struct options *options, struct faults *faults, int r)
-{
-	if (r < 0)
-		faults_add(
-			faults, &(struct fault_place){.file = options->file}, "%s", strerror(-r));
-}
-
-int command_load(const struct options *options, struct faults *faults, struct conf **ret_conf)
-{
-	const struct conf_source source = source_of(options);
-	int r;
-
-	r = conf_load(&source, faults, ret_conf);
-	add_error(options, faults, r);
-	return r;
-}
-
-void command_show(struct faults *faults)
-{
-	conf_show_faults(faults, read_file, NULL);
-}
 
 /* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */
 static void print_faults(const struct options *options, const struct faults *faults)
@@ -74,21 +35,20 @@ static void check_sandbox(const struct conf *conf, struct faults *faults)
 
 int command_check(const struct options *options)
 {
-	const struct conf_source source = source_of(options);
 	_cleanup_conf_ struct conf *conf = NULL;
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	bool sound;
 
-	add_error(options, &faults, conf_load_draft(&source, &faults, &conf));
+	configuration_load_draft(options, &faults, &conf);
 	if (conf) {
 		check_sandbox(conf, &faults);
-		rehearse_people(conf, &faults);
+		configuration_check_accounts(conf, &faults);
 		rehearse_files(conf, &faults);
 	}
 	if (options->strict)
 		faults_harden(&faults);
 	sound = !faults_any_errors(&faults);
-	command_show(&faults);
+	configuration_quote(&faults);
 	print_faults(options, &faults);
 	if (sound && !options->json)
 		printf("%s: sound\n", options->file);
@@ -101,7 +61,7 @@ int command_dump(const struct options *options)
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	_cleanup_free_ char *text = NULL;
 
-	if (command_load(options, &faults, &conf) != 0) {
+	if (configuration_load(options, &faults, &conf) != 0) {
 		print_faults(options, &faults);
 		return EX_CONFIG;
 	}

@@ -6,6 +6,7 @@
  * honours, before `newest` moves there; so nobody ever reads one that is half written. */
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define TICKET_HONOURED 3
@@ -23,5 +24,22 @@ struct ticket_ring {
 	_Atomic(uint32_t) newest; /* counts on; its place is this modulo TICKET_PLACES */
 	struct ticket_key keys[TICKET_PLACES];
 };
+
+/* So many different `ticket_lifetime` there can be; listeners with the same one share their keys. */
+#define TICKET_RINGS 16
+
+struct ticket_page {
+	struct ticket_ring rings[TICKET_RINGS];
+};
+
+/* NULL when there is none of this lifetime. */
+static inline const struct ticket_ring *ticket_page_find(
+	const struct ticket_page *page, uint64_t lifetime_ms)
+{
+	for (size_t i = 0; i < TICKET_RINGS; i++)
+		if (page->rings[i].lifetime_ms == lifetime_ms)
+			return &page->rings[i];
+	return NULL;
+}
 
 _Static_assert(sizeof(struct ticket_key) == TICKET_KEY, "a key is as long as in a file");

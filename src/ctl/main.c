@@ -16,7 +16,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "config.h"
-#include "supervisor/control.h"
+#include "process/ctl.h"
 
 static const struct {
 	const char *verb, *help;

@@ -58,14 +58,6 @@ static int ring_rotate(struct ticket_ring *ring, uint64_t now_ms)
 	return 0;
 }
 
-const struct ticket_ring *ticket_page_find(const struct ticket_page *page, uint64_t lifetime_ms)
-{
-	for (size_t i = 0; i < TICKET_RINGS; i++)
-		if (page->rings[i].lifetime_ms == lifetime_ms)
-			return &page->rings[i];
-	return NULL;
-}
-
 static bool wants(const struct conf_listener *l)
 {
 	return conf_has_tls(l) && l->tls.tickets && !l->tls.ticket_keys;

@@ -7,13 +7,6 @@
 #include "conf/conf.h"
 #include "core/ticket.h"
 
-/* So many different `ticket_lifetime` there can be; listeners with the same one share their keys. */
-#define TICKET_RINGS 16
-
-struct ticket_page {
-	struct ticket_ring rings[TICKET_RINGS];
-};
-
 struct tickets {
 	int fd; /* owned */
 	struct ticket_page *page;
@@ -36,6 +29,3 @@ int tickets_claim(struct tickets *tickets, const struct conf *conf, const struct
 	uint64_t now_ms);
 /* Makes new keys where it is time. */
 int tickets_rotate(struct tickets *tickets, uint64_t now_ms);
-
-/* NULL when there is none of this lifetime. */
-const struct ticket_ring *ticket_page_find(const struct ticket_page *page, uint64_t lifetime_ms);

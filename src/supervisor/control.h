@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The control socket: one question per connection, from upperctl, and one answer. A question is a packet
- * that holds a verb; the answer is packets of text, and a last one with the exit code. */
+/* The control socket, where upperctl asks. */
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,15 +9,8 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "process/ctl.h"
 #include "upgrade/handover.h"
-
-/* The first byte of each packet of an answer. */
-#define CONTROL_TEXT 'T' /* the rest is text, for stdout */
-#define CONTROL_END  'E' /* the rest is the exit code, in decimal */
-
-#define CONTROL_PACKET   4096
-#define CONTROL_QUESTION 256
-#define CONTROL_JSON     "--json " /* in front of the verb: answer as JSON */
 
 /* Instead of an exit code. */
 enum {

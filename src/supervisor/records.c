@@ -13,8 +13,6 @@
 
 #include "base/fd.h"
 #include "base/logtext.h"
-#include "base/logwire.h"
-#include "process/channel.h"
 #include "supervisor/manager.h"
 
 static struct {
@@ -136,26 +134,4 @@ void records_to_log(const struct conf *conf)
 		log_each(EVENT_NOTICE, ABOUT_NOTHING,
 			"there is no %s here, so the log goes to stderr",
 			conf->log.target == CONF_LOG_SYSLOG ? "system log" : "journal");
-}
-
-static struct {
-	int fd;
-	uint64_t *lost;
-} channel_to;
-
-static void record_in_channel(void *userdata, const struct log_record *record)
-{
-	unsigned char data[LOGWIRE_MAX];
-	size_t len = logwire_pack(record, data);
-
-	if (channel_send(channel_to.fd, MSG_RECORD, data, len, NULL, MSG_DONTWAIT) != 0)
-		(*channel_to.lost)++;
-}
-
-void records_to_channel(int channel_fd, enum log_level level, uint64_t *lost)
-{
-	channel_to.fd = channel_fd;
-	channel_to.lost = lost;
-	log_set_level(level);
-	log_set_sink(record_in_channel, NULL);
 }

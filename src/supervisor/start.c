@@ -10,13 +10,12 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "command/check.h"
-#include "command/commands.h"
 #include "conf/fault.h"
 #include "config.h"
 #include "priv/ident.h"
 #include "priv/sandbox.h"
 #include "process/blame.h"
+#include "process/configuration.h"
 #include "process/confine.h"
 #include "supervisor/manager.h"
 #include "supervisor/records.h"
@@ -64,7 +63,7 @@ static bool people_exist(const struct supervisor *s, const struct conf *conf)
 	if (!ident_is_root() && (is_set(conf, "user") || is_set(conf, "group")))
 		log_each(EVENT_NOTICE, ABOUT_NOTHING,
 			"not started as root, so \"user\" and \"group\" are passed over");
-	rehearse_people(conf, &faults);
+	configuration_check_accounts(conf, &faults);
 	for (size_t i = 0; i < faults.n; i++)
 		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s: %s",
 			faults.list[i].key, faults.list[i].message);
@@ -121,7 +120,7 @@ static int run(struct supervisor *s)
 	_cleanup_conf_ struct conf *conf = NULL;
 	int r;
 
-	r = command_load(s->options, &faults, &conf);
+	r = configuration_load(s->options, &faults, &conf);
 	faults_print(&faults, stderr);
 	if (r != 0) {
 		tell_manager_fault(s, &faults);

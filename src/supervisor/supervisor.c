@@ -19,9 +19,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "command/commands.h"
 #include "conf/fault.h"
 #include "generation/dtls_peers.h"
+#include "process/configuration.h"
 #include "supervisor/manager.h"
 #include "supervisor/records.h"
 
@@ -114,7 +114,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 	}
 	sockets_restore(&s->sockets);
 	kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
-	command_show(&s->faults);
+	configuration_quote(&s->faults);
 	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
 		supervisor_reload(s);
@@ -317,7 +317,7 @@ void supervisor_reload(struct supervisor *s)
 	control_turn(&s->control, "reload");
 	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
-	if (command_load(s->options, &faults, &conf) != 0) {
+	if (configuration_load(s->options, &faults, &conf) != 0) {
 		reload_failed(s, EX_CONFIG, &faults, NULL);
 		return;
 	}

@@ -22,12 +22,10 @@ CHILD_SIDE = {"net", "tls", "child", "command"}
 
 # Edges of the old layout that are still to be cut.
 NOT_YET = {
-    ("child", "generation/tickets.h"), ("child", "supervisor/board.h"),
-    ("child", "supervisor/records.h"), ("ctl", "supervisor/control.h"),
-    ("generation", "supervisor/board.h"), ("generation", "supervisor/metrics.h"),
+    ("child", "supervisor/board.h"), ("generation", "supervisor/board.h"),
+    ("generation", "supervisor/metrics.h"),
     ("generation", "supervisor/totals.h"), ("generation", "upgrade/handover.h"),
-    ("sockets", "upgrade/handover.h"), ("supervisor", "command/check.h"),
-    ("supervisor", "command/commands.h"), ("upgrade", "supervisor/records.h"),
+    ("sockets", "upgrade/handover.h"), ("upgrade", "supervisor/records.h"),
     ("upgrade", "supervisor/supervisor.h"),
 }
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Files are read here and not in conf/, which is handed text and makes no system call. */
+
+#include "process/configuration.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "priv/ident.h"
+#include "process/blame.h"
+
+#define LONGEST_FILE (16 << 20)
+
+static int read_file(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+{
+	return fd_read_path(path, LONGEST_FILE, ret_text, ret_len);
+}
+
+static int load(const struct options *options, struct faults *faults, struct conf **ret_conf,
+	int (*how)(const struct conf_source *, struct faults *, struct conf **))
+{
+	const struct conf_source source = {
+		.file = options->file,
+		.read = read_file,
+		.sets = (const char *const *)options->sets,
+	};
+	int r = how(&source, faults, ret_conf);
+
+	if (r < 0)
+		faults_add(
+			faults, &(struct fault_place){.file = options->file}, "%s", strerror(-r));
+	return r;
+}
+
+int configuration_load(const struct options *options, struct faults *faults, struct conf **ret_conf)
+{
+	return load(options, faults, ret_conf, conf_load);
+}
+
+int configuration_load_draft(
+	const struct options *options, struct faults *faults, struct conf **ret_conf)
+{
+	return load(options, faults, ret_conf, conf_load_draft);
+}
+
+void configuration_quote(struct faults *faults)
+{
+	conf_show_faults(faults, read_file, NULL);
+}
+
+/* Workers of a root supervisor must be able to become this user, so its absence stops a start. */
+static void check_worker_account(const struct conf *conf, struct faults *faults)
+{
+	char why[FILE_WHY];
+	bool is_user;
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if (!ident_is_root() || !conf->user || !conf->group)
+		return;
+	r = ident_find(conf->user, conf->group, &uid, &gid);
+	if (r == 0)
+		return;
+	is_user = r == IDENT_E_NO_USER;
+	snprintf(why, sizeof(why),
+		"there is no %s \"%s\" for the workers to become; make it, as with '%s --system "
+		"%s', or name another",
+		is_user ? "user" : "group", is_user ? conf->user : conf->group,
+		is_user ? "adduser" : "addgroup", is_user ? conf->user : conf->group);
+	blame(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
+		is_user ? "user" : "group", why, faults);
+}
+
+static void add_unknown_owner(const struct conf_listener *l, const char *word, const char *name,
+	const char *what, struct faults *faults)
+{
+	char key[FILE_WHY], why[FILE_WHY];
+
+	snprintf(key, sizeof(key), "listeners.%s.%s", l->name, word);
+	snprintf(why, sizeof(why), "there is no %s \"%s\" to give the socket to", what, name);
+	blame(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
+}
+
+void configuration_check_accounts(const struct conf *conf, struct faults *faults)
+{
+	check_worker_account(conf, faults);
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *l = &conf->listeners[i];
+		uid_t uid;
+		gid_t gid;
+
+		if (l->owner && ident_find_user(l->owner, &uid) != 0)
+			add_unknown_owner(l, "owner", l->owner, "user", faults);
+		if (l->group && ident_find_group(l->group, &gid) != 0)
+			add_unknown_owner(l, "group", l->group, "group", faults);
+	}
+}
