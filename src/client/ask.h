@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/expect.h"
-#include "client/transport.h"
+#include "client/link.h"
+#include "client/question.h"
 
 struct question {
 	const void *text;
@@ -41,9 +41,5 @@ void asker_done(struct asker *asker);
 /* 0 when `asker->answer` holds an answer, right or wrong. CLIENT_E_LOST when there is none,
  * CLIENT_E_UNREACHABLE when nobody is there, CLIENT_E_USAGE when a datagram cannot hold it. */
 int ask(struct asker *asker, const void *text, size_t len, struct why *why);
-
-/* The two ways of asking, for ask() alone. */
-int ask_datagram(struct asker *asker, const struct question *question, struct why *why);
-int ask_stream(struct asker *asker, const struct question *question, struct why *why);
 
 #define _cleanup_asker_ __attribute__((cleanup(asker_done)))

@@ -7,9 +7,8 @@
 
 #include "base/cleanup.h"
 #include "client/ask.h"
-#include "client/forms.h"
 #include "client/options.h"
-#include "client/probe.h"
+#include "client/question.h"
 #include "client/report.h"
 
 enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
@@ -82,7 +81,7 @@ static int check_server(struct asker *asker, struct why *why)
 
 	if (!question)
 		return conclude(asker, STATE_UNKNOWN, "out of memory");
-	probe_write(question, size, (uint64_t)getpid());
+	question_write(question, size, (uint64_t)getpid());
 	r = ask(asker, question, size, why);
 	if (r < 0)
 		return conclude(asker, STATE_UNKNOWN, errno_phrase(-r));

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "client/ask.h"
-#include "client/forms.h"
 #include "client/options.h"
 #include "client/prompt.h"
 #include "client/report.h"

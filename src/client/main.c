@@ -8,13 +8,29 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/forms.h"
 #include "client/options.h"
-#include "client/outcome.h"
 #include "client/report.h"
+#include "client/server.h"
 
 /* What every path that carries IPv6 takes, less the heads of IPv6 and UDP. */
 #define MTU 1232
+
+static int talk_run(const struct options *options)
+{
+	struct why why = {0};
+	bool is_filter = !options->n_rest && !isatty(STDIN_FILENO);
+	struct server server;
+	int r;
+
+	r = server_find(options->url, options, &server, &why);
+	if (r && is_filter)
+		return filter_refuse(&server, r, &why);
+	if (r)
+		return report_failure(options, server.name, r, &why);
+	if (is_filter)
+		return filter_run(&server);
+	return options->n_rest ? oneshot_run(&server) : interactive_run(&server);
+}
 
 static const struct form forms[] = {
 	{

@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "client/ask.h"
-#include "client/forms.h"
 #include "client/options.h"
 #include "client/relay.h"
 #include "client/report.h"

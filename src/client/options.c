@@ -14,9 +14,9 @@
 
 #include "base/quantity.h"
 #include "client/options.h"
-#include "client/outcome.h"
-#include "client/probe.h"
-#include "client/url.h"
+#include "client/question.h"
+#include "client/report.h"
+#include "client/server.h"
 #include "config.h"
 
 enum kind { FLAG, FAMILY, WORD, NUMBER, SIZE, SECONDS, MILLISECONDS, HELP, VERSION };
@@ -53,7 +53,7 @@ static const struct row {
 		"stop after this long"},
 	{'p', "pipeline", "N", FORM_BENCH, NUMBER, AT(depth), 1, 1024,
 		"how many messages to have under way on each"},
-	{'s', "size", "SIZE", FORM_PING | FORM_CHECK | FORM_BENCH, SIZE, AT(size), PROBE_MIN, 65507,
+	{'s', "size", "SIZE", FORM_PING | FORM_CHECK | FORM_BENCH, SIZE, AT(size), QUESTION_MIN, 65507,
 		"bytes in each question"},
 	{'W', "warning", "TIME", FORM_CHECK, MILLISECONDS, AT(warning_ms), 1, 86400000,
 		"WARNING when the answer takes longer"},

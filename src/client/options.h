@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The command line. One table has every option, and makes both the parser and the help. */
+/* The command line, and the forms of the command. One table has every option, and makes both the parser
+ * and the help. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/outcome.h"
+#include "client/report.h"
 
 /* Which forms of the command an option belongs to. */
 enum {
@@ -58,3 +59,26 @@ struct command {
 int options_parse(const struct command *command, struct options *ret_options, struct why *why);
 /* The table of forms ends with a nameless row; the help of that one lists the others. */
 void options_help(const struct form *form);
+
+/* The forms. Each call returns 0, CLIENT_E_* or a negative errno, and has printed its own messages but
+ * for an errno. check_run() returns the exit codes of a monitoring plugin. */
+struct server;
+
+int ping_run(const struct options *options);
+int bench_run(const struct options *options);
+int check_run(const struct options *options);
+int check_refuse(const struct options *options, const char *text); /* a fault in its command line */
+
+/* The three kinds of the nameless form. */
+int oneshot_run(const struct server *server);
+int interactive_run(const struct server *server);
+int filter_run(const struct server *server);
+int filter_refuse(const struct server *server, int outcome, const struct why *why);
+
+/* The most text that the filter puts into a datagram: it fits into a packet nearly everywhere, even
+ * when it grows a little, and into the 2,048 bytes that a textbook server reads. */
+#define CUT_MAX 1400
+
+/* The length of the next datagram: as many whole lines as fit; without any, a line's first part
+ * that ends with a whole character; at the end of input, all of the rest. 0: wait for more. */
+size_t filter_cut(const uint8_t *text, size_t len, bool is_end);

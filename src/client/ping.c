@@ -12,10 +12,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "client/ask.h"
-#include "client/forms.h"
 #include "client/histogram.h"
 #include "client/options.h"
-#include "client/probe.h"
+#include "client/question.h"
 #include "client/report.h"
 
 struct target {
@@ -164,7 +163,7 @@ static int ping_round(struct ping *ping, uint64_t number)
 		if (number > 0 && clock_ms() >= end_of(ping))
 			break;
 		ping->options.timeout_ms = patience_ms(ping);
-		probe_write(question, size, number * ping->n_targets + i);
+		question_write(question, size, number * ping->n_targets + i);
 		r = ping_once(&ping->targets[i], question, size);
 		if (r)
 			return r;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/transport.h"
+#include "client/link.h"
 
 /* Bytes on their way: from `at` up to `end` they are there. */
 struct window {

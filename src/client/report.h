@@ -1,39 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What `upper` says: sentences for people on stderr, JSON for programs on stdout. */
+/* How a run of `upper` ends, and the words for it: sentences for people on stderr, JSON for programs on
+ * stdout. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "client/outcome.h"
-
 struct options;
+
+/* 0, one of these, or a negative errno. The numbers are the exit codes of upper(1), and never change. */
+enum {
+	CLIENT_E_WRONG = 1,   /* an answer that is not the question in upper case */
+	CLIENT_E_USAGE,       /* the command line */
+	CLIENT_E_NO_NAME,     /* the host has no address */
+	CLIENT_E_UNREACHABLE, /* nothing listens there, or the server refuses */
+	CLIENT_E_LOST,        /* no answer in time, or not all of it */
+	CLIENT_E_UNTRUSTED,   /* the server's certificate */
+	CLIENT_E_TLS,         /* TLS itself */
+	CLIENT_E_LOCAL,       /* our own input or output; any negative errno ends as this */
+};
+
+/* The reason for an outcome, as a sentence that names the thing that failed. Empty: no message. */
+struct why {
+	char text[512];
+};
+
+/* Sets the text and returns `outcome`, so that a failure is one statement. */
+__attribute__((format(printf, 3, 4))) int why_set(
+	struct why *why, int outcome, const char *format, ...);
+
+/* A fault of our own input or output. Returns CLIENT_E_LOCAL. */
+int why_no_input(struct why *why, int error);
+int why_no_output(struct why *why, int error);
 
 /* One sentence on stderr, after the name of the program. */
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 
-/* Says why talking to `server` failed, in the form that the options ask for. Returns `outcome`. NULL:
- * it did not come to that. */
+/* Reports why talking to `server` failed, in the form that the options ask for. Returns `outcome`.
+ * NULL: there is no server yet. */
 int report_failure(
 	const struct options *options, const char *server, int outcome, const struct why *why);
 
-/* Sees that what was printed is out. If not, says so, unless the reader went away: CLIENT_E_LOCAL. */
+/* Flushes stdout. CLIENT_E_LOCAL, with a message unless the reader went away, when a write failed. */
 int report_flush(void);
-
-/* What ails our own input or output, in words. Returns CLIENT_E_LOCAL. */
-int why_no_input(struct why *why, int error);
-int why_no_output(struct why *why, int error);
 
 /* A JSON string with its quotes. */
 void json_string(FILE *to, const char *text, size_t len);
 
-/* An errno as a lower-case phrase, and what may help; NULL when we know nothing better. */
+/* An errno as a lower-case phrase, and a hint; NULL when there is none. */
 const char *errno_phrase(int error);
 const char *errno_advice(int error);
 
-/* Escape sequences for a stream, or "" where they would only be noise. */
+/* Escape sequences for a stream; "" where NO_COLOR is set or the stream is no terminal. */
 const char *colour_bad(FILE *stream);
 const char *colour_good(FILE *stream);
 const char *colour_off(FILE *stream);

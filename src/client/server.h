@@ -1,24 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A server: its URL, and the addresses behind the name in the order in which to try them. */
+/* A server: its URL, and the addresses behind the name in the order in which to try them. A URL is
+ * udp://HOST[:PORT], and so for tcp, tls and dtls; or unix:PATH. */
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/addr.h"
-#include "client/outcome.h"
-#include "client/url.h"
+#include "client/report.h"
+
+#define URL_HOST 254 /* the longest name that DNS has, and the end of the string */
+#define URL_TEXT 300
 
 /* More than this many addresses are not tried. */
 #define SERVER_ADDRESSES 16
 
 struct options;
+struct transport;
+
+struct url {
+	const struct transport *transport;
+	char host[URL_HOST]; /* a name or an address without brackets; for unix, the path */
+	uint16_t port;
+};
 
 struct server {
 	struct url url;
-	char name[URL_TEXT]; /* the URL in full, for what we say */
+	char name[URL_TEXT]; /* the URL in full, for messages */
 	const struct options *options;
 	struct addr addresses[SERVER_ADDRESSES]; /* families take turns, the preferred one first */
 	size_t n_addresses;
 };
+
+/* Whether a word would be read as a URL rather than as text: it begins with a scheme and "://",
+ * known or not, or with "unix:". False for NULL. */
+bool url_is_one(const char *word);
+
+/* CLIENT_E_USAGE, with the accepted forms, when it is not a URL that this build can talk to. */
+int url_parse(const char *text, struct url *ret_url, struct why *why);
+
+/* The URL in full, its port included. Returns `text`. */
+const char *url_format(const struct url *url, char text[static URL_TEXT]);
 
 /* CLIENT_E_USAGE or CLIENT_E_NO_NAME. `ret_server->name` is set whatever the outcome. */
 int server_find(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A TCP connection, and a handshake on it that is over before anybody is asked anything. */
 
-#include "client/tls.h"
+#include "client/transport.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "client/options.h"
-#include "client/plain.h"
 #include "client/tls_session.h"
 
 #define VERDICT_MS 2000 /* for what a server thinks of a certificate */

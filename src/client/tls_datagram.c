@@ -12,9 +12,8 @@
 
 #include "base/clock.h"
 #include "client/options.h"
-#include "client/plain.h"
-#include "client/tls.h"
 #include "client/tls_session.h"
+#include "client/transport.h"
 
 /* RFC 6347 has the first wait, and RFC 9147 what follows from a round trip: half as much again. */
 #define FIRST_WAIT_US   1000000

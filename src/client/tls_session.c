@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "client/tls_session.h"
-
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -9,7 +7,150 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "client/options.h"
+#include "client/tls_session.h"
+
+/* The longest name that a certificate's list is shown with. */
+#define NAME_SHOWN 60
+
+/* What is wrong with the server's certificate, and what may help. */
+static const struct {
+	long error;
+	const char *words;
+} distrusts[] = {
+	{X509_V_ERR_CERT_HAS_EXPIRED, "has expired"},
+	{X509_V_ERR_CERT_NOT_YET_VALID, "is not valid yet; is this machine's clock right?"},
+	{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+		"is signed by nobody but itself; --cafile with a copy of it trusts it"},
+	{X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
+		"comes from an authority that is not trusted here; --cafile names others"},
+	{X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+		"comes from an authority that is not trusted here; --cafile names others"},
+	{X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+		"comes from an authority that is not trusted here, or its chain has a gap"},
+	{X509_V_ERR_CERT_REVOKED, "has been revoked"},
+	{X509_V_ERR_INVALID_PURPOSE, "is not one for servers"},
+	{X509_V_ERR_CERT_CHAIN_TOO_LONG, "has too long a chain"},
+	{X509_V_ERR_EE_KEY_TOO_SMALL, "has too weak a key"},
+	{X509_V_ERR_CA_MD_TOO_WEAK, "is signed with too weak a digest"},
+};
+
+/* What the two could not agree on. */
+static const struct {
+	int reason;
+	const char *words;
+} failures[] = {
+	{SSL_R_WRONG_VERSION_NUMBER, "the server does not speak TLS"},
+	{SSL_R_UNEXPECTED_MESSAGE, "what the server answers is no TLS; is that the right port?"},
+	{SSL_R_UNSUPPORTED_PROTOCOL, "the server speaks no version of TLS from 1.2 on"},
+	{SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the server speaks none of our versions of TLS"},
+	{SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
+		"the server finds no cipher in common, or refuses us"},
+	{SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
+		"the server wants a certificate of ours; --cert and --key give it one"},
+	{SSL_R_TLSV1_ALERT_UNKNOWN_CA, "the server does not know who signed our certificate"},
+	{SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "the server does not accept our certificate"},
+	{SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "the server says that our certificate has expired"},
+	{SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "the server says that our certificate is revoked"},
+	{SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "the server does not accept our certificate"},
+	{SSL_R_TLSV1_ALERT_INTERNAL_ERROR, "the server has a fault of its own"},
+	{SSL_R_UNEXPECTED_EOF_WHILE_READING, "the server closed the connection in the handshake"},
+};
+
+/* Anybody can make a certificate: its names may hold what a terminal would obey. */
+static int append_name(char *names, size_t size, const char *between, const ASN1_STRING *name)
+{
+	int len = ASN1_STRING_length(name);
+	char shown[4 * NAME_SHOWN + 1];
+
+	text_escape((const char *)ASN1_STRING_get0_data(name),
+		len < NAME_SHOWN ? (size_t)len : NAME_SHOWN, shown, sizeof(shown));
+	return snprintf(names, size, "%s%s", between, shown);
+}
+
+/* The names that the certificate has, as many as fit. */
+static void list_names(const X509 *x509, struct tls_notes *notes)
+{
+	const size_t size = sizeof(notes->names);
+	GENERAL_NAMES *all = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
+	size_t len = 0;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(all) && len < size; i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
+
+		if (name->type == GEN_DNS)
+			len += (size_t)append_name(notes->names + len, size - len,
+				len > 0 ? ", " : "", name->d.dNSName);
+	}
+	GENERAL_NAMES_free(all);
+}
+
+/* Once the handshake has failed, the library has let go of the certificate. */
+int tls_note(int is_fine, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_notes *notes = ssl ? SSL_get_app_data(ssl) : NULL;
+
+	if (!is_fine && notes)
+		list_names(X509_STORE_CTX_get0_cert(store), notes);
+	return is_fine;
+}
+
+static int explain_name(const struct link *link, SSL *ssl, struct why *why)
+{
+	const struct options *options = link->server->options;
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
+
+	return why_set(why, CLIENT_E_UNTRUSTED,
+		"the server's certificate is not for %s but for %s; --servername asks for another",
+		options->servername ? options->servername : link->server->url.host,
+		*notes->names ? notes->names : "no name at all");
+}
+
+static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, long error)
+{
+	if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)
+		return explain_name(link, ssl, why);
+	for (size_t i = 0; i < sizeof(distrusts) / sizeof(*distrusts); i++)
+		if (distrusts[i].error == error)
+			return why_set(why, CLIENT_E_UNTRUSTED, "the server's certificate %s",
+				distrusts[i].words);
+	return why_set(why, CLIENT_E_UNTRUSTED, "the server's certificate is not trusted: %s",
+		X509_verify_cert_error_string(error));
+}
+
+/* Before TLS 1.3 a server that wants a certificate and gets none has no word for that. */
+static int reason_of(const SSL *ssl, unsigned long error)
+{
+	const struct tls_notes *notes = SSL_get_app_data(ssl);
+	int reason = ERR_GET_REASON(error);
+
+	return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && notes->is_asked &&
+			!SSL_get_certificate(ssl)
+		? SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED
+		: reason;
+}
+
+int tls_explain(const struct link *link, SSL *ssl, struct why *why)
+{
+	unsigned long error = ERR_peek_error();
+	long distrust = SSL_get_verify_result(ssl);
+	int reason = reason_of(ssl, error);
+
+	ERR_clear_error();
+	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && distrust != X509_V_OK)
+		return explain_distrust(link, ssl, why, distrust);
+	if (error == 0 || ERR_SYSTEM_ERROR(error))
+		return why_set(
+			why, CLIENT_E_TLS, "the server closed the connection in the handshake");
+	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
+		if (failures[i].reason == reason)
+			return why_set(why, CLIENT_E_TLS, "%s", failures[i].words);
+	return why_set(why, CLIENT_E_TLS, "the TLS handshake failed: %s",
+		ERR_reason_error_string(error) ? ERR_reason_error_string(error)
+					       : "no reason known");
+}
 
 static void ctx_freep(SSL_CTX **ctx)
 {

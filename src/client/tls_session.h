@@ -7,7 +7,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
-#include "client/transport.h"
+#include "client/link.h"
 
 /* How the two differ. */
 struct tls_kind {

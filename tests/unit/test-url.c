@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "client/url.h"
+#include "client/server.h"
 #include "config.h"
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))

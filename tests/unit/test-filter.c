@@ -10,14 +10,14 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "client/cut.h"
+#include "client/options.h"
 #include "seed.h"
 
 #define ROUNDS 2000
 
 static size_t cut(const char *text, bool is_end)
 {
-	return cut_next((const uint8_t *)text, strlen(text), is_end);
+	return filter_cut((const uint8_t *)text, strlen(text), is_end);
 }
 
 static void test_lines(void **state)
@@ -37,13 +37,13 @@ static void test_long_line(void **state)
 	uint8_t text[CUT_MAX + 8];
 
 	memset(text, 'x', sizeof(text));
-	assert_int_equal(cut_next(text, CUT_MAX, false), 0);
-	assert_int_equal(cut_next(text, CUT_MAX, true), CUT_MAX);
-	assert_int_equal(cut_next(text, CUT_MAX + 1, false), CUT_MAX);
+	assert_int_equal(filter_cut(text, CUT_MAX, false), 0);
+	assert_int_equal(filter_cut(text, CUT_MAX, true), CUT_MAX);
+	assert_int_equal(filter_cut(text, CUT_MAX + 1, false), CUT_MAX);
 	text[CUT_MAX] = '\n';
-	assert_int_equal(cut_next(text, CUT_MAX + 1, false), CUT_MAX);
+	assert_int_equal(filter_cut(text, CUT_MAX + 1, false), CUT_MAX);
 	text[CUT_MAX - 1] = '\n';
-	assert_int_equal(cut_next(text, CUT_MAX + 1, false), CUT_MAX);
+	assert_int_equal(filter_cut(text, CUT_MAX + 1, false), CUT_MAX);
 }
 
 /* A character of two, three or four bytes, in each place around the cut. */
@@ -60,7 +60,7 @@ static void test_characters(void **state)
 
 			memset(text, 'x', sizeof(text));
 			memcpy(text + at, characters[i], len);
-			assert_int_equal(cut_next(text, sizeof(text), false),
+			assert_int_equal(filter_cut(text, sizeof(text), false),
 				before && before < len ? at : CUT_MAX);
 		}
 	}
@@ -78,7 +78,7 @@ static void test_any_bytes(void **state)
 
 		for (size_t i = 0; i < len; i++)
 			text[i] = (uint8_t)(0x80 | seed_below(&seed, 128)) & mask;
-		while ((n = cut_next(text + at, len - at, true)) > 0) {
+		while ((n = filter_cut(text + at, len - at, true)) > 0) {
 			assert_in_range(n, 1, CUT_MAX);
 			at += n;
 		}

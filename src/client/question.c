@@ -6,7 +6,7 @@
 
 #include <upper/upper.h>
 
-#include "client/expect.h"
+#include "client/question.h"
 
 int expect_upper(struct expect *expect, const void *text, size_t len)
 {
@@ -34,4 +34,29 @@ void expect_done(struct expect *expect)
 bool expect_is(const struct expect *expect, const void *answer, size_t len)
 {
 	return expect->text && len == expect->len && memcmp(answer, expect->text, len) == 0;
+}
+
+#define TAG 16 /* one letter for each four bits of the number */
+
+void question_write(uint8_t *text, size_t size, uint64_t number)
+{
+	for (size_t i = 0; i < TAG; i++)
+		text[i] = (uint8_t)('a' + ((number >> (60 - 4 * i)) & 15));
+	for (size_t i = TAG; i < size - 1; i++)
+		text[i] = (uint8_t)('a' + i % 26);
+	text[size - 1] = '\n';
+}
+
+uint64_t question_number(const uint8_t *answer, size_t len)
+{
+	uint64_t number = 0;
+
+	if (len < TAG)
+		return UINT64_MAX;
+	for (size_t i = 0; i < TAG; i++) {
+		if (answer[i] < 'A' || answer[i] > 'P')
+			return UINT64_MAX;
+		number = number << 4 | (uint64_t)(answer[i] - 'A');
+	}
+	return number;
 }
