@@ -8,7 +8,7 @@
 #include "client/ask.h"
 #include "client/options.h"
 
-/* No datagram is longer; and on a stream, what an answer may have beyond what is expected. */
+/* No datagram is longer; on a stream, the excess over the expected answer that is still read. */
 #define ANSWER_ROOM 65536
 
 void asker_init(struct asker *asker, const struct server *server)
@@ -50,7 +50,7 @@ static int ask_prepare(struct asker *asker, size_t expected_len)
 	return answer_reserve(&asker->answer, expected_len + ANSWER_ROOM);
 }
 
-/* What an unlimited wait begins with; each try after it waits twice as long. */
+/* The first wait without a time-out; each try after it waits twice as long. */
 #define FIRST_TRY_MS 1000
 
 /* The tries share the time-out: with three of them, one seventh, two sevenths and four. */
@@ -88,7 +88,7 @@ static bool is_doubled(const struct asker *asker)
 		memcmp(before->text, answer->text, answer->len) == 0;
 }
 
-/* Whether what has come answers a question before this one. */
+/* Whether the datagram answers an earlier question. */
 static bool is_late(struct asker *asker, const struct question *question)
 {
 	if (expect_is(&question->expect, asker->answer.text, asker->answer.len))
@@ -117,7 +117,7 @@ static int datagram_await(struct asker *asker, const struct question *question, 
 	}
 }
 
-/* What came while nothing was asked answers nothing. */
+/* Datagrams that arrived between two questions answer neither. */
 static void datagram_drain(struct asker *asker)
 {
 	struct answer *answer = &asker->answer;

@@ -20,7 +20,7 @@ struct question {
 struct answer {
 	uint8_t *text;
 	size_t size, len;
-	bool is_right; /* it is what was expected */
+	bool is_right; /* equal to the expected one */
 };
 
 struct asker {
@@ -39,7 +39,7 @@ void asker_init(struct asker *asker, const struct server *server);
 void asker_done(struct asker *asker);
 
 /* 0 when `asker->answer` holds an answer, right or wrong. CLIENT_E_LOST when there is none,
- * CLIENT_E_UNREACHABLE when nobody is there, CLIENT_E_USAGE when a datagram cannot hold it. */
+ * CLIENT_E_UNREACHABLE when no address accepts it, CLIENT_E_USAGE when no datagram can hold it. */
 int ask(struct asker *asker, const void *text, size_t len, struct why *why);
 
 #define _cleanup_asker_ __attribute__((cleanup(asker_done)))

@@ -48,7 +48,7 @@ static void print_json(const struct asker *asker, enum state state, const char *
 	printf("}\n");
 }
 
-static int conclude(const struct asker *asker, enum state state, const char *text)
+static int print_state(const struct asker *asker, enum state state, const char *text)
 {
 	if (asker->server->options->json)
 		print_json(asker, state, text);
@@ -57,20 +57,20 @@ static int conclude(const struct asker *asker, enum state state, const char *tex
 	return (int)state;
 }
 
-static int judge(const struct asker *asker, struct why *why)
+static int judge_answer(const struct asker *asker, struct why *why)
 {
 	const struct options *options = asker->server->options;
 	double ms = (double)asker->us / 1000;
 
 	if (!asker->answer.is_right)
-		return conclude(
+		return print_state(
 			asker, STATE_CRITICAL, "the answer is not the question in upper case");
 	why_set(why, 0, "right answer in %.3f ms", ms);
 	if (options->critical_ms && ms > (double)options->critical_ms)
-		return conclude(asker, STATE_CRITICAL, why->text);
+		return print_state(asker, STATE_CRITICAL, why->text);
 	if (options->warning_ms && ms > (double)options->warning_ms)
-		return conclude(asker, STATE_WARNING, why->text);
-	return conclude(asker, STATE_OK, why->text);
+		return print_state(asker, STATE_WARNING, why->text);
+	return print_state(asker, STATE_OK, why->text);
 }
 
 static int check_server(struct asker *asker, struct why *why)
@@ -80,16 +80,16 @@ static int check_server(struct asker *asker, struct why *why)
 	int r;
 
 	if (!question)
-		return conclude(asker, STATE_UNKNOWN, "out of memory");
+		return print_state(asker, STATE_UNKNOWN, "out of memory");
 	question_write(question, size, (uint64_t)getpid());
 	r = ask(asker, question, size, why);
 	if (r < 0)
-		return conclude(asker, STATE_UNKNOWN, errno_phrase(-r));
+		return print_state(asker, STATE_UNKNOWN, errno_phrase(-r));
 	if (r == CLIENT_E_USAGE)
-		return conclude(asker, STATE_UNKNOWN, why->text);
+		return print_state(asker, STATE_UNKNOWN, why->text);
 	if (r)
-		return conclude(asker, STATE_CRITICAL, why->text);
-	return judge(asker, why);
+		return print_state(asker, STATE_CRITICAL, why->text);
+	return judge_answer(asker, why);
 }
 
 int check_run(const struct options *options)
@@ -102,11 +102,11 @@ int check_run(const struct options *options)
 	r = server_find(options->url, options, &server, &why);
 	asker_init(&asker, &server);
 	if (r)
-		return conclude(&asker, STATE_UNKNOWN, r < 0 ? errno_phrase(-r) : why.text);
+		return print_state(&asker, STATE_UNKNOWN, r < 0 ? errno_phrase(-r) : why.text);
 	return check_server(&asker, &why);
 }
 
-/* Who runs plugins reads their standard output alone. */
+/* Monitoring systems read the standard output of a plugin, and nothing else. */
 int check_refuse(const struct options *options, const char *text)
 {
 	if (options->json) {

@@ -85,7 +85,7 @@ static int filter_stream(const struct server *server, struct totals *totals, str
 	return r;
 }
 
-/* Whoever shares the descriptor may have made it one that does not wait. */
+/* Another program that shares the descriptor may have set O_NONBLOCK. */
 static bool may_try_again(int fd, short wants)
 {
 	struct pollfd wait = {.fd = fd, .events = wants};
@@ -129,7 +129,7 @@ struct pieces {
 	size_t len;
 };
 
-/* Asks for each datagram's worth of what is there; what is too little for one stays. */
+/* Asks a question for each datagram's worth of the buffer; an incomplete line stays in it. */
 static int ask_pieces(struct pieces *pieces, bool is_end, struct why *why)
 {
 	const struct answer *answer = &pieces->asker.answer;
@@ -177,7 +177,7 @@ static int filter_datagrams(const struct server *server, struct totals *totals, 
 }
 
 /* Beside the data, on stderr: stdout is the filter's. */
-static int conclude(const struct server *server, const struct totals *totals, int outcome,
+static int filter_report(const struct server *server, const struct totals *totals, int outcome,
 	const struct why *why)
 {
 	if (!server->options->json) {
@@ -193,7 +193,7 @@ static int conclude(const struct server *server, const struct totals *totals, in
 
 int filter_refuse(const struct server *server, int outcome, const struct why *why)
 {
-	return conclude(server, &(struct totals){0}, outcome, why);
+	return filter_report(server, &(struct totals){0}, outcome, why);
 }
 
 int filter_run(const struct server *server)
@@ -206,5 +206,5 @@ int filter_run(const struct server *server)
 	r = server->url.transport->is_datagram ? filter_datagrams(server, &totals, &why)
 					       : filter_stream(server, &totals, &why);
 	totals.us = clock_us() - begun;
-	return conclude(server, &totals, r, &why);
+	return filter_report(server, &totals, r, &why);
 }

@@ -19,7 +19,7 @@ static void print_json(const struct asker *asker)
 		answer->is_right ? "true" : "false", asker->tries, (double)asker->us / 1000);
 }
 
-static int print(const struct asker *asker)
+static int print_answer(const struct asker *asker)
 {
 	const struct answer *answer = &asker->answer;
 
@@ -47,7 +47,7 @@ static int answer_line(struct asker *asker, const char *line, size_t len)
 		say("(the server had closed the connection; connected again)");
 	if (r)
 		return report_failure(server->options, server->name, r, &why);
-	return print(asker);
+	return print_answer(asker);
 }
 
 int interactive_run(const struct server *server)

@@ -12,7 +12,7 @@
 #include "client/report.h"
 #include "client/server.h"
 
-/* What every path that carries IPv6 takes, less the heads of IPv6 and UDP. */
+/* The least MTU of IPv6, less the headers of IPv6 and UDP. */
 #define MTU 1232
 
 static int talk_run(const struct options *options)
@@ -82,9 +82,9 @@ static const struct form *form_of(const char *word)
 	return form;
 }
 
-/* Where a caller has closed one of the first three descriptors, a socket would take its place, and get
- * what is meant for the terminal. What stands there instead is open the wrong way round: using it
- * fails, as using a closed one does. */
+/* When the caller has closed one of the first three descriptors, the next socket would take its number and
+ * receive output meant for the terminal. /dev/null fills the gap, opened the wrong way round, so that
+ * using it fails as using a closed descriptor does. */
 static int fill_standard(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
@@ -100,7 +100,7 @@ static int own_fault(const struct form *form, int outcome)
 	return form->form == FORM_CHECK ? 3 : outcome;
 }
 
-static int run(const struct form *form, const struct options *options)
+static int run_form(const struct form *form, const struct options *options)
 {
 	int r = form->run(options);
 
@@ -109,7 +109,8 @@ static int run(const struct form *form, const struct options *options)
 	return r < 0 ? CLIENT_E_LOCAL : r;
 }
 
-static int refuse(const struct form *form, const struct options *options, const struct why *why)
+static int refuse_form(
+	const struct form *form, const struct options *options, const struct why *why)
 {
 	if (form->form == FORM_CHECK)
 		return check_refuse(options, why->text);
@@ -130,9 +131,9 @@ int main(int argc, char **argv)
 		return own_fault(form, CLIENT_E_LOCAL);
 	r = options_parse(&command, &options, &why);
 	if (r && r != OPTIONS_E_SHOWN)
-		return refuse(form, &options, &why);
+		return refuse_form(form, &options, &why);
 
-	r = r ? 0 : run(form, &options);
-	/* An answer that nobody got is no success. */
+	r = r ? 0 : run_form(form, &options);
+	/* An answer that could not be written is no success. */
 	return r == 0 && report_flush() ? own_fault(form, CLIENT_E_LOCAL) : r;
 }

@@ -65,7 +65,8 @@ static void print_plain(const struct reply *reply)
 		putchar('\n');
 }
 
-static int print(const struct server *server, const struct link *link, const struct reply *reply)
+static int print_reply(
+	const struct server *server, const struct link *link, const struct reply *reply)
 {
 	if (server->options->json)
 		print_json(server, link, reply);
@@ -74,8 +75,8 @@ static int print(const struct server *server, const struct link *link, const str
 	return report_flush();
 }
 
-/* Shown in any case; but who asks in a script wants to know that the far end has read the question. A
- * server that only acknowledges says so in words of its own. */
+/* The answer is printed in any case; the exit code tells a script that it was wrong. The fixed reply of an
+ * acknowledging service counts as right. */
 static int verdict(const struct reply *reply, bool is_json, struct why *why)
 {
 	static const char acknowledged[] = "Message received.";
@@ -101,7 +102,7 @@ static int by_datagram(const struct server *server, const char *text, struct why
 		return r;
 	reply = (struct reply){
 		asker.answer.text, asker.answer.len, asker.answer.is_right, asker.tries, asker.us};
-	r = print(server, &asker.link, &reply);
+	r = print_reply(server, &asker.link, &reply);
 	return r ? r : verdict(&reply, server->options->json, why);
 }
 
@@ -129,7 +130,7 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 		return lost;
 	if (reply.len == 0)
 		return why_set(why, CLIENT_E_LOST, "the server closed the connection unanswered");
-	r = print(server, link, &reply);
+	r = print_reply(server, link, &reply);
 	if (lost || r)
 		return lost ? lost : r;
 	return verdict(&reply, server->options->json, why);

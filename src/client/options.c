@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options end at the first word of text, so that text is never mistaken for an option; the other
- * forms have no text, and take options anywhere. What follows `--` is never an option or a URL. */
+ * forms have no text, and take options anywhere. A word after `--` is never an option or a URL. */
 
 #include <errno.h>
 #include <getopt.h>
@@ -63,16 +63,16 @@ static const struct row {
 		"only the summary"},
 	{'A', "cafile", "FILE", FORM_ALL, WORD, AT(cafile), 0, 0,
 		"authorities to trust for TLS, instead of the system's"},
-	{'E', "cert", "FILE", FORM_ALL, WORD, AT(cert), 0, 0, "our own certificate"},
+	{'E', "cert", "FILE", FORM_ALL, WORD, AT(cert), 0, 0, "client certificate"},
 	{'K', "key", "FILE", FORM_ALL, WORD, AT(key), 0, 0,
-		"its private key, when it is not in the same file"},
+		"its private key, if it is in another file"},
 	{'N', "servername", "NAME", FORM_ALL, WORD, AT(servername), 0, 0,
-		"what the server's certificate must be for, instead of the URL's host"},
+		"name to verify the server's certificate against, instead of the URL's host"},
 	{'k', "insecure", NULL, FORM_ALL, FLAG, AT(insecure), 0, 0,
-		"trust any certificate"},
+		"do not verify the server's certificate"},
 	{'m', "mtu", "SIZE", FORM_ALL, SIZE, AT(mtu), 256, 4096,
 		"the longest datagram in a handshake of DTLS"},
-	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "say everything as JSON"},
+	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "print everything as JSON"},
 	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, "show this"},
 	{'V', "version", NULL, FORM_ALL, VERSION, 0, 0, 0, "show versions"},
 	// clang-format on
@@ -126,7 +126,7 @@ static int parse_number(const char *text, uint64_t *ret_value)
 	return errno ? QUANTITY_E_RANGE : 0;
 }
 
-/* "2", "0.25": seconds as people who know ping(8) write them. Not below a millisecond. */
+/* "2", "0.25": seconds, as ping(8) takes them, to the millisecond. */
 static int parse_seconds(const char *text, uint64_t *ret_ms)
 {
 	uint64_t ms = 0;
@@ -150,7 +150,7 @@ static int parse_seconds(const char *text, uint64_t *ret_ms)
 	return 0;
 }
 
-/* With a unit, a time is what it says; without one, what this option's neighbours elsewhere take. */
+/* A bare number is in seconds or milliseconds, as the same option of ping(8) or of plugins takes it. */
 static int parse_time(const struct row *row, const char *text, uint64_t *ret_ms)
 {
 	int r;
@@ -213,7 +213,7 @@ static int set_value(struct parse *parse, const struct row *row, const char *tex
 	return 0;
 }
 
-/* What is to be said may come before the word that tells how. */
+/* The command line may be at fault before --json is reached, and the message is JSON all the same. */
 static bool wants_json(char **argv)
 {
 	while (*argv && strcmp(*argv, "--") != 0 && strcmp(*argv, "-j") != 0 &&

@@ -21,7 +21,7 @@ enum {
 
 struct options {
 	bool json, quiet;
-	bool insecure;                   /* the server's certificate is not looked at */
+	bool insecure;                   /* the server's certificate is not verified */
 	const char *cafile, *cert, *key; /* NULL: not given */
 	const char *servername;          /* instead of the URL's host; NULL: that one */
 	uint64_t mtu;                    /* of a handshake over datagrams */
@@ -33,7 +33,7 @@ struct options {
 	uint64_t warning_ms, critical_ms; /* 0: no threshold */
 
 	const char *url; /* never NULL: given, $UPPER_SERVER, or the usual one */
-	char **rest;     /* what follows: text, or further URLs */
+	char **rest;     /* the words after it: text, or further URLs */
 	size_t n_rest;
 };
 
@@ -47,7 +47,7 @@ struct form {
 
 enum { OPTIONS_E_SHOWN = 100 }; /* --help or --version: all is done */
 
-/* One command line: what it is for, and its words. */
+/* One command line: its form, and its words. */
 struct command {
 	const struct form *form;
 	int argc;
@@ -55,7 +55,7 @@ struct command {
 };
 
 /* Reads argv[1...]; CLIENT_E_USAGE and why when something is wrong, and then `ret_options` holds only
- * whether that is to be told as JSON. */
+ * whether the message is to be JSON. */
 int options_parse(const struct command *command, struct options *ret_options, struct why *why);
 /* The table of forms ends with a nameless row; the help of that one lists the others. */
 void options_help(const struct form *form);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets without anything around them. A datagram socket is connected as well: only then does
- * the kernel tell us of an ICMP refusal, and keep strangers' datagrams away. */
+ * the kernel report an ICMP refusal, and drop datagrams of other addresses. */
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -179,7 +179,7 @@ int stream_finish(struct link *link)
 	return 0;
 }
 
-/* What the other end or the way there did is an outcome; the rest is the system's. */
+/* Errors caused by the peer or the path are outcomes; the others are the system's. */
 int plain_outcome(struct link *link, int error)
 {
 	switch (error) {

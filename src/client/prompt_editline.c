@@ -96,7 +96,7 @@ int prompt_read(struct prompt *prompt, const char **ret_line, size_t *ret_len)
 	const char *line;
 	int len = 0;
 
-	/* A Ctrl-Z that stops nobody, since no shell would go on with us, is nothing. */
+	/* Ctrl-Z in a session without job control interrupts the read and stops nothing. */
 	do
 		line = el_gets(prompt->edit, &len);
 	while (!line && len < 0 && errno == EINTR);

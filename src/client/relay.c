@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The filter's engine. Each round moves what can be moved without waiting, and only a round that
- * moved nothing sleeps. The link is tried in every round, since a transport may hold bytes that
+/* The filter's engine. Each round moves the bytes that can be moved without waiting, and only a round
+ * that moved none sleeps. The link is tried in every round, since a transport may hold bytes that
  * poll() does not know of. Our own input and output keep their flags: others may share them. */
 
 #include <errno.h>
@@ -191,7 +191,7 @@ static bool wants_output(const struct relay *relay)
 	return relay->out >= 0 && window_len(&relay->down);
 }
 
-static int finish(struct relay *relay)
+static int relay_finish(struct relay *relay)
 {
 	if (relay->is_finished || !relay->in_ended || window_len(&relay->up) || relay->link_ended)
 		return 0;
@@ -199,8 +199,8 @@ static int finish(struct relay *relay)
 	return link_finish(relay->link);
 }
 
-static int move(struct relay *relay, const struct pollfd polls[static N_POLLS], bool *ret_moved,
-	struct why *why)
+static int relay_move(struct relay *relay, const struct pollfd polls[static N_POLLS],
+	bool *ret_moved, struct why *why)
 {
 	int r = 0;
 
@@ -209,7 +209,7 @@ static int move(struct relay *relay, const struct pollfd polls[static N_POLLS], 
 	if (!r && wants_send(relay))
 		r = send_up(relay, ret_moved);
 	if (!r)
-		r = finish(relay);
+		r = relay_finish(relay);
 	if (!r && wants_receive(relay))
 		r = receive_down(relay, ret_moved);
 	if (!r && polls[OUT].revents)
@@ -217,7 +217,7 @@ static int move(struct relay *relay, const struct pollfd polls[static N_POLLS], 
 	return r;
 }
 
-static void arrange(struct relay *relay, struct pollfd polls[static N_POLLS])
+static void relay_arrange(struct relay *relay, struct pollfd polls[static N_POLLS])
 {
 	struct link *link = relay->link;
 	short wants = (short)((wants_send(relay) ? link->write_wants : 0) |
@@ -234,7 +234,7 @@ static bool waits_for_peer(const struct relay *relay)
 	return !wants_input(relay) && !wants_output(relay);
 }
 
-static int await_ready(struct pollfd *polls, int timeout_ms)
+static int relay_wait(struct pollfd *polls, int timeout_ms)
 {
 	int n = poll(polls, N_POLLS, timeout_ms);
 
@@ -250,7 +250,7 @@ static int patience_ms(const struct relay *relay, bool moved, uint64_t timeout_m
 	return waits_for_peer(relay) && timeout_ms ? (int)timeout_ms : -1;
 }
 
-/* Whether our input has more to give, now that nobody takes it. */
+/* Whether input is left that the peer will not take any more. */
 static bool is_input_left(struct relay *relay)
 {
 	struct pollfd input = {relay->in, .events = POLLIN};
@@ -263,7 +263,7 @@ static bool is_input_left(struct relay *relay)
 	return poll(&input, 1, END_OF_INPUT_MS) <= 0 || read(relay->in, &byte, 1) != 0;
 }
 
-static int judge(struct relay *relay, struct why *why)
+static int relay_judge(struct relay *relay, struct why *why)
 {
 	if (relay->is_reset)
 		return why_set(why, CLIENT_E_LOST,
@@ -283,17 +283,17 @@ int relay_run(struct relay *relay, uint64_t timeout_ms, struct why *why)
 	int r;
 
 	while (!relay->link_ended || wants_output(relay)) {
-		arrange(relay, polls);
-		r = await_ready(polls, patience_ms(relay, moved, timeout_ms));
+		relay_arrange(relay, polls);
+		r = relay_wait(polls, patience_ms(relay, moved, timeout_ms));
 		if (r == CLIENT_E_LOST)
 			return why_set(why, r, "nothing from the server for %.3g s; see --timeout",
 				(double)timeout_ms / 1000);
 		if (r)
 			return r;
 		moved = false;
-		r = move(relay, polls, &moved, why);
+		r = relay_move(relay, polls, &moved, why);
 		if (r)
 			return r;
 	}
-	return judge(relay, why);
+	return relay_judge(relay, why);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Bytes both ways at once between our own input and output and a stream: whoever is slow is waited
- * for, nobody is waited for by everybody. Bounded memory, however much passes. */
+/* Copies bytes both ways at once between our own input and output and a stream. A slow end blocks only its
+ * own direction. Memory is bounded, however much passes. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ int relay_init_text(struct relay *relay, struct link *link, const void *text, si
 void relay_done(struct relay *relay);
 
 /* Runs until the peer has ended and all it said is written. CLIENT_E_LOST when it ended early or
- * does nothing for `timeout_ms`; CLIENT_E_LOCAL, without words when nobody reads our output. */
+ * does nothing for `timeout_ms`; CLIENT_E_LOCAL, without a message when our output was closed. */
 int relay_run(struct relay *relay, uint64_t timeout_ms, struct why *why);
 
 #define _cleanup_relay_ __attribute__((cleanup(relay_done)))

@@ -88,7 +88,7 @@ int why_no_input(struct why *why, int error)
 	return why_set(why, CLIENT_E_LOCAL, "the input cannot be read: %s", strerror(error));
 }
 
-/* A reader that went away knows why. */
+/* A closed pipe needs no message. */
 int why_no_output(struct why *why, int error)
 {
 	if (error == EPIPE)
@@ -107,7 +107,7 @@ void say(const char *format, ...)
 	fputc('\n', stderr);
 }
 
-/* What broke an earlier write may have been forgotten since; that one broke has not. */
+/* errno of an earlier write is gone; ferror() still knows that one failed. */
 int report_flush(void)
 {
 	errno = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A TCP connection, and a handshake on it that is over before anybody is asked anything. */
+/* TLS over a TCP connection. The handshake is over before the first question is sent. */
 
 #include "client/transport.h"
 
@@ -11,15 +11,15 @@
 #include "client/options.h"
 #include "client/tls_session.h"
 
-#define VERDICT_MS 2000 /* for what a server thinks of a certificate */
+#define VERDICT_MS 2000 /* for the server to refuse a client certificate */
 
 static int attach(struct link *link, SSL *ssl)
 {
 	return SSL_set_fd(ssl, link->fd) == 1 ? 0 : -ENOMEM;
 }
 
-/* With TLS 1.3 a client is done before the server has seen its certificate, or that it has none. So
- * who was asked for one waits for the first word after that. */
+/* With TLS 1.3 the client's handshake is over before the server has verified the client certificate. So a
+ * client that was asked for one waits for the first record, or alert, after the handshake. */
 static int hear_verdict(struct link *link, SSL *ssl, struct why *why)
 {
 	const struct tls_notes *notes = SSL_get_app_data(ssl);
@@ -83,8 +83,8 @@ static int outcome_of(SSL *ssl, int r, short *wants)
 	return now ? LINK_E_AGAIN : is_end ? LINK_E_END : LINK_E_RESET;
 }
 
-/* What the library has taken in already, no poll will tell of; but there is nearly always room to
- * write, so that who waits for that does not wait. */
+/* poll() does not see bytes that the library has already read. There is nearly always room to write, so
+ * polling for that too returns at once. */
 int tls_read(struct link *link, void *data, size_t size, size_t *ret_len)
 {
 	SSL *ssl = link->session;
@@ -113,7 +113,7 @@ int tls_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 	return r == LINK_E_END ? LINK_E_RESET : r;
 }
 
-/* A peer that is gone already is found out by reading. */
+/* The next read reports a peer that is gone already. */
 int tls_finish(struct link *link)
 {
 	SSL *ssl = link->session;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DTLS 1.2 over a connected socket. Nobody else sends a lost part of a handshake again, so that a
- * timer here does; a lost message is left to who asks, as it is with plain datagrams. One record is
+/* DTLS 1.2 over a connected socket. A timer here sends lost flights of a handshake again; a lost message is
+ * the caller's to repeat, as it is with plain datagrams. One record is
  * one message, and a record is one datagram: reading never joins two, nor leaves a part of one. */
 
 #include <errno.h>
@@ -15,12 +15,12 @@
 #include "client/tls_session.h"
 #include "client/transport.h"
 
-/* RFC 6347 has the first wait, and RFC 9147 what follows from a round trip: half as much again. */
+/* The first wait is RFC 6347's; once a round trip is known, RFC 9147's: half as much again. */
 #define FIRST_WAIT_US   1000000
 #define LEAST_WAIT_US   200000
 #define LONGEST_WAIT_US 60000000
 
-/* What sealing adds to a message at most. The library reckons with none when it fills a datagram. */
+/* The most that encryption adds to a message. The library does not count it when it fills a datagram. */
 #define SEAL 24
 
 static unsigned int at_least(unsigned int least, uint64_t us)
@@ -28,8 +28,8 @@ static unsigned int at_least(unsigned int least, uint64_t us)
 	return us > least ? (unsigned int)us : least;
 }
 
-/* The library asks for a wait when it sends a flight, and for the next one when it sends it again. How
- * long the answer to what was sent twice has taken, nobody knows. */
+/* The library asks for a wait when it sends a flight, and for the next one when it sends it again. A flight
+ * that was sent twice gives no round-trip time (Karn's rule). */
 static unsigned int next_wait(SSL *ssl, unsigned int last_us)
 {
 	struct tls_notes *notes = SSL_get_app_data(ssl);
@@ -65,8 +65,8 @@ static void leave_room(
 		SSL_set_mtu(ssl, (long)options->mtu - SEAL);
 }
 
-/* The path is not asked how much it takes: what it says may be forged, and where it says nothing a
- * handshake would hang. */
+/* The path MTU of the kernel is not used: ICMP may be forged, and a handshake would hang where ICMP is
+ * dropped. */
 static int attach(struct link *link, SSL *ssl)
 {
 	const struct server *server = link->server;
@@ -85,8 +85,8 @@ static int attach(struct link *link, SSL *ssl)
 	return 0;
 }
 
-/* What to poll for; 0: it has failed. The library takes an empty datagram for a failure without a
- * reason; it is none, since anybody may have sent it. */
+/* The events to poll for; 0: it has failed. The library reports an empty datagram as a failure without a
+ * reason; it is ignored, since its source may be forged. */
 static short wants_of(const SSL *ssl, int r, int error)
 {
 	return SSL_get_error(ssl, r) == SSL_ERROR_SYSCALL && !error ? POLLIN : tls_wants(ssl, r);
@@ -117,12 +117,11 @@ static int explain_silence(const struct link *link, const SSL *ssl, struct why *
 			notes->tries, plural);
 	return why_set(why, CLIENT_E_LOST,
 		"the handshake came to a halt after %u %s; is that a DTLS server, and are "
-		"datagrams "
-		"of %u bytes let through?",
+		"datagrams of %u bytes let through?",
 		notes->tries, plural, (unsigned)link->server->options->mtu);
 }
 
-/* What the socket said stands in errno, and then nothing in the library's own list. */
+/* An error of the socket is in errno; the library's own list is empty then. */
 static int explain_failure(struct link *link, SSL *ssl, int error, struct why *why)
 {
 	int r;
@@ -164,7 +163,7 @@ static int shake_hands(struct link *link, SSL *ssl, struct why *why)
 	}
 }
 
-/* Who gave no time-out has all the time there is; the library gives up after some minutes. */
+/* Without a time-out the handshake starts again when the library gives up, after some minutes. */
 static int try_address(struct link *link, struct why *why)
 {
 	static const struct tls_kind kind = {
@@ -214,8 +213,8 @@ static int outcome_of(struct link *link, int r, int error)
 	}
 }
 
-/* The room is a whole record's, whatever the caller's is: what does not fit is no second message.
- * What the library has taken in already, no poll will tell of: see tls_read(). */
+/* Reads a whole record whatever the caller's room is: the rest of a record is no second message. For the
+ * events see tls_read(). */
 int dtls_read(struct link *link, void *data, size_t size, size_t *ret_len)
 {
 	SSL *ssl = link->session;
@@ -247,7 +246,7 @@ int dtls_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 	return r == 1 ? 0 : outcome_of(link, r, errno);
 }
 
-/* The server is told, once: that word may be lost like any other. */
+/* close_notify is sent once, and may be lost. */
 void dtls_close(struct link *link)
 {
 	ERR_clear_error();

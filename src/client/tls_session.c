@@ -14,7 +14,7 @@
 /* The longest name that a certificate's list is shown with. */
 #define NAME_SHOWN 60
 
-/* What is wrong with the server's certificate, and what may help. */
+/* Faults of the server's certificate, with a hint. */
 static const struct {
 	long error;
 	const char *words;
@@ -22,7 +22,7 @@ static const struct {
 	{X509_V_ERR_CERT_HAS_EXPIRED, "has expired"},
 	{X509_V_ERR_CERT_NOT_YET_VALID, "is not valid yet; is this machine's clock right?"},
 	{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
-		"is signed by nobody but itself; --cafile with a copy of it trusts it"},
+		"is self-signed; --cafile with a copy of it trusts it"},
 	{X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
 		"comes from an authority that is not trusted here; --cafile names others"},
 	{X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
@@ -36,29 +36,29 @@ static const struct {
 	{X509_V_ERR_CA_MD_TOO_WEAK, "is signed with too weak a digest"},
 };
 
-/* What the two could not agree on. */
+/* Failures of the handshake. */
 static const struct {
 	int reason;
 	const char *words;
 } failures[] = {
 	{SSL_R_WRONG_VERSION_NUMBER, "the server does not speak TLS"},
-	{SSL_R_UNEXPECTED_MESSAGE, "what the server answers is no TLS; is that the right port?"},
+	{SSL_R_UNEXPECTED_MESSAGE, "the server's answer is not TLS; is that the right port?"},
 	{SSL_R_UNSUPPORTED_PROTOCOL, "the server speaks no version of TLS from 1.2 on"},
 	{SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the server speaks none of our versions of TLS"},
 	{SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
-		"the server finds no cipher in common, or refuses us"},
+		"the server finds no cipher in common, or refuses this client"},
 	{SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
 		"the server wants a certificate of ours; --cert and --key give it one"},
-	{SSL_R_TLSV1_ALERT_UNKNOWN_CA, "the server does not know who signed our certificate"},
+	{SSL_R_TLSV1_ALERT_UNKNOWN_CA, "the server does not trust the issuer of our certificate"},
 	{SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "the server does not accept our certificate"},
 	{SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "the server says that our certificate has expired"},
 	{SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "the server says that our certificate is revoked"},
 	{SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "the server does not accept our certificate"},
-	{SSL_R_TLSV1_ALERT_INTERNAL_ERROR, "the server has a fault of its own"},
+	{SSL_R_TLSV1_ALERT_INTERNAL_ERROR, "the server reports an internal error"},
 	{SSL_R_UNEXPECTED_EOF_WHILE_READING, "the server closed the connection in the handshake"},
 };
 
-/* Anybody can make a certificate: its names may hold what a terminal would obey. */
+/* Names in an untrusted certificate may contain terminal escapes. */
 static int append_name(char *names, size_t size, const char *between, const ASN1_STRING *name)
 {
 	int len = ASN1_STRING_length(name);
@@ -69,7 +69,7 @@ static int append_name(char *names, size_t size, const char *between, const ASN1
 	return snprintf(names, size, "%s%s", between, shown);
 }
 
-/* The names that the certificate has, as many as fit. */
+/* The DNS names in the certificate, as many as fit. */
 static void list_names(const X509 *x509, struct tls_notes *notes)
 {
 	const size_t size = sizeof(notes->names);
@@ -86,8 +86,8 @@ static void list_names(const X509 *x509, struct tls_notes *notes)
 	GENERAL_NAMES_free(all);
 }
 
-/* Once the handshake has failed, the library has let go of the certificate. */
-int tls_note(int is_fine, X509_STORE_CTX *store)
+/* The library frees the certificate when the handshake fails, so its names are copied now. */
+static int tls_note(int is_fine, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_notes *notes = ssl ? SSL_get_app_data(ssl) : NULL;
@@ -120,7 +120,7 @@ static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, 
 		X509_verify_cert_error_string(error));
 }
 
-/* Before TLS 1.3 a server that wants a certificate and gets none has no word for that. */
+/* Before TLS 1.3 there is no alert for a missing client certificate. */
 static int reason_of(const SSL *ssl, unsigned long error)
 {
 	const struct tls_notes *notes = SSL_get_app_data(ssl);
@@ -162,14 +162,14 @@ static void ssl_freep(SSL **ssl)
 	SSL_free(*ssl);
 }
 
-/* What is wrong with a file: that nobody can read it, or that it lacks what it is for. */
+/* The file cannot be read, or `lack` is missing from it. */
 static int explain_file(struct why *why, const char *file, const char *lack)
 {
 	return why_set(why, CLIENT_E_USAGE, "%s: %s", file,
 		access(file, R_OK) < 0 ? strerror(errno) : lack);
 }
 
-/* Our own files: what is wrong with them is a mistake on the command line. */
+/* A fault in one of our own files is a mistake on the command line. */
 static int load_files(SSL_CTX *ctx, const struct options *options, struct why *why)
 {
 	const char *key = options->key ? options->key : options->cert;
@@ -210,7 +210,7 @@ static int make_ctx(const struct options *options, const struct tls_kind *kind, 
 	return 0;
 }
 
-/* The server wants a certificate of ours. It need not name an authority with that. */
+/* The server asks for a client certificate. Its request need not name an authority. */
 static int note_request(SSL *ssl, void *notes)
 {
 	((struct tls_notes *)notes)->is_asked = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What TLS over a stream and TLS over datagrams have in common, for tls.c and tls_datagram.c alone: whom to
- * trust, what to ask for, and why it came to nothing. */
+/* The common part of TLS over a stream and over datagrams, for tls.c and tls_datagram.c alone: contexts,
+ * verification, and the messages for a failed handshake. */
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@ struct tls_kind {
 	int min_version;
 	/* Puts the session on the link's socket. */
 	int (*attach)(struct link *link, SSL *ssl);
-	/* 0, CLIENT_E_* with words, or a negative errno. */
+	/* 0, CLIENT_E_* with a message, or a negative errno. */
 	int (*shake_hands)(struct link *link, SSL *ssl, struct why *why);
 };
 
@@ -24,13 +24,13 @@ struct tls_kind {
 int tls_session_open(struct link *link, const struct tls_kind *kind, struct why *why);
 void tls_session_close(struct link *link);
 
-/* What to poll for after a call that returned `r`; 0: it has failed. */
+/* The events to poll for after a call that returned `r`; 0: it has failed. */
 short tls_wants(const SSL *ssl, int r);
 
-/* What a handshake keeps beside the library's own, in the app data of the SSL until it is over. */
+/* Our own state of a handshake, in the app data of the SSL until it is over. */
 struct tls_notes {
-	char names[256]; /* what a certificate that will not do is for */
-	bool is_asked;   /* for a certificate of ours */
+	char names[256]; /* in a certificate that failed verification */
+	bool is_asked;   /* for a client certificate */
 	/* Over datagrams: */
 	unsigned tries;   /* how often something was sent that wants an answer */
 	unsigned wait_us; /* for the answer to a flight, before it is sent again */
@@ -38,7 +38,5 @@ struct tls_notes {
 		sent_us; /* when the last flight went out; 0: it has been sent again since, or never */
 };
 
-/* tls_words.c: why a handshake came to nothing; returns CLIENT_E_UNTRUSTED or CLIENT_E_TLS.
- * tls_note() is the verify callback, which fills in the names. */
-int tls_note(int is_fine, X509_STORE_CTX *store);
+/* The message for a failed handshake; returns CLIENT_E_UNTRUSTED or CLIENT_E_TLS. */
 int tls_explain(const struct link *link, SSL *ssl, struct why *why);
