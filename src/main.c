@@ -4,6 +4,7 @@
 
 #include <sysexits.h>
 
+#include "base/fd.h"
 #include "command/commands.h"
 #include "process/options.h"
 #include "process/role.h"
@@ -34,6 +35,8 @@ int main(int argc, char *argv[])
 	struct options options;
 	int exit_code;
 
+	if (fd_fill_standard() < 0)
+		return EX_OSERR;
 	if (options_parse(argc, argv, &options) != 0)
 		return EX_USAGE;
 	exit_code = run(&options);

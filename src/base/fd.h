@@ -25,3 +25,8 @@ int fd_read_path(const char *path, size_t max, char **ret_text, size_t *ret_len)
 int fd_write_ready(int fd, const void *data, size_t len);
 
 int fd_nonblock(int fd);
+
+/* Descriptors 0 to 2 that the caller has closed are opened on /dev/null, the wrong way round, so that
+ * using one still fails. The first call in main(): otherwise the next socket or memory file takes the
+ * number, and gets every line that is meant for the terminal. */
+int fd_fill_standard(void);

@@ -2,12 +2,12 @@
 /* upper: the client. The first word may name a form; everything else is up to the form. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "client/options.h"
 #include "client/report.h"
 #include "client/server.h"
@@ -82,18 +82,6 @@ static const struct form *form_of(const char *word)
 	return form;
 }
 
-/* When the caller has closed one of the first three descriptors, the next socket would take its number and
- * receive output meant for the terminal. /dev/null fills the gap, opened the wrong way round, so that
- * using it fails as using a closed descriptor does. */
-static int fill_standard(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 &&
-			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
-			return -errno;
-	return 0;
-}
-
 /* A plugin's own faults are UNKNOWN to the system that runs it. */
 static int own_fault(const struct form *form, int outcome)
 {
@@ -126,9 +114,9 @@ int main(int argc, char **argv)
 	struct why why = {0};
 	int r;
 
-	signal(SIGPIPE, SIG_IGN);
-	if (fill_standard() < 0)
+	if (fd_fill_standard() < 0)
 		return own_fault(form, CLIENT_E_LOCAL);
+	signal(SIGPIPE, SIG_IGN);
 	r = options_parse(&command, &options, &why);
 	if (r && r != OPTIONS_E_SHOWN)
 		return refuse_form(form, &options, &why);

@@ -15,6 +15,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "config.h"
 #include "process/ctl.h"
 
@@ -166,6 +167,8 @@ int main(int argc, char *argv[])
 	struct request request = {.path = UPPERD_RUNDIR "/upperd/control"};
 	int option, r;
 
+	if (fd_fill_standard() < 0)
+		return EX_OSERR;
 	while ((option = getopt_long(argc, argv, "s:h", longs, NULL)) != -1) {
 		switch (option) {
 		case 's':

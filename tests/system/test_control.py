@@ -4,6 +4,7 @@
 import os
 import signal
 import socket
+import subprocess
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -12,7 +13,7 @@ import process
 import rig
 from settings import SANDBOX, tcp
 
-TRY_AGAIN, CONFIGURATION = 75, 78
+OUTPUT, TRY_AGAIN, CONFIGURATION = 74, 75, 78
 
 
 class Question:
@@ -143,3 +144,11 @@ def test_path_that_cannot_be_had_outlives_an_upgrade(movable):
         assert rig.run_upperctl(d, "upgrade").returncode == 0
     d.stop()
     assert not first.exists() and second.read_text() == "in the way"
+
+
+def test_closed_output_is_no_socket(daemon):
+    """An answer that cannot be printed is not sent to the daemon instead."""
+    d = daemon(tcp())
+    result = subprocess.run(["sh", "-c", '"$@" >&-', "sh", rig.UPPERCTL, "-s", d.folder / "control",
+                             "status"], stderr=subprocess.PIPE, timeout=rig.PATIENCE)
+    assert result.returncode == OUTPUT

@@ -79,6 +79,20 @@ def test_a_fault_of_the_configuration_is_told_to_the_service_manager(
     assert words in d.notices("STATUS=Cannot start: ")[0]
 
 
+def close_standard():
+    for fd in range(3):
+        os.close(fd)
+
+
+def test_closed_descriptors_are_taken_by_nothing(daemon, with_systemd):
+    """Or the log would be written into memory that all workers share."""
+    d = daemon(udp(), tcp(), before=close_standard, log={"level": "debug"})
+    assert {os.readlink(f"/proc/{d.pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
+    assert udp_ask(d.listeners[0], b"a") == b"A"
+    d.reload()
+    assert tcp_ask(d.listeners[1], b"a") == b"A"
+
+
 # Reload
 
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -259,6 +260,28 @@ static void test_nonblock(void **state)
 	assert_int_equal(fd_nonblock(-1), -EBADF);
 }
 
+/* In a process of its own, since the results of a test go to the same three. */
+static void test_fill_standard(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		bool filled;
+
+		close(STDIN_FILENO);
+		close(STDERR_FILENO);
+		filled = fd_fill_standard() == 0 && fcntl(STDIN_FILENO, F_GETFL) >= 0 &&
+			fcntl(STDERR_FILENO, F_GETFL) >= 0;
+		/* It is open, and of no use. */
+		filled = filled && read(STDIN_FILENO, &filled, 1) < 0 && errno == EBADF &&
+			write(STDERR_FILENO, "x", 1) < 0 && errno == EBADF;
+		_exit(filled ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_read_fifo),
 		cmocka_unit_test(test_write_ready),
 		cmocka_unit_test(test_nonblock),
+		cmocka_unit_test(test_fill_standard),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
