@@ -10,6 +10,9 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/cleanup.h"
 
 /* The bits in front of an IPv4 address in its IPv6 form. */
 #define MAPPED_BITS 96
@@ -41,6 +44,21 @@ static int parse_number(const char *text, uint32_t max, uint32_t *ret_number)
 	return 0;
 }
 
+/* Not if_nametoindex(), since a reload reads addresses in a sandbox, and each C library has its own way
+ * to ask: these are the two calls that are on the list. */
+static uint32_t interface_number(const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	struct ifreq request = {0};
+
+	if (strlen(name) >= sizeof(request.ifr_name))
+		return 0;
+	memcpy(request.ifr_name, name, strlen(name));
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && ioctl(fd, SIOCGIFINDEX, &request) >= 0 ? (uint32_t)request.ifr_ifindex
+								 : 0;
+}
+
 static int parse_scope(const char *text, uint32_t *ret_scope)
 {
 	if (*text == '\0')
@@ -48,7 +66,7 @@ static int parse_scope(const char *text, uint32_t *ret_scope)
 	if (parse_number(text, UINT32_MAX, ret_scope) == 0)
 		return *ret_scope == 0 ? ADDR_E_SYNTAX : 0;
 
-	*ret_scope = if_nametoindex(text);
+	*ret_scope = interface_number(text);
 	return *ret_scope == 0 ? ADDR_E_SCOPE : 0;
 }
 

@@ -148,6 +148,7 @@ static const struct policy_call supervisor_calls[] = {
 	ANY("readv",           "files that the configuration names"),
 	ANY("fcntl",           "descriptors of children; seals"),
 	ONLY("ioctl",          "whether stderr is a terminal", 1, TCGETS),
+	ONLY("ioctl",          "an address with the name of an interface", 1, SIOCGIFINDEX),
 	ANY("inotify_init1",   "files that are watched"),
 	ANY("inotify_add_watch", "files that are watched"),
 	ANY("inotify_rm_watch", "files that are watched"),
