@@ -5,9 +5,9 @@
 #include <sysexits.h>
 
 #include "base/fd.h"
+#include "child/roles.h"
 #include "command/commands.h"
 #include "process/options.h"
-#include "process/role.h"
 #include "supervisor/supervisor.h"
 
 static int run(const struct options *options)

@@ -11,9 +11,9 @@
 
 #include "base/cleanup.h"
 #include "child/httpd.h"
+#include "child/roles.h"
 #include "child/runtime.h"
 #include "process/channel.h"
-#include "process/role.h"
 #include "supervisor/board.h"
 
 struct exporter {

@@ -16,10 +16,10 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "child/roles.h"
 #include "child/runtime.h"
 #include "process/channel.h"
 #include "process/files.h"
-#include "process/role.h"
 #include "tls/keys.h"
 
 #define LONGEST_FILE (1 << 20)

@@ -7,9 +7,9 @@
 #include <sysexits.h>
 
 #include "base/log.h"
+#include "child/roles.h"
 #include "priv/attempts.h"
 #include "process/channel.h"
-#include "process/role.h"
 
 static int probe_one(const struct sandbox *sandbox, uint32_t policy, uint32_t attempt)
 {

@@ -15,11 +15,11 @@
 
 #include "base/log.h"
 #include "child/listeners.h"
+#include "child/roles.h"
 #include "child/runtime.h"
 #include "child/tls_files.h"
 #include "conf/conf.h"
 #include "process/channel.h"
-#include "process/role.h"
 
 #define EXPIRY_TURNS 7200 /* once an hour */
 

@@ -1,62 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From the word on a child's command line to its main. */
-
 #include "process/role.h"
 
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sysexits.h>
 
-#include "process/channel.h"
-
-static const struct {
-	const char *word;
-	int (*main)(void);
-} roles[N_ROLES] = {
-#define ROLE(name, word, main) [ROLE_##name] = {word, main},
+static const char *const words[N_ROLES] = {
+#define ROLE(name, word, main) [ROLE_##name] = word,
 	ROLES(ROLE)
 #undef ROLE
 };
 
 const char *role_word(enum role role)
 {
-	return roles[role].word;
+	return words[role];
 }
 
 enum role role_find(const char *word)
 {
 	int i = 0;
 
-	while (i < N_ROLES && strcmp(roles[i].word, word) != 0)
+	while (i < N_ROLES && strcmp(words[i], word) != 0)
 		i++;
 	return i;
-}
-
-/* Whoever types --role at a shell has no supervisor to talk to. */
-static bool has_channel(void)
-{
-	struct stat st;
-
-	return fstat(CHANNEL_FD, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-int role_main(const char *word)
-{
-	enum role role = role_find(word);
-
-	if (!has_channel()) {
-		fprintf(stderr,
-			"upperd: --role is for upperd itself, which starts its children "
-			"with it\n");
-		return EX_USAGE;
-	}
-	prctl(PR_SET_NAME, "upperd"); /* after the exec of a link, ps would show that link's name */
-	if (role < N_ROLES)
-		return roles[role].main();
-	fprintf(stderr, "upperd: there is no role \"%s\"\n", word);
-	return EX_USAGE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The roles a process can have. A new one is a row here and a file. */
+/* The roles a child process can have, with the word that names each and its main, which child/ has. */
 
 /* ROLE(name, word, main) */
 #define ROLES(ROLE)                               \
@@ -20,10 +20,3 @@ enum role {
 const char *role_word(enum role role);
 /* N_ROLES when there is none of that word. */
 enum role role_find(const char *word);
-
-/* Becomes a child of that role, with its channel on descriptor 3; returns the exit code. */
-int role_main(const char *word);
-
-#define ROLE(name, word, main) int main(void);
-ROLES(ROLE)
-#undef ROLE
