@@ -76,7 +76,7 @@ static int keep(const struct made *made)
 		return pair[1];
 	}
 	close(pair[1]);
-	if (keys_new(&keys) < 0 || keys_add(keys, &made->spec.key, why) != 0)
+	if (keys_new(&keys) < 0 || keys_add(keys, &made->spec.key, KEY_USE_TLS, why) != 0)
 		fail("the keeper has no key");
 	while (r == 0 || r == KEYS_E_WAIT) {
 		struct pollfd wait = {.fd = pair[0], .events = POLLIN};

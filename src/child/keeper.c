@@ -99,6 +99,13 @@ static int keeper_on_client(struct child_side *side, struct message *message)
 	return r;
 }
 
+static enum key_use use_of(const struct conf_listener *l)
+{
+	if (l->transport == CONF_DTLS)
+		return KEY_USE_DTLS;
+	return l->tls.min_version == CONF_TLS_1_3 ? KEY_USE_TLS_1_3 : KEY_USE_TLS;
+}
+
 /* Files come in the order in which keys are counted. */
 static int keeper_on_file(struct child_side *side, struct message *message)
 {
@@ -120,7 +127,7 @@ static int keeper_on_file(struct child_side *side, struct message *message)
 	pem.name = file_name(conf, place);
 	if (r < 0 || !text)
 		return child_side_fail(EX_CONFIG, pem.name, r);
-	r = keys_add(k->keys, &pem, why);
+	r = keys_add(k->keys, &pem, use_of(&conf->listeners[place->listener]), why);
 	explicit_bzero(text, pem.len);
 	free(text);
 	if (r == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Private keys, in memory that is neither swapped nor dumped, and what is done with them. A question
- * comes from a process that talks to the network, and may be from whoever has taken it over. So it is
- * held against everything that is known of it, and what is signed has to be what the server of a TLS
- * handshake signs: no certificate, no other protocol, no client's proof. */
+/* Private keys, in memory that is neither swapped nor dumped, and the signatures made with them. A
+ * question comes from a process that talks to the network and may have been captured. So every field of
+ * it is checked, and the text to sign has to be one that the server of a TLS handshake signs on a listener
+ * of this key: no certificate, no other protocol, no proof of a client. See handshake_text.c. */
 
 #include "tls/keys.h"
 
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "tls/handshake_text.h"
 #include "tls/pem.h"
 #include "tls/question.h"
 
@@ -25,6 +26,7 @@
 /* A key, and what it takes to sign with it in each way, from the first time on. */
 struct key {
 	EVP_PKEY *pkey;
+	enum key_use use;
 	EVP_PKEY_CTX *signing[N_DIGESTS][N_PADDINGS];
 };
 
@@ -32,6 +34,7 @@ struct keys {
 	struct key *list;
 	size_t n;
 	EVP_MD *digests[N_DIGESTS];
+	struct text_curves curves;
 };
 
 const char *const question_digests[N_DIGESTS] = {
@@ -73,11 +76,13 @@ void keys_free(struct keys *keys)
 	}
 	for (int i = 0; i < N_DIGESTS; i++)
 		EVP_MD_free(keys->digests[i]);
+	text_curves_done(&keys->curves);
 	free(keys->list);
 	free(keys);
 }
 
-int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY])
+int keys_add(
+	struct keys *keys, const struct tls_text *pem, enum key_use use, char why[static TLS_WHY])
 {
 	_cleanup_pkey_ EVP_PKEY *key = NULL;
 	struct key *longer;
@@ -90,55 +95,29 @@ int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_
 	if (!longer)
 		return -ENOMEM;
 	keys->list = longer;
-	keys->list[keys->n++] = (struct key){.pkey = take_ptr(&key)};
+	keys->list[keys->n++] = (struct key){.pkey = take_ptr(&key), .use = use};
 	return 0;
 }
 
-/* 64 spaces, the words, a zero, and the digest of the handshake so far (RFC 8446, 4.4.3). */
-static bool is_handshake_1_3(const unsigned char *data, size_t len)
-{
-	static const char words[] = "TLS 1.3, server CertificateVerify";
-	size_t head = 64 + sizeof(words);
-
-	if (len != head + 32 && len != head + 48)
-		return false;
-	for (size_t i = 0; i < 64; i++)
-		if (data[i] != ' ')
-			return false;
-	return memcmp(data + 64, words, sizeof(words)) == 0;
-}
-
-/* Two randoms and a point on a named curve (RFC 8422, 5.4); TLS 1.2 has no words before it. */
-static bool is_handshake_1_2(const unsigned char *data, size_t len)
-{
-	return len > 68 && data[64] == 3 && len == 68u + data[67];
-}
-
-/* Which digests and paddings go with which key. */
-static bool suits(const EVP_PKEY *key, const struct question_head *head)
+/* Which digests and paddings go with which key. DTLS 1.2 does not use Ed25519 here. */
+static bool suits(const struct key *key, const struct question_head *head)
 {
 	bool digest = head->digest != DIGEST_NONE, padding = head->padding != PADDING_NONE;
 
-	if (EVP_PKEY_is_a(key, "RSA"))
+	if (EVP_PKEY_is_a(key->pkey, "RSA"))
 		return digest && padding;
-	if (EVP_PKEY_is_a(key, "EC"))
+	if (EVP_PKEY_is_a(key->pkey, "EC"))
 		return digest && !padding;
-	return !digest && !padding;
+	return !digest && !padding && key->use != KEY_USE_DTLS;
 }
 
 static bool is_question(const struct keys *keys, const struct question *question, size_t n)
 {
 	const struct question_head *head = &question->head;
 
-	if (n < sizeof(*head) || head->what >= N_QUESTIONS || head->len > most[head->what] ||
-		n != sizeof(*head) + head->len || head->key >= keys->n ||
-		head->digest >= N_DIGESTS || head->padding >= N_PADDINGS)
-		return false;
-	if (head->what == ASK_PUBLIC)
-		return true;
-	return suits(keys->list[head->key].pkey, head) &&
-		(is_handshake_1_3(question->data, head->len) ||
-			is_handshake_1_2(question->data, head->len));
+	return n >= sizeof(*head) && head->what < N_QUESTIONS && head->len <= most[head->what] &&
+		n == sizeof(*head) + head->len && head->key < keys->n && head->digest < N_DIGESTS &&
+		head->padding < N_PADDINGS;
 }
 
 static size_t answer_public(EVP_PKEY *key, struct answer *answer)
@@ -215,13 +194,26 @@ static size_t sign_whole(EVP_PKEY *pkey, const struct question *question, struct
 	return ok ? len : 0;
 }
 
-static size_t answer_sign(struct keys *keys, const struct question *question, struct answer *answer)
+static size_t sign(struct keys *keys, const struct question *question, struct answer *answer)
 {
 	struct key *key = &keys->list[question->head.key];
 
 	if (question->head.digest == DIGEST_NONE)
 		return sign_whole(key->pkey, question, answer);
 	return sign_digest(keys, key, question, answer);
+}
+
+static int answer_sign(
+	struct keys *keys, const struct question *question, struct answer *answer, size_t *ret_len)
+{
+	const struct key *key = &keys->list[question->head.key];
+	const struct text text = {question->data, question->head.len};
+	enum text_kind kind = text_kind(&text, key->use, &keys->curves);
+
+	if (kind == TEXT_FOREIGN || !suits(key, &question->head))
+		return KEYS_E_MALFORMED;
+	*ret_len = kind == TEXT_HANDSHAKE ? sign(keys, question, answer) : 0;
+	return 0;
 }
 
 static int keys_outcome(int error)
@@ -239,6 +231,7 @@ int keys_answer(struct keys *keys, int fd)
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	size_t len;
 	ssize_t n;
+	int r = 0;
 
 	n = recvmsg(fd, &message, MSG_DONTWAIT);
 	if (n < 0)
@@ -252,7 +245,9 @@ int keys_answer(struct keys *keys, int fd)
 	if (question.head.what == ASK_PUBLIC)
 		len = answer_public(keys->list[question.head.key].pkey, &answer);
 	else
-		len = answer_sign(keys, &question, &answer);
+		r = answer_sign(keys, &question, &answer, &len);
+	if (r != 0)
+		return r;
 	answer.head = (struct answer_head){question.head.number, (uint32_t)len};
 	part = (struct iovec){&answer, sizeof(answer.head) + len};
 	if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)

@@ -9,11 +9,19 @@
 
 struct keys;
 
+/* What the listener of a key speaks: nothing else is signed with it. */
+enum key_use {
+	KEY_USE_TLS,     /* 1.2 and 1.3 */
+	KEY_USE_TLS_1_3, /* 1.3 alone */
+	KEY_USE_DTLS,    /* 1.2 alone */
+};
+
 int keys_new(struct keys **ret_keys);
 void keys_free(struct keys *keys);
 
 /* The next key: the first is number 0. TLS_E_REFUSED: `why` says what is wrong with it. */
-int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY]);
+int keys_add(
+	struct keys *keys, const struct tls_text *pem, enum key_use use, char why[static TLS_WHY]);
 
 enum {
 	KEYS_E_WAIT = 1, /* nothing is asked */

@@ -79,7 +79,8 @@ void keys_free(struct keys *keys)
 {
 }
 
-int keys_add(struct keys *keys, const struct tls_text *pem, char why[static TLS_WHY])
+int keys_add(
+	struct keys *keys, const struct tls_text *pem, enum key_use use, char why[static TLS_WHY])
 {
 	return -ENOTSUP;
 }

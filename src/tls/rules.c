@@ -57,11 +57,53 @@ static int check_ciphers(SSL_CTX *ctx, char why[static TLS_WHY])
 	return 0;
 }
 
+/* The keeper signs key shares of TLS 1.2 on the first six alone. Version 1.2 does not have the others,
+ * which are known by how they begin. */
+static bool is_for_1_2(const char *name, size_t len)
+{
+	static const struct {
+		const char *name;
+		bool is_prefix;
+	} groups[] = {{"X25519"}, {"P-256"}, {"prime256v1"}, {"secp256r1"}, {"P-384"},
+		{"secp384r1"}, {"ffdhe", true}, {"MLKEM", true}, {"X25519MLKEM", true},
+		{"SecP256r1MLKEM", true}, {"SecP384r1MLKEM", true}};
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+		size_t n = strlen(groups[i].name);
+
+		if ((groups[i].is_prefix ? len >= n : len == n) &&
+			strncasecmp(name, groups[i].name, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int check_groups(const struct tls_spec *spec, char why[static TLS_WHY])
+{
+	const char *name = spec->groups ? spec->groups : "";
+	size_t len;
+
+	for (; *name != '\0' && (spec->is_datagram || !spec->only_1_3); name += len) {
+		name += strspn(name, ":/?*-");
+		len = strcspn(name, ":/");
+		if (len == 0 || is_for_1_2(name, len))
+			continue;
+		snprintf(why, TLS_WHY,
+			"groups: %.*s is not used with %s, which has X25519, P-256 and P-384 here; "
+			"leave it out%s",
+			(int)len, name, spec->is_datagram ? "DTLS 1.2" : "TLS 1.2",
+			spec->is_datagram ? "" : ", or set min_version = \"1.3\"");
+		return TLS_E_REFUSED;
+	}
+	return 0;
+}
+
 static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, char why[static TLS_WHY])
 {
 	const char *ciphers = spec->ciphers ? spec->ciphers : CIPHERS;
 	const char *suites = spec->ciphersuites ? spec->ciphersuites : CIPHERSUITES;
 	const char *groups = spec->groups ? spec->groups : GROUPS;
+	int r;
 
 	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
 		return refuse_word(why, "ciphers", ciphers);
@@ -71,7 +113,8 @@ static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, char why[stati
 		return refuse_word(why, "groups", groups);
 	if (SSL_CTX_set1_sigalgs_list(ctx, (void *)(uintptr_t)SIGNATURES) != 1)
 		return -ENOMEM;
-	return check_ciphers(ctx, why);
+	r = check_ciphers(ctx, why);
+	return r == 0 ? check_groups(spec, why) : r;
 }
 
 /* The first of ours that the client has too; with none in common there is nothing to say. */

@@ -13,13 +13,14 @@ import pytest
 import process
 import rig
 from captured import steal
+from pki import openssl
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import tcp
 from wire import Background, connect, read_exactly
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
-SIGN, ED25519 = 1, 0
+SIGN, SHA256 = 1, 1
 DATA = 512  # at most, in a question
 PATIENT = {"handshake_timeout": "60s", "idle_timeout": "60s"}
 
@@ -162,6 +163,56 @@ def test_who_asks_what_is_no_question_is_cut_off(daemon, authority, pair, as_roo
         assert channel.recv(4096) == b""
     d.expect("keeper-cut", role="keeper 0")
     assert d.children("keeper") == [keeper] and len(channels_of(keeper)) == 1
+
+
+def der(tag, *parts):
+    content = b"".join(parts)
+    n = len(content)
+    length = bytes([n]) if n < 128 else bytes([0x81, n]) if n < 256 else b"\x82" + n.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def forged_certificate(issuer):
+    """What is signed of a certificate, for a key that nobody has asked an authority about. Its serial
+    number covers the bytes by which a key share of TLS 1.2 is known."""
+    ecdsa = bytes.fromhex("300a06082a8648ce3d040302")
+    key = der(0x30, bytes.fromhex("300506032b6570"), der(3, b"\0" + bytes(range(32))))
+    validity = der(0x30, der(0x17, b"260101000000Z"), der(0x17, b"360101000000Z"))
+
+    def certificate(name):
+        subject = der(0x30, der(0x31, der(0x30, bytes.fromhex("0603550403"), der(0x0c, name))))
+        return bytearray(der(0x30, bytes.fromhex("a003020102"), der(2, b"Z" * 58), ecdsa, issuer,
+                             validity, subject, key))
+
+    short = 266 - len(certificate(b""))
+    text = next(text for n in range(short + 1) if len(text := certificate(b"x" * n)) == 266)
+    text[64], text[67] = 3, len(text) - 68
+    return bytes(text)
+
+
+def test_a_certificate_is_not_signed(daemon, authority, pair, as_root):
+    d = daemon(tls(pair), workers=1)
+    issuer = der(0x30, der(0x31, der(0x30, bytes.fromhex("0603550403"), der(0x0c, b"localhost"))))
+    text = forged_certificate(issuer)
+    with to_keeper(d.workers()[0]) as channel:
+        channel.settimeout(rig.PATIENCE)
+        channel.send(struct.pack("=6I", SIGN, 1, 0, SHA256, 0, len(text)) + text)
+        answer = channel.recv(4096)
+    if answer:  # shows what it is good for
+        signature = answer[8:]
+        outer = der(0x30, text, bytes.fromhex("300a06082a8648ce3d040302"), der(3, b"\0" + signature))
+        print(openssl("x509", "-inform", "DER", "-text", stdin=outer).decode())
+    assert answer == b""
+
+
+@pytest.mark.parametrize("first", ["X25519", "P-256", "P-384"])
+@pytest.mark.parametrize("kind", ["ec", "ec384", "rsa", "ed25519"])
+def test_every_handshake_is_signed(daemon, authority, kind, first):
+    groups = [first, *(g for g in ("X25519", "P-256", "P-384") if g != first)]
+    d = daemon(tls(authority.issue(kind), more={"groups": ":".join(groups)}))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        assert ask_tls(d.listeners[0], context_for(authority, version)) == b"STRASSE"
+    assert not d.records("keeper-cut")
 
 
 def test_who_is_cut_off_harms_nobody_else(daemon, authority, pair, as_root):

@@ -123,6 +123,19 @@ def test_groups_and_ciphers_are_those_named(daemon, pair):
     assert "secp384r1" in said
 
 
+@pytest.mark.parametrize("name", ["P-521", "secp521r1", "X448"])
+def test_a_group_that_the_keeper_does_not_sign_is_for_1_3(daemon, pair, tmp_path, name):
+    """Its handshakes of TLS 1.2 would all fail."""
+    groups = {"groups": f"X25519:{name}"}
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(pair, more=groups)))
+    checked = rig.run_upperd("-c", config, "--check")
+    assert checked.returncode == 78
+    assert f"listeners.tls.tls.groups: {name} is not used with TLS 1.2" in checked.stderr
+    at = daemon(tls(pair, more={**groups, "min_version": "1.3"})).listeners[0]
+    assert "Verify return code" in s_client(at, "-tls1_3", "-groups", name)
+
+
 def test_a_response_is_stapled(daemon, authority, tmp_path):
     pair = authority.issue("ec")
     index = tmp_path / "index.txt"
