@@ -1,60 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Makes every attempt on the sandbox of every role, tells what came of each, and ends. It hears its
- * supervisor and nobody else, and stays outside of the sandboxes: only the processes that make the
- * attempts go in. */
+/* Makes every attempt on the sandbox of every role and prints the outcomes to the socket of the client
+ * that asked, all at once, so that a test which is cut short has printed nothing. It receives one
+ * message, and stays outside of the sandboxes: only the processes that make the attempts enter. */
 
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "child/roles.h"
 #include "priv/attempts.h"
 #include "process/channel.h"
+#include "process/ctl.h"
 
-static int probe_one(const struct sandbox *sandbox, uint32_t policy, uint32_t attempt)
+struct report {
+	FILE *out;
+	bool json;
+	bool held;
+	bool is_first;
+};
+
+static const char *const kinds[] = {
+	[ATTEMPT_FAILED] = "held",
+	[ATTEMPT_SUCCEEDED] = "broken",
+	[ATTEMPT_ABSENT] = "absent",
+	[ATTEMPT_NOT_FOR] = "not for it",
+};
+
+/* "EPERM" or "SIGSYS"; empty when the attempt did not fail. */
+static void error_name(const struct attempt_outcome *outcome, char name[static 32])
+{
+	const char *word =
+		outcome->signal ? sigabbrev_np(outcome->signal) : strerrorname_np(outcome->error);
+
+	if (outcome->kind == ATTEMPT_SUCCEEDED || outcome->kind == ATTEMPT_NOT_FOR || !word)
+		word = "";
+	snprintf(name, 32, "%s%s", outcome->signal && *word ? "SIG" : "", word);
+}
+
+static void print_outcome(struct report *report, const struct policy *policy,
+	const struct attempt *attempt, const struct attempt_outcome *outcome)
+{
+	char name[32];
+
+	error_name(outcome, name);
+	if (report->json)
+		fprintf(report->out,
+			"%s{\"role\":\"%s\",\"layer\":\"%s\",\"attempt\":\"%s\","
+			"\"outcome\":\"%s\",\"heard\":\"%s\"}",
+			report->is_first ? "" : ",", policy->role, layer_words(attempt->layer),
+			attempt->words, kinds[outcome->kind], name);
+	else if (outcome->kind != ATTEMPT_NOT_FOR)
+		fprintf(report->out, "%-11s %-24s %-36s %s %s\n", policy->role,
+			layer_words(attempt->layer), attempt->words, kinds[outcome->kind], name);
+	report->is_first = false;
+}
+
+static int make_attempts(struct report *report, const struct sandbox *sandbox)
 {
 	struct attempt_outcome outcome;
-	struct msg_probed probed = {.policy = policy, .attempt = attempt};
+	int r;
 
-	if (attempt_make(&attempts[attempt], sandbox, &outcome) < 0)
-		return EX_OSERR;
-	probed.kind = outcome.kind;
-	probed.error = outcome.error;
-	probed.signal = outcome.signal;
-	return channel_send(CHANNEL_FD, MSG_PROBED, &probed, sizeof(probed), NULL, 0) == 0
-		? EX_OK
-		: EX_OSERR;
+	for (unsigned i = 0; i < n_attempts; i++) {
+		r = attempt_make(&attempts[i], sandbox, &outcome);
+		if (r < 0)
+			return r;
+		print_outcome(report, sandbox->policy, &attempts[i], &outcome);
+		if (outcome.kind == ATTEMPT_SUCCEEDED || outcome.kind == ATTEMPT_ABSENT)
+			report->held = false;
+	}
+	return 0;
 }
 
-static int probe_all(const struct msg_probe *probe)
+static int print_report(struct report *report, const struct msg_selftest *message)
 {
-	int exit_code = EX_OK;
+	int r = 0;
 
-	for (uint32_t policy = 0; policy < n_policies; policy++) {
-		struct sandbox sandbox = {
-			.policy = &policies[policy],
-			.mode = probe->mode,
-			.uid = probe->uid,
-			.gid = probe->gid,
+	if (report->json)
+		fprintf(report->out, "{\"attempts\":[");
+	for (size_t i = 0; i < n_policies && r == 0; i++) {
+		const struct sandbox sandbox = {
+			.policy = &policies[i],
+			.mode = message->mode,
+			.uid = message->uid,
+			.gid = message->gid,
 		};
 
-		for (uint32_t i = 0; i < n_attempts && exit_code == EX_OK; i++)
-			exit_code = probe_one(&sandbox, policy, i);
+		r = make_attempts(report, &sandbox);
 	}
-	return exit_code;
+	if (message->mode == SANDBOX_OFF)
+		report->held = false;
+	if (report->json)
+		fprintf(report->out, "],\"held\":%s}\n", report->held ? "true" : "false");
+	else
+		fprintf(report->out, "\n%s\n",
+			message->mode == SANDBOX_OFF ? "The sandbox is off."
+				: report->held       ? "All of it held."
+						     : "It does not hold.");
+	return r;
 }
 
-int probe_main(void)
+static int answer_client(const struct msg_selftest *message, int client_fd)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	struct report report = {
+		.out = open_memstream(&text, &len),
+		.json = message->json,
+		.held = true,
+		.is_first = true,
+	};
+	int r;
+
+	if (!report.out)
+		return EX_OSERR;
+	r = print_report(&report, message);
+	if (fclose(report.out) != 0 || r < 0)
+		return EX_OSERR;
+	if (control_send_text(client_fd, text, len))
+		control_send_end(client_fd, report.held ? EX_OK : EX_UNAVAILABLE);
+	return EX_OK;
+}
+
+int selftest_main(void)
 {
 	struct message message;
 	int exit_code = EX_SOFTWARE;
 
-	/* A layer that is missing is part of the answer, and not news. */
+	/* A layer that is missing is part of the answer, and need not be logged. */
 	log_set_level(LOG_LEVEL_ERROR);
 	if (channel_receive(CHANNEL_FD, FROM_SUPERVISOR, &message, 0) != 0)
 		return EX_SOFTWARE;
-	if (message.type == MSG_PROBE)
-		exit_code = probe_all((const void *)message.data);
+	if (message.type == MSG_SELFTEST)
+		exit_code = answer_client((const void *)message.data, message.fds[0]);
 	message_done(&message);
 	return exit_code;
 }

@@ -240,11 +240,7 @@ static void child_on_message(struct child *child, const struct message *message)
 	case MSG_FAILED:
 		child_on_failed(child, message);
 		break;
-	case MSG_PROBED:
-		if (child->owner->on_probed)
-			child->owner->on_probed(child, (const void *)message->data);
-		break;
-	case MSG_PROBE:
+	case MSG_SELFTEST:
 	case MSG_SETUP:
 	case MSG_SHARED:
 	case MSG_METRICS:

@@ -34,8 +34,6 @@ struct child_owner {
 	void (*on_failed)(struct child *child, int exit_code, const char *why);
 	/* It is gone, and buried. `as_told` when it was draining and said goodbye with 0. */
 	void (*on_ended)(struct child *child, bool as_told);
-	/* What came of an attempt; NULL for those whose children make none. */
-	void (*on_probed)(struct child *child, const struct msg_probed *probed);
 };
 
 struct child {

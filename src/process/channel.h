@@ -45,15 +45,13 @@
 	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                        \
 	/* the whole generation is ready: begin */                                                   \
 	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                          \
-	/* try to break the sandbox of every role; struct msg_probe */                               \
-	MESSAGE(PROBE, SUPERVISOR, 0, sizeof(struct msg_probe), sizeof(struct msg_probe))            \
+	/* to a self-test: try every sandbox, and answer that client; struct msg_selftest */         \
+	MESSAGE(SELFTEST, SUPERVISOR, 1, sizeof(struct msg_selftest), sizeof(struct msg_selftest))   \
 	MESSAGE(READY, CHILD, 0, 0, 0)                                                               \
 	/* while it gets ready: something is wrong with what a listener names; struct msg_fault */   \
 	MESSAGE(FAULT, CHILD, 0, sizeof(struct msg_fault), sizeof(struct msg_fault))                 \
 	/* it cannot serve: an exit code, and why, as text */                                        \
 	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))              \
-	/* what came of one attempt; struct msg_probed */                                            \
-	MESSAGE(PROBED, CHILD, 0, sizeof(struct msg_probed), sizeof(struct msg_probed))              \
 	/* to a worker: the way to one that has a socket of it too; struct msg_sibling */            \
 	MESSAGE(SIBLING, SUPERVISOR, 1, sizeof(struct msg_sibling), sizeof(struct msg_sibling))
 
@@ -90,15 +88,10 @@ struct msg_drain {
 	uint64_t within_ms;
 };
 
-struct msg_probe {
+struct msg_selftest {
 	uint32_t mode; /* enum sandbox_mode */
 	uint32_t uid, gid;
-};
-
-/* By their places in the tables of priv/policy.h and priv/attempts.h. */
-struct msg_probed {
-	uint32_t policy, attempt, kind;
-	int32_t error, signal;
+	uint32_t json; /* how to print */
 };
 
 struct msg_fault {

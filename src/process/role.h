@@ -8,7 +8,7 @@
 	ROLE(WORKER, "worker", worker_main)       \
 	ROLE(KEEPER, "keeper", keeper_main)       \
 	ROLE(EXPORTER, "exporter", exporter_main) \
-	ROLE(PROBE, "probe", probe_main)
+	ROLE(SELFTEST, "selftest", selftest_main)
 
 enum role {
 #define ROLE(name, word, main) ROLE_##name,

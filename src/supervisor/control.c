@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "process/ctl.h"
 #include "sockets/listen.h"
 
 #define CLIENTS_MAX 16
@@ -49,30 +50,10 @@ static void client_close(struct client *client)
 	loop_defer(client->control->loop, &client->reap);
 }
 
-static bool client_send(struct client *client, char kind, const char *text, size_t len)
-{
-	char packet[CONTROL_PACKET];
-
-	packet[0] = kind;
-	memcpy(packet + 1, text, len);
-	return send(client->fd, packet, len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
-}
-
 static void client_answer(struct client *client, int exit_code, const char *text, size_t len)
 {
-	char code[16];
-	bool taken = true;
-
-	while (taken && len > 0) {
-		size_t part = len < CONTROL_PACKET - 1 ? len : CONTROL_PACKET - 1;
-
-		taken = client_send(client, CONTROL_TEXT, text, part);
-		text += part;
-		len -= part;
-	}
-	snprintf(code, sizeof(code), "%d", exit_code);
-	if (taken)
-		client_send(client, CONTROL_END, code, strlen(code));
+	if (control_send_text(client->fd, text, len))
+		control_send_end(client->fd, exit_code);
 	client_close(client);
 }
 
@@ -86,7 +67,7 @@ static const struct control_verb *control_find(const struct control *control, co
 
 static void client_ask(struct client *client, char *text)
 {
-	struct control_question question = {.verb = text, .argument = ""};
+	struct control_question question = {.verb = text, .argument = "", .fd = client->fd};
 	_cleanup_free_ char *answer = NULL;
 	const struct control_verb *verb;
 	size_t len = 0;
@@ -120,6 +101,8 @@ static void client_ask(struct client *client, char *text)
 	client->next = exit_code == CONTROL_NEXT;
 	if (exit_code >= 0 && client->fd >= 0)
 		client_answer(client, exit_code, answer, len);
+	else if (exit_code == CONTROL_TAKEN)
+		client_close(client);
 }
 
 static void client_on_event(struct source *source, uint32_t events)

@@ -17,12 +17,14 @@ enum {
 	CONTROL_LATER = -1, /* control_answer() will follow */
 	CONTROL_NEXT =
 		-2, /* and so will control_turn(), before it; what is said until then is for others */
+	CONTROL_TAKEN = -3, /* another process has a copy of the descriptor, and answers */
 };
 
 struct control_question {
 	const char *verb;
 	const char *argument; /* what follows the verb; empty when nothing does */
 	bool json;
+	int fd;    /* the client's */
 	FILE *out; /* the text of the answer, unless it comes later */
 };
 

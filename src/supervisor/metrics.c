@@ -69,7 +69,7 @@ static void print_supervisor(const struct figures *figures, FILE *out)
 	print_gauge(out, "workers", "Worker processes", (int64_t)figures->workers);
 	print_family(out, "replaced", "counter", "Children that died and were replaced");
 	for (enum role role = 0; role < N_ROLES; role++)
-		if (role != ROLE_PROBE)
+		if (role != ROLE_SELFTEST)
 			fprintf(out, "upperd_replaced_total{role=\"%s\"} %" PRIu64 "\n",
 				role_word(role), figures->replaced[role]);
 }

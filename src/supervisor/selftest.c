@@ -1,239 +1,175 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The child is thrown away afterwards. It may take its time, but not for ever. */
+/* The child gets a copy of the client's socket, prints its whole report there at the end, and exits
+ * with 0. Anything else means that the client has had no answer yet. */
 
 #include "supervisor/selftest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "priv/attempts.h"
+#include "generation/child.h"
 #include "process/confine.h"
+#include "process/ctl.h"
 
-#define INSPECTION_MS 30000
+#define SELFTEST_MS 30000
 
-static const char *const kinds[] = {
-	[ATTEMPT_FAILED] = "held",
-	[ATTEMPT_SUCCEEDED] = "broken",
-	[ATTEMPT_ABSENT] = "absent",
-	[ATTEMPT_NOT_FOR] = "not for it",
+struct selftest {
+	struct list node;
+	struct selftests *all;
+	struct child child;
+	struct timer limit;
+	struct task ended;
+	int client_fd; /* owned */
+	bool json;
+	bool answered; /* by the child */
 };
 
-#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
-static size_t inspection_size(void)
+static void selftest_free(struct selftest *selftest)
 {
-	return n_policies * n_attempts;
+	loop_clear_timer(&selftest->limit);
+	loop_cancel(&selftest->ended);
+	child_bury(&selftest->child);
+	child_done(&selftest->child);
+	close(selftest->client_fd);
+	list_remove(&selftest->node);
+	selftest->all->n--;
+	free(selftest);
 }
 
-/* "EPERM" or "SIGSYS", or nothing when it did not fail. */
-static const char *found_word(const struct msg_probed *found, char word[static 32])
+static void selftest_abandon(struct selftest *selftest, const char *why)
 {
-	const char *name =
-		found->signal ? sigabbrev_np(found->signal) : strerrorname_np(found->error);
+	const char *text = selftest->json ? "{\"attempts\":[],\"held\":false}\n" : why;
 
-	if (found->kind == ATTEMPT_SUCCEEDED || found->kind == ATTEMPT_NOT_FOR || !name)
-		name = "";
-	snprintf(word, 32, "%s%s", found->signal && *name ? "SIG" : "", name);
-	return word;
-}
-
-static bool has_held(const struct inspection *inspection)
-{
-	if (inspection->n_found < inspection_size() || inspection->mode == CONF_SANDBOX_OFF)
-		return false;
-	for (size_t i = 0; i < inspection->n_found; i++)
-		if (inspection->found[i].kind == ATTEMPT_SUCCEEDED ||
-			inspection->found[i].kind == ATTEMPT_ABSENT)
-			return false;
-	return true;
-}
-
-static void print_found(const struct msg_probed *found, FILE *out)
-{
-	const struct attempt *attempt = &attempts[found->attempt];
-	char word[32];
-
-	if (found->kind == ATTEMPT_NOT_FOR)
-		return;
-	fprintf(out, "%-11s %-24s %-36s %s %s\n", policies[found->policy].role,
-		layer_words(attempt->layer), attempt->words, kinds[found->kind],
-		found_word(found, word));
-}
-
-static void print_found_json(const struct msg_probed *found, FILE *out)
-{
-	const struct attempt *attempt = &attempts[found->attempt];
-	char word[32];
-
-	fprintf(out,
-		"{\"role\":\"%s\",\"layer\":\"%s\",\"attempt\":\"%s\",\"outcome\":\"%s\","
-		"\"heard\":\"%s\"}",
-		policies[found->policy].role, layer_words(attempt->layer), attempt->words,
-		kinds[found->kind], found_word(found, word));
-}
-
-static void print_text(const struct inspection *inspection, FILE *out)
-{
-	for (size_t i = 0; i < inspection->n_found; i++)
-		print_found(&inspection->found[i], out);
-	if (inspection->n_found < inspection_size())
-		fprintf(out, "\nThe attempts were not finished; the log may say why.\n");
-	else if (inspection->mode == CONF_SANDBOX_OFF)
-		fprintf(out, "\nThe sandbox is off.\n");
-	else
-		fprintf(out, "\n%s\n",
-			has_held(inspection) ? "All of it held." : "It does not hold.");
-}
-
-static void print_json(const struct inspection *inspection, FILE *out)
-{
-	fprintf(out, "{\"held\":%s,\"attempts\":[", has_held(inspection) ? "true" : "false");
-	for (size_t i = 0; i < inspection->n_found; i++) {
-		fprintf(out, "%s", i > 0 ? "," : "");
-		print_found_json(&inspection->found[i], out);
+	if (!selftest->answered) {
+		control_send_text(selftest->client_fd, text, strlen(text));
+		control_send_end(selftest->client_fd, EX_TEMPFAIL);
 	}
-	fprintf(out, "]}\n");
+	selftest_free(selftest);
 }
 
-static void inspection_on_report(struct task *task)
+/* A task of its own, since a child must not be freed in a callback of its. */
+static void on_ended_later(struct task *task)
 {
-	struct inspection *inspection = container_of(task, struct inspection, report);
-	_cleanup_free_ char *text = NULL, *json = NULL;
-	size_t text_len, json_len;
-	FILE *to_text = open_memstream(&text, &text_len);
-	FILE *to_json = open_memstream(&json, &json_len);
-
-	if (to_text) {
-		print_text(inspection, to_text);
-		fclose(to_text);
-	}
-	if (to_json) {
-		print_json(inspection, to_json);
-		fclose(to_json);
-	}
-	control_answer(inspection->control, "sandbox",
-		has_held(inspection) ? EX_OK : EX_UNAVAILABLE, text ? text : "", json ? json : "");
-	inspection_done(inspection);
+	selftest_abandon(container_of(task, struct selftest, ended),
+		"The attempts were not finished; the log may say why.\n");
 }
 
-/* The child is outside of the sandboxes, and still nothing that it says is believed unseen. */
-static void inspection_on_probed(struct child *child, const struct msg_probed *probed)
-{
-	struct inspection *inspection = child->userdata;
-
-	if (probed->policy < n_policies && probed->attempt < n_attempts && probed->kind < N_KINDS &&
-		inspection->n_found < inspection_size())
-		inspection->found[inspection->n_found++] = *probed;
-}
-
-static void inspection_on_ready(struct child *child)
+static void selftest_on_ready(struct child *child)
 {
 }
 
-static void inspection_on_failed(struct child *child, int exit_code, const char *why)
+static void selftest_on_failed(struct child *child, int exit_code, const char *why)
 {
 }
 
-static void inspection_on_ended(struct child *child, bool as_told)
+static void selftest_on_ended(struct child *child, bool as_told)
 {
-	struct inspection *inspection = child->userdata;
+	struct selftest *selftest = container_of(child, struct selftest, child);
 
-	loop_defer(inspection->loop, &inspection->report);
+	selftest->answered = as_told;
+	loop_defer(selftest->all->loop, &selftest->ended);
 }
 
 static const struct child_owner owner = {
-	.on_ready = inspection_on_ready,
-	.on_failed = inspection_on_failed,
-	.on_ended = inspection_on_ended,
-	.on_probed = inspection_on_probed,
+	.on_ready = selftest_on_ready,
+	.on_failed = selftest_on_failed,
+	.on_ended = selftest_on_ended,
 };
 
-static void inspection_on_limit(struct timer *timer, uint64_t now_ms)
+static void selftest_on_limit(struct timer *timer, uint64_t now_ms)
 {
-	child_kill(&container_of(timer, struct inspection, limit)->child, SIGKILL);
+	child_kill(&container_of(timer, struct selftest, limit)->child, SIGKILL);
 }
 
-void inspection_init(struct inspection *inspection, struct loop *loop, struct control *control)
+void selftests_init(struct selftests *selftests, struct loop *loop)
 {
-	*inspection = (struct inspection){
-		.loop = loop,
-		.control = control,
-		.limit.on_time = inspection_on_limit,
-		.report.run = inspection_on_report,
-	};
+	*selftests = (struct selftests){.loop = loop};
+	list_init(&selftests->list);
 }
 
-void inspection_done(struct inspection *inspection)
+void selftests_abandon(struct selftests *selftests, const char *why)
 {
-	if (!inspection->found)
-		return;
-	loop_clear_timer(&inspection->limit);
-	loop_cancel(&inspection->report);
-	child_bury(&inspection->child);
-	child_done(&inspection->child);
-	free(inspection->found);
-	inspection->found = NULL;
+	list_foreach (node, &selftests->list)
+		selftest_abandon(container_of(node, struct selftest, node), why);
 }
 
-void inspection_abandon(struct inspection *inspection, const char *why)
+/* Takes `client_fd`, also when it fails. */
+static int selftest_new(struct selftests *all, int client_fd, struct selftest **ret_selftest)
 {
-	if (!inspection->found)
-		return;
-	inspection_done(inspection);
-	control_answer(inspection->control, "sandbox", EX_TEMPFAIL, why,
-		"{\"held\":false,\"attempts\":[]}\n");
-}
+	struct selftest *selftest = calloc(1, sizeof(*selftest));
 
-static int inspection_start(struct inspection *inspection, const struct sandbox *sandbox)
-{
-	const struct msg_probe probe = {
-		.mode = sandbox->mode,
-		.uid = sandbox->uid,
-		.gid = sandbox->gid,
-	};
-	int r;
-
-	inspection->n_found = 0;
-	inspection->child = (struct child){.state = CHILD_ENDED, .pidfd = -1};
-	inspection->found = calloc(inspection_size(), sizeof(*inspection->found));
-	if (!inspection->found)
+	if (!selftest) {
+		close(client_fd);
 		return -ENOMEM;
-	r = child_init(&inspection->child, inspection->loop, ROLE_PROBE, 0, 0);
-	if (r < 0)
-		return r;
-	inspection->child.owner = &owner;
-	inspection->child.userdata = inspection;
-	r = child_start(&inspection->child);
-	if (r < 0)
-		return r;
-	child_tell(&inspection->child, MSG_PROBE, &probe, sizeof(probe), NULL);
-	/* To end with 0 once all is said is what it is told. */
-	inspection->child.state = CHILD_DRAINING;
-	loop_set_timer(
-		inspection->loop, &inspection->limit, inspection->loop->now_ms + INSPECTION_MS);
+	}
+	selftest->all = all;
+	selftest->client_fd = client_fd;
+	selftest->child.state = CHILD_ENDED;
+	selftest->limit.on_time = selftest_on_limit;
+	selftest->ended.run = on_ended_later;
+	list_append(&all->list, &selftest->node);
+	all->n++;
+
+	*ret_selftest = selftest;
 	return 0;
 }
 
-int inspection_begin(struct inspection *inspection, const struct conf *conf, FILE *out)
+static int selftest_start(struct selftest *selftest, const struct sandbox *sandbox)
 {
-	struct sandbox sandbox;
+	const struct msg_selftest message = {
+		.mode = sandbox->mode,
+		.uid = sandbox->uid,
+		.gid = sandbox->gid,
+		.json = selftest->json,
+	};
+	struct child *child = &selftest->child;
+	struct loop *loop = selftest->all->loop;
 	int r;
 
-	if (inspection->found)
-		return CONTROL_LATER;
-	r = confine_plan("worker", conf, &sandbox);
-	if (r >= 0)
-		r = inspection_start(inspection, &sandbox);
-	if (r >= 0) {
-		inspection->mode = conf->sandbox;
-		return CONTROL_LATER;
+	r = child_init(child, loop, ROLE_SELFTEST, 0, 0);
+	if (r < 0)
+		return r;
+	child->owner = &owner;
+	r = child_start(child);
+	if (r < 0)
+		return r;
+	child_tell(child, MSG_SELFTEST, &message, sizeof(message), &selftest->client_fd);
+	/* It needs no further order to end: exit code 0 is then "as told". */
+	child->state = CHILD_DRAINING;
+	loop_set_timer(loop, &selftest->limit, loop->now_ms + SELFTEST_MS);
+	return 0;
+}
+
+int selftests_begin(struct selftests *selftests, const struct conf *conf,
+	const struct control_question *question)
+{
+	struct selftest *selftest = NULL;
+	struct sandbox sandbox;
+	int r, client_fd;
+
+	if (selftests->n == SELFTESTS_MAX) {
+		fprintf(question->out, "%u tests are running already; try again\n", selftests->n);
+		return EX_TEMPFAIL;
 	}
-	inspection_done(inspection);
-	fprintf(out, "cannot begin: %s\n", strerror(-r));
+	r = confine_plan("worker", conf, &sandbox);
+	client_fd = r < 0 ? -1 : fcntl(question->fd, F_DUPFD_CLOEXEC, 3);
+	if (r >= 0)
+		r = client_fd < 0 ? -errno : selftest_new(selftests, client_fd, &selftest);
+	if (r >= 0) {
+		selftest->json = question->json;
+		r = selftest_start(selftest, &sandbox);
+	}
+	if (r >= 0)
+		return CONTROL_TAKEN;
+	fprintf(question->out, "cannot begin: %s\n", strerror(-r));
+	if (selftest)
+		selftest_free(selftest);
 	return EX_OSERR;
 }

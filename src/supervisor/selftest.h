@@ -1,29 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What upperctl asks for with "sandbox": a child tries to break the sandbox of every role, and the
- * answer says what came of it. */
+/* "upperctl sandbox": a child tries to break the sandbox of every role and answers the client itself.
+ * The supervisor starts it, limits its time, and answers in its place when it dies. */
 
+#include "base/list.h"
+#include "base/loop.h"
 #include "conf/conf.h"
-#include "generation/child.h"
 #include "supervisor/control.h"
 
-struct inspection {
+#define SELFTESTS_MAX 4 /* at once */
+
+struct selftests {
 	struct loop *loop;
-	struct control *control;
-	struct child child;
-	struct timer limit;
-	struct task report;
-	struct msg_probed *found; /* owned */
-	size_t n_found;
-	enum conf_sandbox mode;
+	struct list list;
+	unsigned n;
 };
 
-void inspection_init(struct inspection *inspection, struct loop *loop, struct control *control);
-void inspection_done(struct inspection *inspection);
-/* Ends one before its time, and tells those who wait for it `why`. */
-void inspection_abandon(struct inspection *inspection, const char *why);
+void selftests_init(struct selftests *selftests, struct loop *loop);
+/* Ends all that run, and tells their clients `why`. */
+void selftests_abandon(struct selftests *selftests, const char *why);
 
-/* Begins one, unless one is on its way; then all who asked hear of that. Returns CONTROL_LATER, or the
- * exit code when it could not begin, with the reason in `out`. */
-int inspection_begin(struct inspection *inspection, const struct conf *conf, FILE *out);
+/* Returns CONTROL_TAKEN, or the exit code when it cannot begin, with the reason in the answer. */
+int selftests_begin(struct selftests *selftests, const struct conf *conf,
+	const struct control_question *question);

@@ -140,7 +140,7 @@ void supervisor_empty(struct supervisor *s, const struct options *options)
 	s->watch = WATCH_EMPTY;
 	list_init(&s->draining);
 	sockets_init(&s->sockets);
-	inspection_init(&s->inspection, &s->loop, &s->control);
+	selftests_init(&s->selftests, &s->loop);
 }
 
 int supervisor_init(struct supervisor *s, const struct conf *conf, const struct control_verb *verbs)
@@ -180,7 +180,7 @@ void supervisor_done(struct supervisor *s)
 	generation_free(s->serving);
 	list_foreach (node, &s->draining)
 		generation_free(generation_of_node(node));
-	inspection_done(&s->inspection);
+	selftests_abandon(&s->selftests, "upperd is stopping\n");
 	control_done(&s->control);
 	sockets_done(&s->sockets);
 	tickets_done(&s->tickets);

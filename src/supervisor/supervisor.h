@@ -33,7 +33,7 @@ struct supervisor {
 	struct watch watch; /* the files of what serves */
 	bool renewing;      /* what is being built is for the sake of a new file */
 	bool renew_again;   /* and there is a newer one */
-	struct inspection inspection;
+	struct selftests selftests;
 	struct generation *serving, *building;
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
 	struct list draining;        /* generations, the oldest first */

@@ -138,7 +138,7 @@ static int verb_sandbox(void *userdata, const struct control_question *question)
 		fprintf(question->out, "upperd is stopping\n");
 		return EX_TEMPFAIL;
 	}
-	return inspection_begin(&s->inspection, generation_conf(s->serving), question->out);
+	return selftests_begin(&s->selftests, generation_conf(s->serving), question);
 }
 
 static int verb_upgrade(void *userdata, const struct control_question *question)

@@ -206,7 +206,7 @@ int generation_adopt_child(struct generation *g, char *line, bool foreign)
 	struct seat *seat;
 	int r;
 
-	if (role >= ROLE_PROBE || index < 0 || (role == ROLE_KEEPER && g->keeper) ||
+	if (role >= ROLE_SELFTEST || index < 0 || (role == ROLE_KEEPER && g->keeper) ||
 		(role == ROLE_EXPORTER && g->exporter))
 		return -EINVAL;
 	seat = generation_make_room(g, role);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "priv/sandbox.h"
+#include "process/channel.h"
 #include "supervisor/records.h"
 #include "supervisor/supervisor.h"
 #include "upgrade/handover.h"

@@ -98,7 +98,7 @@ static void become(struct supervisor *s)
 
 	log_each(EVENT_UPGRADING, ABOUT_NOTHING, "becoming %s", s->self);
 	/* Its child would be nobody's, and who waits for it would wait for ever. */
-	inspection_abandon(&s->inspection, "an upgrade has come in between; ask again\n");
+	selftests_abandon(&s->selftests, "interrupted by an upgrade; try again\n");
 	r = describe(s, &h, false);
 	if (r >= 0)
 		r = handover_exec(&h, s->self, s->options->argv);

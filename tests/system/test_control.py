@@ -77,8 +77,9 @@ def test_reload_that_a_stop_overtakes_is_answered(daemon):
 
 def asked_and_stopped(d):
     """A question that has no answer as long as its child stands still; None when it was too quick."""
+    before = d.children("selftest")
     question = Question(d, "sandbox")
-    for probe in d.children("probe"):
+    for probe in set(d.children("selftest")) - set(before):
         with suppress(ProcessLookupError):
             os.kill(probe, signal.SIGSTOP)
             return question, probe
@@ -94,6 +95,31 @@ def test_inspection_ends_before_an_upgrade(daemon):
     code, text = question.answer()
     assert code == TRY_AGAIN and "upgrade" in text
     assert str(probe) not in children_with_remains(d)
+
+
+@pytest.mark.skipif(SANDBOX.get("sandbox") == "off", reason="there is no sandbox in this run")
+def test_only_so_many_tests_of_the_sandbox_at_a_time(daemon):
+    """One more client is refused, and the others get their answers."""
+    d = daemon(tcp())
+    running = [process.wait_until(lambda: asked_and_stopped(d), what="a child that tries")
+               for _ in range(4)]
+    code, text = Question(d, "sandbox").answer()
+    assert code == TRY_AGAIN and "4 tests" in text
+    for question, child in running:
+        os.kill(child, signal.SIGCONT)
+        code, text = question.answer()
+        assert code == 0 and text.endswith("All of it held.\n")
+
+
+@pytest.mark.skipif(SANDBOX.get("sandbox") == "off", reason="there is no sandbox in this run")
+def test_client_of_a_self_test_that_dies_is_answered(daemon):
+    d = daemon(tcp())
+    d.killed += 1
+    question, probe = process.wait_until(lambda: asked_and_stopped(d), what="the child that tries")
+    os.kill(probe, signal.SIGKILL)
+    code, text = question.answer()
+    assert code == TRY_AGAIN and "not finished" in text
+    assert Question(d, "sandbox").answer()[0] == 0
 
 
 # Its path

@@ -249,7 +249,7 @@ def test_inspection_leaves_nothing_behind(daemon):
     for _ in range(4):
         inspect(d)
     process.wait_until(lambda: process.descriptors_of(d.pid) == before, what="as many descriptors")
-    process.wait_until(lambda: d.children("probe") == [], what="the end of the last probe")
+    process.wait_until(lambda: d.children("selftest") == [], what="the end of the last child")
 
 
 @pytest.fixture
