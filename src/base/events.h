@@ -22,6 +22,7 @@ EVENT(CHILD_STUCK,     "child-stuck",     ERROR,   "b792f79c7e6cdbd4f8819dfa6c5e
 EVENT(CHILD_SAID,      "child-said",      WARNING, "034369ab01ebb42a57f98d72409a19a9")
 EVENT(DRAIN_CUT,       "drain-cut",       WARNING, "6e9499ef1fd3bea660e4cd9dce43f28e")
 EVENT(RECORDS_LOST,    "records-lost",    WARNING, "f0033ac80370bb2f8a895b2501a48427")
+EVENT(NOTIFICATIONS_LOST, "notifications-lost", WARNING, "b5483bee0c1545f5a9feca12f5f27613")
 EVENT(LISTENING,       "listening",       INFO,    "f084409c8dbe531fba6ee9becbaea929")
 EVENT(ACCEPT_PAUSED,   "accept-paused",   WARNING, "bbf29953634248ae687eddf0e72e18ae")
 EVENT(ACCEPT_RESUMED,  "accept-resumed",  NOTICE,  "15a114666588ba7c01fa4e43c98ebf4e")

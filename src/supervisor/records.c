@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Journal, syslog or stderr. A stderr that nobody reads must not stop the supervisor: a line is written
- * only when it will be taken at once, and those that are not are counted. */
+/* Journal, syslog or stderr. A log that is not read must not stop the supervisor: a record is written only
+ * when there is room for it at once, and records that find none are counted. */
 
 #include "supervisor/records.h"
 
+#include <errno.h>
 #include <paths.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <time.h>
@@ -13,6 +15,7 @@
 
 #include "base/fd.h"
 #include "base/logtext.h"
+#include "base/unixgram.h"
 #include "supervisor/manager.h"
 
 static struct {
@@ -34,8 +37,10 @@ static bool write_stderr(const struct log_record *record)
 	return fd_write_ready(STDERR_FILENO, line, len) >= 0;
 }
 
-static bool write_syslog(const struct log_record *record)
+/* As syslog(3) writes it, in local time: daemons parse this old form alone. */
+static int write_syslog(const struct log_record *record)
 {
+	static struct unixgram to_syslog = UNIXGRAM_EMPTY;
 	static const int priorities[] = {
 		[LOG_LEVEL_ERROR] = LOG_ERR,
 		[LOG_LEVEL_WARNING] = LOG_WARNING,
@@ -43,20 +48,35 @@ static bool write_syslog(const struct log_record *record)
 		[LOG_LEVEL_INFO] = LOG_INFO,
 		[LOG_LEVEL_DEBUG] = LOG_DEBUG,
 	};
-	char line[LOGTEXT_LINE];
+	char line[LOGTEXT_LINE], text[LOGTEXT_LINE + 64], when[32] = "-";
+	time_t now = time(NULL);
+	struct tm local;
+	size_t len = logtext_line(record, NULL, line);
+	int n;
 
-	logtext_line(record, NULL, line);
-	syslog(priorities[record->level], "%s", line);
-	return true;
+	if (localtime_r(&now, &local))
+		strftime(when, sizeof(when), "%h %e %T", &local);
+	n = snprintf(text, sizeof(text), "<%d>%s upperd[%d]: %.*s",
+		LOG_DAEMON | priorities[record->level], when, (int)getpid(), (int)len - 1, line);
+	return unixgram_send(&to_syslog, _PATH_LOG, text, (size_t)n);
+}
+
+/* A log that has gone leaves its records to stderr; one that is full loses them, and they are counted. */
+static bool write_socket(
+	const struct log_record *record, int (*write_to)(const struct log_record *record))
+{
+	int r = write_to(record);
+
+	return r == 0 || (r != -EAGAIN && write_stderr(record));
 }
 
 static bool write_target(const struct log_record *record)
 {
 	switch (log_to.target) {
 	case CONF_LOG_JOURNAL:
-		return manager_journal(record) >= 0 || write_stderr(record);
+		return write_socket(record, manager_journal);
 	case CONF_LOG_SYSLOG:
-		return write_syslog(record);
+		return write_socket(record, write_syslog);
 	case CONF_LOG_AUTO:
 	case CONF_LOG_STDERR:
 		break;
@@ -95,12 +115,11 @@ static void record_in_log(void *userdata, const struct log_record *record)
 		log_to.lost++;
 }
 
-/* Libraries drop a record without a word when there is nobody to take it. */
 static bool is_listened_to(enum conf_log_target target)
 {
 	switch (target) {
 	case CONF_LOG_JOURNAL:
-		return access("/run/systemd/journal/socket", F_OK) == 0;
+		return manager_has_journal();
 	case CONF_LOG_SYSLOG:
 		return access(_PATH_LOG, F_OK) == 0;
 	case CONF_LOG_AUTO:
@@ -126,8 +145,6 @@ void records_to_log(const struct conf *conf)
 	falls_back = !is_listened_to(log_to.target);
 	if (falls_back)
 		log_to.target = CONF_LOG_STDERR;
-	if (log_to.target == CONF_LOG_SYSLOG)
-		openlog("upperd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	log_set_level(conf->log.level);
 	log_set_sink(record_in_log, NULL);
 	if (falls_back)

@@ -51,7 +51,8 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 		supervisor_publish(s);
 	}
 	if (turning && manager_watchdog_ms() > 0)
-		manager_notify("WATCHDOG=1");
+		manager_feed_watchdog();
+	manager_flush();
 	if (tickets_rotate(&s->tickets, now_ms) < 0)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
 	log_flush(now_ms);

@@ -43,7 +43,6 @@ KEPT = {
     "linux/landlock.h": ("src/priv/",),
     "sys/capability.h": ("src/priv/",),
     "cap-ng.h": ("src/priv/",),
-    "systemd/": ("src/supervisor/", "src/base/log"),
     "editline/": ("src/client/",),
     "histedit.h": ("src/client/",),
 }

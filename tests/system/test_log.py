@@ -5,10 +5,14 @@ import ctypes
 import json
 import os
 import re
+import signal
 import socket
+from pathlib import Path
 
 import pytest
 
+from process import wait_until
+from rig import run_upperctl
 from settings import tcp, udp
 from wire import connect, read_all, read_exactly, tcp_ask, udp_ask, udp_socket
 
@@ -134,20 +138,144 @@ def empty_run():
     assert libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, None) == 0
 
 
+def bind_mount(what, where):
+    assert ctypes.CDLL(None).mount(bytes(what), bytes(where), None, MS_BIND | MS_REC, None) == 0
+
+
 @pytest.fixture
 def journal(tmp_path, as_root, unsharing):
-    """A socket that takes records, and what puts it where a process looks for the journal."""
+    """A socket that takes records, and a function that puts it where a process looks for the journal."""
     folder = tmp_path / "journal"
     folder.mkdir()
 
     def put_in_place():
         empty_run()
         os.makedirs("/run/systemd/journal")
-        assert ctypes.CDLL(None).mount(bytes(folder), b"/run/systemd/journal", None, MS_BIND, None) == 0
+        bind_mount(folder, Path("/run/systemd/journal"))
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(str(folder / "socket"))
+        put_in_place.socket = s
         yield put_in_place
+
+
+@pytest.fixture(params=[socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["datagrams", "stream"])
+def syslog(request, tmp_path, as_root, unsharing):
+    """The same for syslog: a /dev with a log in it, and a few devices that any program needs."""
+    folder = tmp_path / "dev"
+    folder.mkdir()
+    for name in ("null", "zero", "random", "urandom"):
+        (folder / name).touch()
+    (folder / "shm").mkdir()
+
+    def put_in_place():
+        empty_run()
+        for name in ("null", "zero", "random", "urandom", "shm"):
+            bind_mount(Path("/dev") / name, folder / name)
+        bind_mount(folder, Path("/dev"))
+
+    with socket.socket(socket.AF_UNIX, request.param) as s:
+        s.bind(str(folder / "log"))
+        if request.param == socket.SOCK_STREAM:
+            s.listen(1)
+        put_in_place.socket = s
+        yield put_in_place
+
+
+def fill(server):
+    """Until a socket takes no more: as when its service hangs. Returns what holds it full."""
+    clients = []
+    while len(clients) < 1000:
+        client = socket.socket(socket.AF_UNIX, server.type)
+        client.setblocking(False)
+        clients.append(client)
+        try:
+            client.connect(server.getsockname())
+            while server.type == socket.SOCK_DGRAM:
+                client.send(b"x")
+        except BlockingIOError:
+            return clients
+    raise AssertionError("the socket never became full")
+
+
+def read_out(server):
+    server.setblocking(False)
+    while True:
+        try:
+            yield server.recv(65536)
+        except BlockingIOError:
+            return
+
+
+def check_that_it_lives(d):
+    """Whatever the supervisor has to do is done, although each step makes records."""
+    worker = d.workers()[0]
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: d.workers() and worker not in d.workers(), 15, "a new worker")
+    assert run_upperctl(d, "reload").returncode == 0
+    assert run_upperctl(d, "status").returncode == 0
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
+def test_journal_that_is_not_read_stops_nothing(daemon, journal, with_systemd):
+    held = fill(journal.socket)
+    d = daemon(tcp(), workers=1, log={"target": "journal"}, before=journal)
+    check_that_it_lives(d)
+    assert [x for x in read_out(journal.socket) if x != b"x"] == []
+    assert run_upperctl(d, "reload").returncode == 0
+    records = list(read_out(journal.socket))
+    assert b"records could not be written" in records[0]
+    lost = re.search(rb"UPPERD_SUPPRESSED\n\x02\x00{7}(\d\d)\n", records[0])
+    assert lost and int(lost[1]) >= 10
+    assert d.stop(15) == 0
+    assert held
+
+
+def test_syslog_that_is_not_read_stops_nothing(daemon, syslog):
+    held = fill(syslog.socket)
+    d = daemon(tcp(), workers=1, log={"target": "syslog"}, before=syslog)
+    check_that_it_lives(d)
+    assert d.stop(15) == 0
+    assert held
+
+
+def test_syslog_gets_lines_as_syslog_writes_them(daemon, syslog):
+    d = daemon(tcp(), log={"target": "syslog"}, before=syslog)
+    if syslog.socket.type == socket.SOCK_STREAM:
+        stream, _ = syslog.socket.accept()
+        with stream:
+            line = stream.recv(65536).partition(b"\0")[0]
+    else:
+        line = syslog.socket.recv(65536)
+    assert re.fullmatch(rb"<29>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d upperd\[%d\]: notice [a-z-]+: .*" % d.pid,
+                        line)
+
+
+def test_records_in_the_journal_have_fields(daemon, journal, with_systemd):
+    daemon(tcp(), log={"target": "journal"}, before=journal)
+    ready = next(x for x in read_out(journal.socket) if b"UPPERD_EVENT\n\x05\0\0\0\0\0\0\0ready\n" in x)
+    assert b"PRIORITY\n\x01\0\0\0\0\0\0\x005\n" in ready
+    assert b"MESSAGE_ID\n \0\0\0\0\0\0\0ef04b1680dfe20962611a2b7e572d9ba\n" in ready
+
+
+def test_service_manager_that_does_not_read_stops_nothing(start, with_systemd):
+    name = f"upperd-test-{os.getpid()}-{id(start)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name)
+        held = fill(manager)
+        d = start(tcp(), workers=1, env={"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "20000000"})
+        d.expect("ready")
+        d.killed = 1
+        check_that_it_lives(d)
+        for _ in range(5):  # more states than are kept
+            assert run_upperctl(d, "reload").returncode == 0
+        told = [x for x in read_out(manager) if x != b"x"]
+        assert told == []
+        d.wait_for(lambda: told.extend(read_out(manager)) or any(b"READY=1" in x for x in told),
+                   "a READY=1 that was kept", 15)
+        d.expect("notifications-lost")
+        assert d.stop(15) == 0
+        assert held
 
 
 @pytest.mark.parametrize("target", ["journal", "syslog"])
