@@ -28,6 +28,7 @@
 #define MESSAGES_A_TURN  64
 #define RECORDS_A_SECOND 10000
 #define SAID_LINES       256
+#define SAID_READS       256 /* empty lines make no records, but cost a turn each */
 #define SUPPLY_MS        2000
 
 const char *child_name(const struct child *child, char name[static 32])
@@ -306,10 +307,10 @@ static void child_on_said(struct source *source, uint32_t events)
 	ssize_t n;
 
 	n = read(child->said_fd, words, sizeof(words) - 1);
-	if (n > 0) {
+	if (n > 0 && child->said_reads++ < SAID_READS) {
 		words[n] = '\0';
 		child_record_words(child, words);
-	} else if (n == 0 || errno != EAGAIN) {
+	} else if (n >= 0 || errno != EAGAIN) {
 		child_unwatch(child, &child->said, &child->said_fd);
 	}
 }
@@ -407,7 +408,7 @@ int child_start(struct child *child)
 	child->channel_fd = take_fd(&ours);
 	child->said_fd = take_fd(&said);
 	child->state = CHILD_STARTING;
-	child->said_lines = 0;
+	child->said_lines = child->said_reads = 0;
 	child->failed = false;
 	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
 	child->heartbeat = child->counters->heartbeat;

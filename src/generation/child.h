@@ -47,7 +47,7 @@ struct child {
 	pid_t pid;
 	int pidfd, channel_fd, said_fd; /* owned */
 	struct source ended, channel, said;
-	unsigned said_lines;
+	unsigned said_lines, said_reads;
 	unsigned records; /* in this second */
 	uint64_t records_second_ms;
 

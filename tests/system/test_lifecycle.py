@@ -398,6 +398,16 @@ def test_worker_that_stands_still_holds_up_no_drain(daemon):
     assert tcp_ask(d.listeners[0], b"a") == b"A"
 
 
+@pytest.mark.parametrize("text", [b"\n", b"\n" * 1000, b"x\n"], ids=["slow", "fast", "lines"])
+def test_child_that_writes_without_end_is_not_read_any_more(daemon, as_root, looking, text):
+    d = daemon(tcp(), workers=1)
+    with open(f"/proc/{d.workers()[0]}/fd/2", "wb", buffering=0) as stderr, pytest.raises(BrokenPipeError):
+        for _ in range(4 << 20):
+            stderr.write(text)
+    assert len(d.records("child-said")) <= 256
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
 def test_workers_do_not_outlive_the_supervisor(start):
     d = start(tcp()).wait_ready()
     workers = d.workers()
