@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
+
 #include "conf/load.h"
 
 /* One listener being checked. */
@@ -24,10 +26,20 @@ static const config_setting_t *has(const struct check *check, const char *key)
 	return section_has(check->section, key);
 }
 
+static bool is_root(const char *user)
+{
+	return strcmp(user, "root") == 0 || (*user && user[strspn(user, "0")] == '\0');
+}
+
 void check_top(const struct load *load, const struct section *top)
 {
 	const struct conf *conf = load->conf;
 
+	if (conf->user && is_root(conf->user))
+		load_fault(load, section_has(top, "user"), "", "user",
+			"\"%s\" would leave the workers what they give up: being root; name a user "
+			"of their own, such as \"" UPPERD_USER "\"",
+			conf->user);
 	for (size_t i = 0; conf->control_path && i < conf->n_listeners; i++) {
 		const struct conf_listener *l = &conf->listeners[i];
 

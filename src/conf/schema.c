@@ -100,7 +100,7 @@ static const struct conf_word tls_versions[] = {
 #define AT(field) offsetof(struct conf, field)
 static const struct conf_row top_rows[] = {
 	{"user", TYPE_STRING, "\"" UPPERD_USER "\"", 1, 32, 0, AT(user), NULL,
-		"Whom the workers become when upperd was started as root."},
+		"The user that the workers become when upperd was started as root."},
 	{"group", TYPE_STRING, "\"" UPPERD_USER "\"", 1, 32, 0, AT(group), NULL,
 		"Their group."},
 	{"workers", TYPE_NUMBER, "0", 0, 256, 0, AT(workers), NULL,

@@ -62,8 +62,15 @@ static void check_worker_account(const struct conf *conf, struct faults *faults)
 	if (!ident_is_root() || !conf->user || !conf->group)
 		return;
 	r = ident_find(conf->user, conf->group, &uid, &gid);
-	if (r == 0)
+	if (r == 0 && uid != 0)
 		return;
+	if (r == 0) {
+		snprintf(why, sizeof(why),
+			"\"%s\" is another name of root; name a user for workers", conf->user);
+		blame(origin_of(conf->origins, SCOPE_TOP, "user"), FAULT_ERROR, "user", why,
+			faults);
+		return;
+	}
 	is_user = r == IDENT_E_NO_USER;
 	snprintf(why, sizeof(why),
 		"there is no %s \"%s\" for the workers to become; make it, as with '%s --system "

@@ -25,6 +25,9 @@ int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_
 
 	if (ident_is_root() && ident_find(conf->user, conf->group, &sandbox.uid, &sandbox.gid) != 0)
 		return -ENOENT;
+	/* Another name of root: the configuration refuses root itself. */
+	if (ident_is_root() && sandbox.uid == 0)
+		return -EPERM;
 	*ret_sandbox = sandbox;
 	return 0;
 }
@@ -44,11 +47,14 @@ int confine(const char *role, const struct conf *conf, char why[static CONFINE_W
 	enum layer missing;
 	int r;
 
-	if (confine_plan(role, conf, &sandbox) < 0) {
+	r = confine_plan(role, conf, &sandbox);
+	if (r == -EPERM)
+		snprintf(why, CONFINE_WHY, "user \"%s\" is root", conf->user);
+	else if (r < 0)
 		snprintf(why, CONFINE_WHY, "there is no user \"%s\" or no group \"%s\"", conf->user,
 			conf->group);
+	if (r < 0)
 		return EX_CONFIG;
-	}
 	if (sandbox.mode == SANDBOX_OFF)
 		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
 			"the sandbox is off: whoever takes this process over can do what its user "

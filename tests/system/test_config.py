@@ -158,6 +158,42 @@ def test_bad_text_is_named(tmp_path, text, word):
     assert word in faults_of(check(path))
 
 
+@pytest.mark.parametrize("user", ["root", "0", "00"])
+def test_workers_cannot_stay_root(write, start, user):
+    path = write(configuration(tcp(), user=user))
+    for args in ((), ("--check=strict",)):
+        done = run_upperd("-c", path, *(args or ["--check"]))
+        assert done.returncode == CONFIGURATION
+        assert ":1:1: error: user: " in done.stderr
+    d = start(tcp(), user=user)
+    assert d.wait() == CONFIGURATION
+
+
+def another_root():
+    """Before the exec: a list of users in which root has a second name."""
+    libc = ctypes.CDLL(None)
+    with tempfile.NamedTemporaryFile("w", delete=False) as users:
+        users.write(Path("/etc/passwd").read_text() + "toor:x:0:0::/:/bin/sh\n")
+    os.chmod(users.name, 0o644)
+    assert libc.unshare(0x20000) == 0
+    assert libc.mount(b"none", b"/", None, 1 << 18 | 1 << 14, None) == 0
+    assert libc.mount(users.name.encode(), b"/etc/passwd", None, 1 << 12, None) == 0
+    os.unlink(users.name)
+
+
+def test_another_name_of_root_is_root(write, start, as_root, unsharing):
+    d = start(tcp(), user="toor", before=another_root)
+    assert d.wait() == CONFIGURATION
+    assert "another name of root" in d.log()
+
+
+def test_reload_cannot_make_workers_root(daemon):
+    d = daemon(tcp())
+    d.reconfigure(user="root")
+    d.reload("reload-failed")
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
 def test_duplicates_are_seen(write):
     one = tcp()
     text = configuration(one, {**one, "name": "other"}, udp(name="other"))
