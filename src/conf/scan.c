@@ -164,7 +164,7 @@ static bool is_nul_escape(const struct scan *s)
 	return s->end - s->at >= 4 && memcmp(s->at, "\\x00", 4) == 0;
 }
 
-static int skip_string(struct scan *s)
+static int scan_string(struct scan *s)
 {
 	const struct scan begin = *s;
 	int r;
@@ -185,6 +185,33 @@ static int skip_string(struct scan *s)
 		return scan_fault(&begin, begin.at, 1, "syntax error: this string is never closed");
 	s->at++;
 	return 0;
+}
+
+static bool is_value(const struct scan *s)
+{
+	const struct conf_text *t = s->text;
+
+	if (s->last == ',')
+		return t->n_open > 0 && t->open[t->n_open - 1].sign != '{';
+	return s->last && strchr("=:[(", s->last);
+}
+
+/* From here on, faults name the setting whose value is being read. */
+static void key_of_value(struct scan *s, char key[static NAMES_KEY])
+{
+	names_key(s->text, key);
+	s->key = is_value(s) && *key ? key : NULL;
+}
+
+static int skip_string(struct scan *s)
+{
+	char key[NAMES_KEY];
+	int r;
+
+	key_of_value(s, key);
+	r = scan_string(s);
+	s->key = NULL;
+	return r;
 }
 
 static bool is_word(char c)
@@ -219,15 +246,6 @@ static bool is_bare_string(const char *word)
 	return strcasecmp(word, "true") != 0 && strcasecmp(word, "false") != 0;
 }
 
-static bool is_value(const struct scan *s)
-{
-	const struct conf_text *t = s->text;
-
-	if (s->last == ',')
-		return t->n_open > 0 && t->open[t->n_open - 1].sign != '{';
-	return s->last && strchr("=:[(", s->last);
-}
-
 /* The scan goes on, since one value says nothing about the next. */
 static void check_word(const struct scan *s, const char *word, const char *at, size_t len)
 {
@@ -253,15 +271,17 @@ static void check_word(const struct scan *s, const char *word, const char *at, s
 static int skip_word(struct scan *s)
 {
 	const char *begin = s->at;
-	char word[CONF_MAX_WORD + 1] = "";
+	char word[CONF_MAX_WORD + 1] = "", key[NAMES_KEY];
 	size_t len;
 
 	while (s->at < s->end && is_word(*s->at))
 		s->at++;
 	len = (size_t)(s->at - begin);
-	if (len > CONF_MAX_WORD)
+	if (len > CONF_MAX_WORD) {
+		key_of_value(s, key);
 		return scan_fault(
 			s, begin, len, "this word is longer than %d bytes", CONF_MAX_WORD);
+	}
 
 	memcpy(word, begin, len);
 	check_word(s, word, begin, len);

@@ -194,6 +194,14 @@ def test_reload_cannot_make_workers_root(daemon):
     assert tcp_ask(d.listeners[0], b"a") == b"A"
 
 
+@pytest.mark.parametrize("text", ['user = "%s";', 'tls = { alpn = ["a", "%s"]; };', "workers = %s;"])
+def test_value_without_end_is_told_with_its_key(write, text):
+    key = "tls.alpn" if "alpn" in text else text.partition(" ")[0]
+    done = check(write(text % ("1" * (1 << 20)) + configuration(tcp())))
+    assert f"error: {key}: " in faults_of(done)
+    assert len(done.stderr) < 1000
+
+
 def test_duplicates_are_seen(write):
     one = tcp()
     text = configuration(one, {**one, "name": "other"}, udp(name="other"))
