@@ -112,6 +112,26 @@ def test_upgraded_package_is_the_same_process(installed):
     assert "(deleted)" not in os.readlink(f"/proc/{installed.supervisor()}/exe")
 
 
+def test_unit_that_serves_is_restarted_when_an_upgrade_fails(installed):
+    """Its main process is another one afterwards, and nothing else was started or stopped."""
+    control = installed.path("/usr/local/bin/upperctl")
+    installed.systemctl("disable", "--now", *SOCKETS, "upperd.service")
+    installed.systemctl("enable", "--now", "upperd-bind.service")
+    pid = installed.show("upperd-bind.service", "MainPID")
+    control.write_text("#!/bin/sh\nexit 71\n")
+    control.chmod(0o755)
+    try:
+        installed.run("sh", "-c", "dpkg --force-unsafe-io -i /tmp/upperd_*.deb")
+    finally:
+        control.unlink()
+    assert installed.show("upperd-bind.service", "ActiveState") == "active"
+    assert installed.show("upperd-bind.service", "MainPID") not in ("0", pid)
+    assert installed.show("upperd.service", "ActiveState") == "inactive"
+    assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"
+    installed.systemctl("disable", "--now", "upperd-bind.service")
+    installed.systemctl("enable", "--now", *SOCKETS)
+
+
 def test_purge_leaves_nothing(installed):
     installed.run("getent", "passwd", "upperd")
     assert ask(installed, socket.SOCK_DGRAM, b"a") == b"A"
