@@ -8,7 +8,9 @@
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,6 +60,13 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+static int seal(int fd)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+
+	return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -errno : 0;
+}
+
 int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
@@ -69,8 +78,60 @@ int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd)
 	r = write_all(fd, data, len);
 	if (r < 0)
 		return r;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-		return -errno;
+	r = seal(fd);
+	if (r < 0)
+		return r;
+
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* Some file systems, such as proc, have no way to send a file. */
+static ssize_t copy_by_hand(int to, int from)
+{
+	char some[READ_FIRST];
+	ssize_t n = read(from, some, sizeof(some));
+	int r = n < 0 ? -errno : write_all(to, some, (size_t)n);
+
+	explicit_bzero(some, sizeof(some));
+	return r < 0 ? r : n;
+}
+
+static ssize_t copy_some(int to, int from, size_t most)
+{
+	ssize_t n;
+
+	do
+		n = sendfile(to, from, NULL, most);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EINVAL)
+		return copy_by_hand(to, from);
+
+	return n < 0 ? -errno : n;
+}
+
+int fd_sealed_copy(const char *name, int from, size_t max, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	size_t len = 0;
+	ssize_t n;
+	int r;
+
+	assert(max < SIZE_MAX - 2);
+
+	r = memory_file(name, &fd);
+	if (r < 0)
+		return r;
+	while ((n = copy_some(fd, from, max + 1 - len)) != 0) {
+		if (n < 0)
+			return (int)n;
+		len += (size_t)n;
+		if (len > max)
+			return -EFBIG;
+	}
+	r = seal(fd);
+	if (r < 0)
+		return r;
 
 	*ret_fd = take_fd(&fd);
 	return 0;

@@ -7,6 +7,9 @@
 
 /* A memory file that holds `data` and can never change. */
 int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd);
+/* A memory file with what `from` holds from its offset on, copied by the kernel, which can never change;
+ * -EFBIG above `max`. */
+int fd_sealed_copy(const char *name, int from, size_t max, int *ret_fd);
 /* A memory file of `size` zero bytes that cannot grow or shrink. */
 int fd_shared(const char *name, size_t size, int *ret_fd);
 /* The same, mapped at `ret_page`, by which alone it can be written: who maps the descriptor can read. */

@@ -6,6 +6,7 @@
 #include "generation/plan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,11 @@ int plan_resume_files(struct plan *plan, char *line)
 
 	for (size_t i = 0; i < plan->files.n && r == 0; i++)
 		plan->files.list[i].fd = handover_own(&line);
+	for (size_t i = 0; i < plan->files.n && r == 0; i++) {
+		int64_t fingerprint = handover_number(&line);
+
+		plan->files.list[i].fingerprint = fingerprint > 0 ? (uint64_t)fingerprint : 0;
+	}
 	return r;
 }
 
@@ -284,6 +290,8 @@ void plan_hand_over(const struct plan *plan, struct handover *h)
 	fprintf(h->state, " %d", handover_fd(h, plan->conf_fd));
 	for (size_t i = 0; i < plan->files.n; i++)
 		fprintf(h->state, " %d", handover_fd(h, plan->files.list[i].fd));
+	for (size_t i = 0; i < plan->files.n; i++)
+		fprintf(h->state, " %" PRIu64, plan->files.list[i].fingerprint);
 }
 
 void plan_done(struct plan *plan)

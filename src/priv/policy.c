@@ -154,7 +154,8 @@ static const struct policy_call supervisor_calls[] = {
 	ANY("inotify_rm_watch", "files that are watched"),
 
 	ANY("memfd_secret",    "keys of tickets"),
-	ANY("memfd_create",    "the configuration and counters of children"),
+	ANY("memfd_create",    "the configuration, files and counters of children"),
+	ANY("sendfile",        "copies of files that the configuration names"),
 	ANY("ftruncate",       "counters"),
 	ANY("mprotect",        "children are loaded"),
 	ANY("mmap",            "children are loaded"),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The supervisor opens files and looks at their permissions, and at nothing in them. */
+/* The supervisor opens files, looks at their permissions, and has the kernel copy them into sealed memory.
+ * It reads nothing of them. Children get the copies, those that replace others too: a file that is written
+ * over in place, or half-way, cannot change what a generation was made from. */
 
 #include "process/files.h"
 
@@ -13,8 +15,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
-#define CREDENTIAL "credential:"
+#define CREDENTIAL   "credential:"
+#define LONGEST_FILE (16 << 20)
 
 static const struct {
 	const char *word;
@@ -115,23 +119,59 @@ void files_done(struct files *files)
 	*files = FILES_EMPTY;
 }
 
-static int check_mode(const struct file *file, int fd, char why[static FILE_WHY])
+/* FNV over the numbers. */
+static uint64_t fingerprint_of(const struct stat *st)
+{
+	const uint64_t parts[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mode,
+		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec};
+	uint64_t fingerprint = 14695981039346656037ull;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		fingerprint = (fingerprint ^ parts[i]) * 1099511628211ull;
+	return fingerprint & INT64_MAX;
+}
+
+uint64_t file_fingerprint(const char *path)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode)) {
+	return stat(path, &st) < 0 ? 0 : fingerprint_of(&st);
+}
+
+static int check_mode(const struct file *file, const struct stat *st, char why[static FILE_WHY])
+{
+	if (!S_ISREG(st->st_mode)) {
 		snprintf(why, FILE_WHY, "%s: not a file", file->path);
 		return FILE_E_FAULT;
 	}
-	if (!kinds[file->place.kind].is_secret || !(st.st_mode & (S_IRWXG | S_IRWXO)))
+	if (!kinds[file->place.kind].is_secret || !(st->st_mode & (S_IRWXG | S_IRWXO)))
 		return 0;
 	snprintf(why, FILE_WHY,
 		"%s: its mode is %04o, so that %s may read it; 'chmod 600 %s' mends that",
-		file->path, (unsigned)st.st_mode & 07777,
-		st.st_mode & S_IRWXO ? "everybody" : "its group", file->path);
+		file->path, (unsigned)st->st_mode & 07777,
+		st->st_mode & S_IRWXO ? "everybody" : "its group", file->path);
 	return FILE_E_FAULT;
+}
+
+/* Its fingerprint is from before the copy: what is written meanwhile is a change to come. */
+static int take_copy(struct file *file, int fd, char why[static FILE_WHY])
+{
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	r = check_mode(file, &st, why);
+	if (r != 0)
+		return r;
+	r = fd_sealed_copy("upperd-file", fd, LONGEST_FILE, &file->fd);
+	if (r == -EFBIG) {
+		snprintf(why, FILE_WHY, "%s: longer than %d MiB", file->path, LONGEST_FILE >> 20);
+		return FILE_E_FAULT;
+	}
+	if (r == 0)
+		file->fingerprint = fingerprint_of(&st);
+	return r;
 }
 
 /* What is wrong with it as a credential; NULL: nothing, or it is none. */
@@ -151,7 +191,6 @@ int file_open(struct file *file, char why[static FILE_WHY])
 {
 	_cleanup_close_ int fd = -1;
 	const char *fault = credential_fault(file->name);
-	int r;
 
 	if (fault) {
 		snprintf(why, FILE_WHY, "%s: %s", file->name, fault);
@@ -162,11 +201,7 @@ int file_open(struct file *file, char why[static FILE_WHY])
 		snprintf(why, FILE_WHY, "%s: %s", file->path, strerror(errno));
 		return FILE_E_FAULT;
 	}
-	r = check_mode(file, fd, why);
-	if (r != 0)
-		return r;
-	file->fd = take_fd(&fd);
-	return 0;
+	return take_copy(file, fd, why);
 }
 
 const char *file_key(

@@ -31,7 +31,8 @@ struct file {
 	struct file_place place;
 	const char *name; /* as the configuration has it */
 	char *path;
-	int fd; /* -1: not open */
+	int fd;               /* a sealed copy; -1: not open */
+	uint64_t fingerprint; /* of the file when it was copied; 0: not known */
 };
 
 struct files {
@@ -51,8 +52,10 @@ enum {
 	FILE_E_FAULT = 1, /* and `why` says what is wrong with the file */
 };
 
-/* Opens one, and looks at who else may read it. */
+/* Takes a copy of one, which later writes to the file do not reach, and looks at who else may read it. */
 int file_open(struct file *file, char why[static FILE_WHY]);
+/* Tells one file from another, and from itself after a change; 0: there is none. */
+uint64_t file_fingerprint(const char *path);
 /* "listeners.NAME.tls.certificates[0].key" */
 const char *file_key(
 	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY]);

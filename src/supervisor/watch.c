@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -26,42 +25,16 @@
 	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ATTRIB | \
 		IN_MOVE_SELF | IN_ONLYDIR)
 
-/* What tells one file from another, and from itself after a change; FNV over the numbers. */
-static uint64_t print_of(const struct stat *st)
-{
-	const uint64_t parts[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mode,
-		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec};
-	uint64_t print = 14695981039346656037ull;
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
-		print = (print ^ parts[i]) * 1099511628211ull;
-	return print;
-}
-
-static uint64_t print_of_path(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) < 0 ? 0 : print_of(&st);
-}
-
-static uint64_t print_of_open(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) < 0 ? 0 : print_of(&st);
-}
-
 /* True when something is different from last time. */
 static bool watch_look(struct watch *w)
 {
 	bool changed = false;
 
 	for (size_t i = 0; i < w->files.n; i++) {
-		uint64_t print = print_of_path(w->files.list[i].path);
+		uint64_t fingerprint = file_fingerprint(w->files.list[i].path);
 
-		changed = changed || print != w->prints[i];
-		w->prints[i] = print;
+		changed = changed || fingerprint != w->fingerprints[i];
+		w->fingerprints[i] = fingerprint;
 	}
 	return changed;
 }
@@ -156,8 +129,8 @@ int watch_start(struct watch *w, const struct conf *conf, const struct files *op
 	r = files_list(&w->files, conf);
 	if (r < 0 || w->files.n == 0)
 		return r;
-	w->prints = calloc(w->files.n, sizeof(*w->prints));
-	if (!w->prints)
+	w->fingerprints = calloc(w->files.n, sizeof(*w->fingerprints));
+	if (!w->fingerprints)
 		return -ENOMEM;
 	w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->fd < 0)
@@ -165,8 +138,12 @@ int watch_start(struct watch *w, const struct conf *conf, const struct files *op
 	w->source.on_event = watch_on_event;
 	w->settle.on_time = watch_on_settle;
 	watch_folders(w);
-	for (size_t i = 0; i < w->files.n && i < open->n; i++)
-		w->prints[i] = print_of_open(open->list[i].fd);
+	for (size_t i = 0; i < w->files.n; i++) {
+		w->fingerprints[i] = i < open->n ? open->list[i].fingerprint : 0;
+		/* Copied by another program that did not say: as good as now. */
+		if (w->fingerprints[i] == 0)
+			w->fingerprints[i] = file_fingerprint(w->files.list[i].path);
+	}
 	/* Since they were opened, something may have happened that no event will tell. */
 	loop_set_timer(w->loop, &w->settle, w->loop->now_ms + SETTLE_MS);
 	return loop_watch(w->loop, &w->source, w->fd, EPOLLIN);
@@ -180,7 +157,7 @@ void watch_done(struct watch *w)
 		close(take_fd(&w->fd));
 	}
 	files_done(&w->files);
-	free(w->prints);
-	w->prints = NULL;
+	free(w->fingerprints);
+	w->fingerprints = NULL;
 	w->moving = false;
 }

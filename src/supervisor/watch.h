@@ -12,8 +12,8 @@ struct watch {
 	struct source source;
 	struct timer settle; /* when to look */
 	struct files files;
-	uint64_t *prints; /* of each file, as of when it was last looked at */
-	bool moving;      /* one of them was found to have changed, and may not be the last */
+	uint64_t *fingerprints; /* of each file, as of when it was last looked at */
+	bool moving;            /* one of them was found to have changed, and may not be the last */
 	/* Some files are not what they were, and have been left alone for a moment since. */
 	void (*on_change)(struct watch *watch);
 };

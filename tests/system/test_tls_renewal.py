@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import ssl
 import threading
 import time
@@ -39,6 +40,13 @@ def put(folder, pair):
 def serial(at, authority):
     with connect_tls(at, context_for(authority)) as s:
         return int(s.getpeercert()["serialNumber"], 16)
+
+
+def answers(at, authority):
+    try:
+        return ask_tls(at, context_for(authority)) == b"STRASSE"
+    except OSError:  # a worker without a keeper, for a moment
+        return False
 
 
 def serial_of(pair):
@@ -143,6 +151,43 @@ def test_a_bad_replacement_changes_nothing(daemon, authority, folder, how, words
     assert str(folder / "certificate.pem") in running.log()
     process.wait_until(lambda: running.workers() == workers, what="the old workers alone")
     assert serial(running.listeners[0], authority) == serial_of(first)
+
+
+@pytest.mark.parametrize(("name", "role"), [("certificate.pem", "worker"), ("key.pem", "keeper")])
+@pytest.mark.parametrize("half", [False, True], ids=["garbage", "half"])
+def test_a_file_written_over_in_place_harms_no_replacement(daemon, authority, folder, name, role,
+                                                           half):
+    """A child that has to be replaced gets what its generation was made from."""
+    first = authority.issue("ec")
+    running = daemon(tls(put(folder, first)), workers=2)
+    children = running.children(role)
+    path = folder / name
+    text = path.read_bytes()
+    with open(path, "r+b") as file:
+        file.write(text[:len(text) // 2] if half else b"no longer in PEM form")
+        file.truncate()
+    running.expect("reload-failed")
+    for child in children:
+        since = running.mark()
+        running.killed += 1
+        os.kill(child, signal.SIGKILL)
+        running.expect("child-started", since)
+    for _ in range(8):
+        process.wait_until(lambda: answers(running.listeners[0], authority), what="an answer")
+    assert serial(running.listeners[0], authority) == serial_of(first)
+    assert not running.records("start-failed", since)
+    since = running.mark()
+    path.write_bytes(text)
+    running.expect("reloaded", since)
+
+
+def test_a_file_that_is_too_long_is_a_fault(start, authority, folder):
+    files = put(folder, authority.issue("ec"))
+    with open(files.certificate, "ab") as file:
+        file.truncate((16 << 20) + 1)
+    failed = start(tls(files))
+    assert failed.wait() == 78
+    assert f"{files.certificate}: longer than 16 MiB" in failed.log()
 
 
 def test_a_bad_replacement_is_tried_once(daemon, authority, folder):

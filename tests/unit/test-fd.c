@@ -98,6 +98,58 @@ static void test_sealed_empty(void **state)
 	expect_all(fd, "", 0);
 }
 
+/* Into a file of the folder, opened for reading. */
+static int file_of(const char *data, size_t len)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	path_of("file", path);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	unlink(path);
+	assert_int_equal(write(fd, data, len), len);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
+static void test_sealed_copy(void **state)
+{
+	static const size_t lens[] = {0, 1, 4096, sizeof(big)};
+
+	for (size_t i = 0; i < sizeof(lens) / sizeof(*lens); i++) {
+		_cleanup_close_ int from = file_of(big, lens[i]), fd = -1;
+
+		assert_int_equal(fd_sealed_copy("test", from, sizeof(big), &fd), 0);
+		assert_true(closes_on_exec(fd));
+		assert_int_equal(pwrite(from, "changed", 7, 0), 7);
+		expect_all(fd, big, lens[i]);
+		assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+		assert_int_equal(ftruncate(fd, sizeof(big) + 1), -1);
+	}
+}
+
+static void test_sealed_copy_has_a_limit(void **state)
+{
+	_cleanup_close_ int from = file_of(big, 100), fd = -1;
+
+	assert_int_equal(fd_sealed_copy("test", from, 99, &fd), -EFBIG);
+	assert_int_equal(fd, -1);
+	assert_int_equal(lseek(from, 0, SEEK_SET), 0);
+	assert_int_equal(fd_sealed_copy("test", from, 100, &fd), 0);
+}
+
+/* Of proc, which does not say how long its files are, and on many kernels cannot send them. */
+static void test_sealed_copy_of_proc(void **state)
+{
+	_cleanup_close_ int from = open("/proc/self/status", O_RDONLY | O_CLOEXEC), fd = -1;
+	char some[5] = "";
+
+	assert_int_equal(fd_sealed_copy("test", from, sizeof(big), &fd), 0);
+	assert_int_equal(pread(fd, some, 5, 0), 5);
+	assert_memory_equal(some, "Name:", 5);
+}
+
 static void test_shared(void **state)
 {
 	_cleanup_close_ int fd = -1;
@@ -287,6 +339,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_sealed_empty),
+		cmocka_unit_test(test_sealed_copy),
+		cmocka_unit_test(test_sealed_copy_has_a_limit),
+		cmocka_unit_test(test_sealed_copy_of_proc),
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_read_bounds),
