@@ -2,14 +2,21 @@
 """The Debian packages: built from the tree as it is, and installed in a machine of their own."""
 
 import os
+import re
 import shutil
 import socket
+import ssl
 import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import machine as machines
+import process
+from pki import Authority
 
 pytestmark = pytest.mark.plain
 
@@ -130,6 +137,131 @@ def test_unit_that_serves_is_restarted_when_an_upgrade_fails(installed):
     assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"
     installed.systemctl("disable", "--now", "upperd-bind.service")
     installed.systemctl("enable", "--now", *SOCKETS)
+
+
+# TLS, as README has it
+
+
+NAME = "upper.example.org"
+LIVE, ARCHIVE = f"/etc/letsencrypt/live/{NAME}", f"/etc/letsencrypt/archive/{NAME}"
+
+
+def typed_in_readme(heading):
+    """The commands of the first block below a heading, a line each."""
+    text = (ROOT / "README.md").read_text().partition(f"\n{heading}\n")[2]
+    block = re.search(r"\n\n((?: {4}\S.*\n)+)", text)[1]
+    return [line.strip() for line in block.splitlines()]
+
+
+class Certbot:
+    """Its folders: what is in live/ are links to the newest of archive/, and all of it is root's alone."""
+
+    def __init__(self, machine, authority):
+        self.machine, self.authority, self.n = machine, authority, 0
+        machine.run("mkdir", "-p", LIVE, ARCHIVE)
+        machine.run("chmod", "0700", "/etc/letsencrypt/live", "/etc/letsencrypt/archive")
+
+    def renew(self, key_of_another=False):
+        self.n += 1
+        pair = self.authority.issue("ec", sans=(NAME,))
+        key = self.authority.issue("ec", sans=(NAME,)).key if key_of_another else pair.key
+        for word, source in (("fullchain", pair.certificate), ("privkey", key)):
+            target = self.machine.path(f"{ARCHIVE}/{word}{self.n}.pem")
+            target.write_bytes(source.read_bytes())
+            target.chmod(0o600)
+            self.machine.run("ln", "-sfn", f"../../archive/{NAME}/{word}{self.n}.pem",
+                             f"{LIVE}/{word}.pem")
+        return pair
+
+
+def certificate_served(machine, context):
+    with machine.network():
+        plain = socket.create_connection(("127.0.0.1", 12443), timeout=30)
+    with context.wrap_socket(plain, server_hostname=NAME) as s:
+        s.sendall(b"straight")
+        assert s.recv(100) == b"STRAIGHT"
+        return s.getpeercert(binary_form=True)
+
+
+def der_of(pair):
+    return ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
+
+
+def wait_served(machine, context, pair, seconds):
+    end = time.monotonic() + seconds
+    while certificate_served(machine, context) != der_of(pair):
+        assert time.monotonic() < end, "the certificate is not served"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def certbot(installed, tmp_path):
+    shipped = installed.path("/etc/upperd/upperd.conf").read_text()
+    start = installed.cursor()
+    yield Certbot(installed, Authority(tmp_path / "pki"))
+    print(installed.run("journalctl", "--no-pager", "--after-cursor", start, check=False).stdout)
+    installed.run("systemctl", "disable", "--now", "upperd-tls.socket",
+                  f"upperd-certificate@{NAME}.service", f"upperd-certificate@{NAME}.path", check=False)
+    installed.systemctl("stop", "upperd.service")
+    installed.path("/etc/upperd/upperd.conf").write_text(shipped)
+    installed.run("rm", "-rf", "/run/upperd-certificates", "/etc/letsencrypt")
+
+
+def test_tls_by_the_recipe_and_renewed_under_load(certbot, installed):
+    """README typed to the letter, in folders of mode 0700; then renewals with new keys, and one that is bad."""
+    assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"  # it runs already
+    first = certbot.renew()
+    for line in typed_in_readme("### TLS of an installed package"):
+        installed.run("sh", "-c", line)
+    context = ssl.create_default_context(cafile=str(certbot.authority.file))
+    wait_served(installed, context, first, 5)
+    assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"
+    pid = installed.show("upperd.service", "MainPID")
+
+    ended, served = threading.Event(), []
+
+    def load():
+        while not ended.is_set():
+            served.append(certificate_served(installed, context))
+
+    with ThreadPoolExecutor(2) as pool:
+        handshakes = [pool.submit(load) for _ in range(2)]
+        try:
+            wait_served(installed, context, certbot.renew(), 5)
+            last = certbot.renew()
+            wait_served(installed, context, last, 5)
+            cursor = installed.cursor()
+            certbot.renew(key_of_another=True)
+            process.wait_until(lambda: [
+                record for record in installed.journal("--after-cursor", cursor)
+                if record.get("UPPERD_EVENT") == "reload-failed"], 30, "a refusal in the log")
+        finally:
+            ended.set()
+        for handshake in handshakes:
+            handshake.result()
+    assert set(served[-2:]) == {der_of(last)}
+    assert len(set(served)) == 3
+    assert installed.show("upperd.service", "MainPID") == pid
+
+
+def test_a_certificate_is_handed_over_again_after_a_boot(certbot, installed):
+    """Nothing is in /run then; the start of the service waits for the copy."""
+    first = certbot.renew()
+    for line in typed_in_readme("### TLS of an installed package"):
+        installed.run("sh", "-c", line)
+    installed.systemctl("stop", "upperd.service", f"upperd-certificate@{NAME}.path")
+    installed.run("rm", "-rf", "/run/upperd-certificates")
+    context = ssl.create_default_context(cafile=str(certbot.authority.file))
+    assert certificate_served(installed, context) == der_of(first)
+
+
+def test_keys_are_for_the_service_alone(certbot, installed):
+    certbot.renew()
+    installed.systemctl("start", f"upperd-certificate@{NAME}.service")
+    folder = installed.path(f"/run/upperd-certificates/{NAME}/").resolve()
+    listing = installed.run("sh", "-c", f"stat -L -c '%U %a' /run/upperd-certificates/{NAME} "
+                            f"/run/upperd-certificates/{NAME}/*.pem").stdout.splitlines()
+    assert listing == ["upperd 700", "upperd 400", "upperd 400"], folder
 
 
 def test_purge_leaves_nothing(installed):
