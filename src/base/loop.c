@@ -126,7 +126,7 @@ static void loop_fire_timers(struct loop *loop)
 }
 
 /* Only what was put off before now: a task that puts itself off again waits for the next round. */
-static void loop_run_tasks(struct loop *loop)
+void loop_run_tasks(struct loop *loop)
 {
 	struct list now = LIST_INIT(now);
 

@@ -69,3 +69,5 @@ void loop_cancel(struct task *task);
 /* Runs until loop_stop(); returns its verdict, or a negative errno. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop, int verdict);
+/* Runs what was put off, when there is no next round that would. */
+void loop_run_tasks(struct loop *loop);

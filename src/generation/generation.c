@@ -235,6 +235,16 @@ static int generation_seat(struct generation *g)
 	return r < 0 ? r : generation_start(g);
 }
 
+static void generation_on_reap(struct task *task)
+{
+	struct generation *g = container_of(task, struct generation, reap);
+
+	free(g->keeper);
+	free(g->exporter);
+	free(g->seats);
+	free(g);
+}
+
 struct generation *generation_alloc(const struct generation_parts *parts)
 {
 	struct generation *g = calloc(1, sizeof(*g));
@@ -251,6 +261,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
+	g->reap.run = generation_on_reap;
 	list_init(&g->node);
 	return g;
 }
@@ -292,7 +303,6 @@ static void generation_unseat(struct seat *seat)
 {
 	if (seat && seat->generation)
 		seat_done(seat);
-	free(seat);
 }
 
 void generation_free(struct generation *g)
@@ -306,9 +316,9 @@ void generation_free(struct generation *g)
 	loop_clear_timer(&g->limit);
 	loop_cancel(&g->report);
 	list_remove(&g->node);
-	free(g->seats);
 	plan_done(&g->plan);
-	free(g);
+	/* Events of this round may be those of its children. */
+	loop_defer(g->parts.loop, &g->reap);
 }
 
 void generation_serve(struct generation *g)

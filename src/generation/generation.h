@@ -51,7 +51,7 @@ struct generation_parts {
  * the exit code that fits. */
 int generation_new(const struct generation_parts *parts, struct conf *conf,
 	struct generation **ret_generation, char why[static 512]);
-/* Ends whatever still runs, at once. */
+/* Ends whatever still runs, at once; the memory goes at the end of the round. */
 void generation_free(struct generation *generation);
 
 void generation_serve(struct generation *generation);

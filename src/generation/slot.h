@@ -30,6 +30,7 @@ struct generation {
 	struct seat *exporter; /* NULL: nobody scrapes */
 	struct timer limit;    /* on coming up, and on draining */
 	struct task report;
+	struct task reap;
 	bool released; /* and the owner knows */
 	bool given_up; /* it has had all the time that there was */
 	int exit_code;

@@ -194,5 +194,6 @@ void supervisor_done(struct supervisor *s)
 		close(s->shared_fd);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
+	loop_run_tasks(&s->loop);
 	loop_done(&s->loop);
 }

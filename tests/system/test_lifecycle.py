@@ -315,6 +315,52 @@ def test_hangup_while_stopping_is_not_a_second_life(daemon):
         assert d.wait() == 0
 
 
+def hold_new_workers(d, old):
+    """Stops the workers of a reload before they are ready; None when they were too quick."""
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    new = []
+    while len(new) < len(old) and not d.records("reloaded", since):
+        for pid in set(d.workers()) - {*old, *new}:
+            os.kill(pid, signal.SIGSTOP)
+            new.append(pid)
+    if len(new) == len(old) and not d.records("reloaded", since):
+        return new
+    for pid in new:
+        os.kill(pid, signal.SIGCONT)
+    d.expect("reloaded", since)
+    old[:] = wait_workers(d, len(old), without=old)
+    return None
+
+
+def rests(pid):
+    """Whether it waits for something, and goes on doing so."""
+    def is_idle():
+        stat = process.stat_of(pid)
+        return stat and stat[0] == "S"
+
+    return all(is_idle() for _ in range(20) if not time.sleep(0.02))  # to be sure of it
+
+
+@pytest.mark.parametrize("first", ["stop", "children"])
+def test_stop_in_the_very_round_in_which_children_report(daemon, first):
+    """The supervisor finds both at once, in either order, when it goes on."""
+    d = daemon(tcp())
+    old = d.workers()
+    new = process.wait_until(lambda: hold_new_workers(d, old), what="a reload that waits")
+    d.signal(signal.SIGSTOP)
+    process.wait_until(lambda: process.stat_of(d.pid)[0] == "T", what="a supervisor that waits")
+    if first == "stop":
+        d.signal(signal.SIGTERM)
+    for pid in new:
+        os.kill(pid, signal.SIGCONT)
+    process.wait_until(lambda: all(map(rests, new)), what="workers that are ready")
+    if first == "children":
+        d.signal(signal.SIGTERM)
+    d.signal(signal.SIGCONT)
+    assert d.wait() == 0
+
+
 # Crashes
 
 
