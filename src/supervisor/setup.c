@@ -35,6 +35,8 @@ static int take_signals(struct supervisor *s)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
+	/* Inherited as ignored, children would be reaped before they can be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0)

@@ -139,6 +139,9 @@ static void trial_failed(struct supervisor *s, const siginfo_t *how)
 	if (u->late)
 		snprintf(why, sizeof(why), "the new program was not ready within %d s\n",
 			TRIAL_MS / 1000);
+	else if (how->si_pid == 0)
+		snprintf(why, sizeof(why),
+			"the new program is gone, and the system does not say how it ended\n");
 	else if (how->si_code != CLD_EXITED)
 		snprintf(why, sizeof(why), "the new program died when it was tried\n");
 	else if (how->si_status == 0)
@@ -160,7 +163,8 @@ static void trial_on_ended(struct source *source, uint32_t events)
 	struct upgrade *u = &s->upgrade;
 	siginfo_t how = {0};
 
-	if (waitid(P_PIDFD, (id_t)u->pidfd, &how, WEXITED | WNOHANG) < 0 || how.si_pid == 0)
+	/* A failed waitid() is an end too: its descriptor says so, and would do so for ever. */
+	if (waitid(P_PIDFD, (id_t)u->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
 		return;
 	trial_hear(u);
 	trial_close(s);
@@ -172,12 +176,17 @@ static void trial_on_ended(struct source *source, uint32_t events)
 		become(s);
 }
 
+static void trial_kill(const struct upgrade *u)
+{
+	syscall(SYS_pidfd_send_signal, u->pidfd, SIGKILL, NULL, 0);
+}
+
 static void trial_on_limit(struct timer *timer, uint64_t now_ms)
 {
 	struct upgrade *u = container_of(timer, struct upgrade, limit);
 
 	u->late = true;
-	kill(u->pid, SIGKILL); /* ours and not waited for yet, so that it is nobody else's number */
+	trial_kill(u);
 }
 
 /* In the child: says nothing to the service manager, and all it has to say to us. */
@@ -201,7 +210,7 @@ static int trial_start(struct supervisor *s)
 {
 	struct upgrade *u = &s->upgrade;
 	_cleanup_close_ int said = -1, words = -1;
-	int pipes[2];
+	int pipes[2], r;
 
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
@@ -216,6 +225,13 @@ static int trial_start(struct supervisor *s)
 		trial_become(s, words);
 
 	u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
+	if (u->pidfd < 0) {
+		r = -errno;
+		kill(u->pid, SIGKILL); /* not waited for yet, so that the number is still its own */
+		waitpid(u->pid, NULL, 0);
+		u->pid = 0;
+		return r;
+	}
 	u->said_fd = take_fd(&said);
 	u->len = 0;
 	u->late = false;
@@ -248,11 +264,12 @@ void supervisor_upgrade(struct supervisor *s)
 void upgrade_abandon(struct supervisor *s)
 {
 	struct upgrade *u = &s->upgrade;
+	siginfo_t how;
 
 	if (u->pid <= 0)
 		return;
-	kill(u->pid, SIGKILL);
-	waitpid(u->pid, NULL, 0);
+	trial_kill(u);
+	waitid(P_PIDFD, (id_t)u->pidfd, &how, WEXITED);
 	trial_close(s);
 	control_answer(&s->control, "upgrade", EX_TEMPFAIL, "it is stopping\n", "[]\n");
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import faults
 import process
 import rig
 from dtls import Session, dtls, many_clients
@@ -329,3 +330,27 @@ def test_other_layout_with_dtls(foreign, authority, with_tls):
         assert one.upgrade().returncode == 0
         assert session.wait_for_end() == 0
     many_clients(one.d.listeners[0], 50, 10)
+
+
+# Where the end of a child is hard to learn of
+
+
+def test_children_that_nobody_waits_for_by_inheritance(daemon):
+    """SIGCHLD is ignored by whoever starts it, as some init systems of containers leave it."""
+    d = daemon(tcp(), before=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
+@pytest.mark.plain
+def test_end_of_the_trial_that_the_system_does_not_tell(daemon, as_root):
+    why = faults.why_not()
+    if why:
+        pytest.skip(why)
+    d = daemon(tcp())
+    with faults.Tracer(d.pid, "-o", "/dev/null", *faults.injection("waitid", "ECHILD", "1+")):
+        done = rig.run_upperctl(d, "upgrade")
+        used = process.cpu_seconds_of(d.pid)
+    assert done.returncode == 70 and "does not say how" in done.stdout
+    assert used < 5
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
