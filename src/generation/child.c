@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -134,14 +135,24 @@ void child_tell(
 	if (r == CHANNEL_E_WAIT && child->state == CHILD_STARTING && child_listens(child))
 		r = channel_send(child->channel_fd, type, data, len, fds, MSG_DONTWAIT);
 	/* One that has gone is buried when that is heard of, but one that is being set up must hear all. */
-	if (r != 0 && (r != CHANNEL_E_CLOSED || child->state == CHILD_STARTING))
-		child_end(child, "it cannot be spoken to, and is ended");
+	if (r == 0 || (r == CHANNEL_E_CLOSED && child->state != CHILD_STARTING))
+		return;
+	child->refused = r < 0 ? r : r == CHANNEL_E_CLOSED ? -EPIPE : -EAGAIN;
+	child_end(child, "it cannot be spoken to, and is ended");
+}
+
+/* The last words of a child that could not become one: the call that the system refused. */
+__attribute__((noreturn)) static void child_give_up(int words, const char *call)
+{
+	dprintf(words, "%s: %s\n", call, strerrordesc_np(errno));
+	_exit(EX_OSERR);
 }
 
 /* In the child, between fork and exec: nothing here may allocate or lock. */
-__attribute__((noreturn)) static void child_become(enum role role, int channel, int said)
+__attribute__((noreturn)) static void child_become(enum role role, int channel, int words)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+	int said = words;
 	char argument[32];
 	char *const argv[] = {(char *)(uintptr_t) "upperd", argument, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -159,12 +170,15 @@ __attribute__((noreturn)) static void child_become(enum role role, int channel, 
 	channel = fcntl(channel, F_DUPFD_CLOEXEC, 10);
 	said = fcntl(said, F_DUPFD_CLOEXEC, 10);
 	null = fcntl(null, F_DUPFD_CLOEXEC, 10);
-	if (channel < 0 || said < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-		dup2(said, 2) < 0 || dup2(channel, CHANNEL_FD) < 0 ||
-		close_range(CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		_exit(127);
+	if (channel < 0 || said < 0 || null < 0)
+		child_give_up(words, "fcntl");
+	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(said, 2) < 0 ||
+		dup2(channel, CHANNEL_FD) < 0)
+		child_give_up(said, "dup2");
+	if (close_range(CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		child_give_up(said, "close_range");
 	execv("/proc/self/exe", argv);
-	_exit(127);
+	child_give_up(said, "execve");
 }
 
 static void child_on_record(struct child *child, const struct message *message)
@@ -293,6 +307,7 @@ static void child_record_words(struct child *child, char *words)
 		};
 
 		log_pass(&record);
+		snprintf(child->last_words, sizeof(child->last_words), "%s", line);
 		if (++child->said_lines >= SAID_LINES) {
 			child_unwatch(child, &child->said, &child->said_fd);
 			return;
@@ -334,10 +349,22 @@ static bool child_describe_end(struct child *child, const siginfo_t *how, char t
 	return how->si_code == CLD_EXITED && how->si_status == 0;
 }
 
+/* A child that exits says itself whose fault it was; one that we had to kill, since the system kept us from
+ * speaking to it, is the system's. Any other end is a bug. */
+static int child_exit_code(const struct child *child, const siginfo_t *how)
+{
+	if (how->si_code == CLD_EXITED && how->si_status >= EX_USAGE && how->si_status <= EX_CONFIG)
+		return how->si_status;
+	return child->refused && how->si_code != CLD_EXITED && how->si_status == SIGKILL
+		? EX_OSERR
+		: EX_SOFTWARE;
+}
+
 static void child_on_ended(struct source *source, uint32_t events)
 {
 	struct child *child = container_of(source, struct child, ended);
 	bool draining = child->state == CHILD_DRAINING || child->state == CHILD_RELEASED, well;
+	struct child_end end;
 	siginfo_t how = {0};
 	char text[128], name[32];
 
@@ -362,7 +389,9 @@ static void child_on_ended(struct source *source, uint32_t events)
 	child_unwatch(child, &child->ended, &child->pidfd);
 	child_unwatch(child, &child->channel, &child->channel_fd);
 	child_unwatch(child, &child->said, &child->said_fd);
-	child->owner->on_ended(child, well && draining);
+	end.as_told = well && draining;
+	end.exit_code = child_exit_code(child, &how);
+	child->owner->on_ended(child, &end);
 }
 
 int child_watch(struct child *child)
@@ -410,6 +439,8 @@ int child_start(struct child *child)
 	child->state = CHILD_STARTING;
 	child->said_lines = child->said_reads = 0;
 	child->failed = false;
+	child->refused = 0;
+	child->last_words[0] = '\0';
 	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
 	child->heartbeat = child->counters->heartbeat;
 	return child_watch(child);

@@ -23,6 +23,12 @@ enum child_state {
 
 struct child;
 
+/* How one has ended. */
+struct child_end {
+	bool as_told;  /* it was draining, and exited with 0 */
+	int exit_code; /* the one for us, if we cannot go on without it */
+};
+
 /* Who is told; `userdata` is the owner's. A callback must not free the child: child_end() may. */
 struct child_owner {
 	void (*on_ready)(struct child *child);
@@ -32,8 +38,8 @@ struct child_owner {
 	void (*on_fault)(struct child *child, const struct file_place *place, const char *what);
 	/* Before it ends: why it cannot serve, and the exit code that fits. */
 	void (*on_failed)(struct child *child, int exit_code, const char *why);
-	/* It is gone, and buried. `as_told` when it was draining and said goodbye with 0. */
-	void (*on_ended)(struct child *child, bool as_told);
+	/* It is gone, and buried. */
+	void (*on_ended)(struct child *child, const struct child_end *end);
 };
 
 struct child {
@@ -44,11 +50,13 @@ struct child {
 	unsigned index;
 	enum child_state state;
 	bool failed; /* it has said why it cannot serve */
+	int refused; /* what the system refused us when we spoke to it: a negative errno, or 0 */
 	pid_t pid;
 	int pidfd, channel_fd, said_fd; /* owned */
 	struct source ended, channel, said;
 	unsigned said_lines, said_reads;
-	unsigned records; /* in this second */
+	char last_words[96]; /* the last line of them */
+	unsigned records;    /* in this second */
 	uint64_t records_second_ms;
 
 	int counters_fd; /* owned */

@@ -154,24 +154,36 @@ static void generation_replace(struct generation *g, struct seat *seat, bool as_
 	seat_replace(seat);
 }
 
-static void seat_on_ended(struct child *child, bool as_told)
+/* Only its last words may tell, of one that could not even be executed. */
+static void seat_explain_end(const struct child *child, char why[static 192])
+{
+	const char *role = role_word(child->role);
+
+	if (child->refused)
+		snprintf(why, 192, "cannot speak to a %s: %s", role, strerror(-child->refused));
+	else
+		snprintf(why, 192, "a %s died before it was ready%s%s", role,
+			child->last_words[0] ? ": " : "", child->last_words);
+}
+
+static void seat_on_ended(struct child *child, const struct child_end *end)
 {
 	struct seat *seat = container_of(child, struct seat, child);
 	struct generation *g = seat->generation;
-	char why[64];
+	char why[192];
 
 	seat_take_back(seat);
 	switch (g->state) {
 	case GENERATION_BUILDING:
-		snprintf(why, sizeof(why), "a %s died before it was ready", role_word(child->role));
-		generation_fail(g, EX_SOFTWARE, why);
+		seat_explain_end(child, why);
+		generation_fail(g, end->exit_code, why);
 		break;
 	case GENERATION_SERVING:
-		generation_replace(g, seat, as_told);
+		generation_replace(g, seat, end->as_told);
 		break;
 	case GENERATION_DRAINING:
 		if (generation_needs(g, seat))
-			generation_replace(g, seat, as_told);
+			generation_replace(g, seat, end->as_told);
 		else
 			loop_defer(g->parts.loop, &g->report);
 		break;

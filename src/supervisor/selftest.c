@@ -73,7 +73,7 @@ static void selftest_on_ended(struct child *child, bool as_told)
 {
 	struct selftest *selftest = container_of(child, struct selftest, child);
 
-	selftest->answered = as_told;
+	selftest->answered = end->as_told;
 	loop_defer(selftest->all->loop, &selftest->ended);
 }
 

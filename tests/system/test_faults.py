@@ -42,6 +42,18 @@ def test_start_that_fails_says_so(tmp_path, as_root, injecting, call, error, whe
     assert faults.GOOD.match(outcome), outcome
 
 
+# Refused while a child is made, told what it is, or says that it is ready.
+IN_CHILDREN = [("dup2", "EMFILE", 1), ("close_range", "ENOMEM", 1),
+               ("execve", "EACCES", 1), ("execve", "ENOMEM", 1),
+               ("sendmsg", "ENOBUFS", 1), ("sendmsg", "ENOBUFS", 3), ("sendmsg", "EPIPE", 2)]
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("call, error, when", IN_CHILDREN)
+def test_what_the_system_refuses_at_start_is_no_bug(tmp_path, as_root, injecting, call, error, when):
+    assert faults.at_start(tmp_path / "run", call, error, str(when)) == "refuses with 71"
+
+
 IN_SERVICE = [("worker", "accept4", "EMFILE", "1+"), ("worker", "epoll_ctl", "ENOMEM", "1+"),
               ("worker", "recvmmsg", "ENOMEM", "1+"), ("worker", "sendmmsg", "ENOBUFS", "1+"),
               ("worker", "recvfrom", "ENOMEM", "1+"), ("worker", "sendto", "ENOBUFS", "1+"),
