@@ -84,10 +84,12 @@ static int exporter_on_prepare(struct child_side *side, struct message *message)
 static int exporter_on_serve(struct child_side *side, struct message *message)
 {
 	struct exporter *e = exporter_of(side);
+	int r;
 
 	if (!e->ready || e->fd < 0)
 		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
-	return httpd_start(&e->httpd, &side->loop, &e->fd);
+	r = httpd_start(&e->httpd, &side->loop, &e->fd);
+	return r < 0 ? r : child_side_serving();
 }
 
 /* Who was never told to serve has nothing to finish. */

@@ -152,7 +152,7 @@ static int keeper_on_prepare(struct child_side *side, struct message *message)
 
 static int keeper_on_serve(struct child_side *side, struct message *message)
 {
-	return 0; /* it does so from the moment that it is ready */
+	return child_side_serving(); /* it does so from the moment that it is ready */
 }
 
 static int keeper_on_drain(struct child_side *side, struct message *message)

@@ -98,6 +98,11 @@ int child_side_ready(const struct child_side *side, enum role role)
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
+int child_side_serving(void)
+{
+	return channel_send(CHANNEL_FD, MSG_SERVING, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
+}
+
 /* Returns 0, or the exit code with which all is over. */
 static int child_side_hear(struct child_side *side, struct message *message)
 {

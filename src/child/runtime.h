@@ -46,6 +46,8 @@ void child_side_done(struct child_side *side);
 int child_side_setup(struct child_side *side, struct message *message);
 /* The last of getting ready: enters the sandbox of the role, and says so. Returns 0 or an exit code. */
 int child_side_ready(const struct child_side *side, enum role role);
+/* The last of SERVE: says that it does. Returns 0 or an exit code. */
+int child_side_serving(void);
 /* Tells the supervisor what is wrong with a file; what is wrong with others can follow. */
 void child_side_blame(const struct file_place *place, const char *why);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */

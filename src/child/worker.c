@@ -155,12 +155,16 @@ static int worker_on_prepare(struct child_side *side, struct message *message)
 static int worker_on_serve(struct child_side *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
+	int r;
 
 	if (w->stage != STAGE_READY)
 		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
+	r = engine_serve(&w->engine);
+	if (r < 0)
+		return r;
 	w->stage = STAGE_SERVING;
 	worker_tell_expiry(w);
-	return engine_serve(&w->engine);
+	return child_side_serving();
 }
 
 static void worker_on_drained(struct timer *timer, uint64_t now_ms)

@@ -243,6 +243,12 @@ static void child_on_message(struct child *child, const struct message *message)
 			child->owner->on_ready(child);
 		}
 		break;
+	case MSG_SERVING:
+		if (child->state == CHILD_OPENING) {
+			child->state = CHILD_SERVING;
+			child->owner->on_serving(child);
+		}
+		break;
 	case MSG_RELEASED:
 		if (child->state == CHILD_DRAINING) {
 			child->state = CHILD_RELEASED;

@@ -15,6 +15,7 @@
 enum child_state {
 	CHILD_STARTING,
 	CHILD_READY,
+	CHILD_OPENING, /* told to serve */
 	CHILD_SERVING,
 	CHILD_DRAINING,
 	CHILD_RELEASED,
@@ -32,6 +33,8 @@ struct child_end {
 /* Who is told; `userdata` is the owner's. A callback must not free the child: child_end() may. */
 struct child_owner {
 	void (*on_ready)(struct child *child);
+	/* Told to serve, it does; NULL for those that are never told to. */
+	void (*on_serving)(struct child *child);
 	/* Told to drain, it takes nothing new any more. */
 	void (*on_released)(struct child *child);
 	/* While it gets ready: one of the things that are wrong with what it was given; NULL where none can be. */

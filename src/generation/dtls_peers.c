@@ -89,7 +89,8 @@ void kin_introduce_one(struct generation *young, unsigned worker, struct generat
 }
 
 /* Two who read a socket and do not know each other would take datagrams from each other. */
-static void kin_take_over(const struct generation *young, size_t listener, struct generation *old)
+static void kin_take_listener(
+	const struct generation *young, size_t listener, struct generation *old)
 {
 	const struct msg_listener lost = {
 		.listener = (uint32_t)kin_find(old, young->plan.groups[listener])};
@@ -106,8 +107,12 @@ void kin_introduce(struct generation *young, struct generation *old)
 {
 	for (unsigned worker = 0; worker < young->n; worker++)
 		kin_introduce_one(young, worker, old);
+}
+
+void kin_take_over(const struct generation *young, struct generation *old)
+{
 	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
-		kin_take_over(young, i, old);
+		kin_take_listener(young, i, old);
 }
 
 /* Whoever may have sessions keeps the socket, also from us: a foreigner too. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* While the generation is built, a child that fails fails all; while it serves, one that dies is
+/* Until all of the generation serves, a child that fails fails all; while it serves, one that dies is
  * replaced; while it drains, one that ends is missed by nobody. The owner is told in a task of its own,
  * since what it does then is to free the generation. */
 
@@ -22,9 +22,14 @@
 #define BUILD_MS 20000 /* to come up, also on a machine that is busy */
 #define GRACE_MS 1000  /* beyond `drain`, to hang up and go */
 
+static bool generation_is_coming(const struct generation *g)
+{
+	return g->state == GENERATION_BUILDING || g->state == GENERATION_OPENING;
+}
+
 void generation_fail(struct generation *g, int exit_code, const char *why)
 {
-	if (g->state != GENERATION_BUILDING || g->exit_code != 0)
+	if (!generation_is_coming(g) || g->exit_code != 0)
 		return;
 	g->exit_code = exit_code;
 	snprintf(g->why, sizeof(g->why), "%s", why);
@@ -77,6 +82,15 @@ static void generation_on_drained(struct generation *g)
 		g->parts.owner->on_gone(g);
 }
 
+static void generation_on_served(struct generation *g)
+{
+	loop_clear_timer(&g->limit);
+	g->state = GENERATION_SERVING;
+	/* It was checked once. What expires from now on is no reason to leave a worker dead. */
+	g->plan.is_strict = false;
+	g->parts.owner->on_served(g);
+}
+
 static void generation_on_report(struct task *task)
 {
 	struct generation *g = container_of(task, struct generation, report);
@@ -85,8 +99,10 @@ static void generation_on_report(struct task *task)
 		generation_on_drained(g);
 	else if (g->exit_code != 0)
 		g->parts.owner->on_failed(g, g->exit_code, g->why);
-	else
+	else if (g->state == GENERATION_BUILDING)
 		g->parts.owner->on_ready(g);
+	else if (g->state == GENERATION_OPENING)
+		generation_on_served(g);
 }
 
 /* What its owner has to tell it, it hears before it begins. */
@@ -109,6 +125,15 @@ static void seat_on_ready(struct child *child)
 	else if (g->state == GENERATION_SERVING)
 		seat_take_over(seat);
 	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
+		loop_defer(g->parts.loop, &g->report);
+}
+
+static void seat_on_serving(struct child *child)
+{
+	struct seat *seat = container_of(child, struct seat, child);
+	struct generation *g = seat->generation;
+
+	if (g->state == GENERATION_OPENING && seat != g->keeper && generation_all(g, CHILD_SERVING))
 		loop_defer(g->parts.loop, &g->report);
 }
 
@@ -175,6 +200,7 @@ static void seat_on_ended(struct child *child, const struct child_end *end)
 	seat_take_back(seat);
 	switch (g->state) {
 	case GENERATION_BUILDING:
+	case GENERATION_OPENING:
 		seat_explain_end(child, why);
 		generation_fail(g, end->exit_code, why);
 		break;
@@ -192,6 +218,7 @@ static void seat_on_ended(struct child *child, const struct child_end *end)
 
 const struct child_owner generation_seat_owner = {
 	.on_ready = seat_on_ready,
+	.on_serving = seat_on_serving,
 	.on_released = seat_on_released,
 	.on_fault = seat_on_fault,
 	.on_failed = seat_on_failed,
@@ -202,7 +229,7 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 {
 	struct generation *g = container_of(timer, struct generation, limit);
 
-	if (g->state == GENERATION_BUILDING)
+	if (generation_is_coming(g))
 		generation_fail(g, EX_TEMPFAIL, "its processes did not come up in time");
 	else if (g->state == GENERATION_DRAINING)
 		generation_kill(g);
@@ -337,8 +364,7 @@ void generation_serve(struct generation *g)
 {
 	struct seat *seat;
 
-	loop_clear_timer(&g->limit);
-	g->state = GENERATION_SERVING;
+	g->state = GENERATION_OPENING;
 	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
 		seat_serve(seat);
 	if (g->keeper && g->keeper->child.state == CHILD_READY)

@@ -15,14 +15,22 @@
 #include "supervisor/metrics.h"
 #include "supervisor/totals.h"
 
-enum generation_state { GENERATION_BUILDING, GENERATION_SERVING, GENERATION_DRAINING };
+enum generation_state {
+	GENERATION_BUILDING,
+	GENERATION_OPENING, /* all are ready, and told to serve */
+	GENERATION_SERVING,
+	GENERATION_DRAINING,
+};
 
 struct generation;
 struct handover;
 
 struct generation_owner {
+	/* All are ready to serve, and wait for generation_serve(). */
 	void (*on_ready)(struct generation *generation);
-	/* While it is being built; it is to be freed. */
+	/* All do. */
+	void (*on_served)(struct generation *generation);
+	/* Before that; it is to be freed. */
 	void (*on_failed)(struct generation *generation, int exit_code, const char *why);
 	/* While it serves: a worker that is new is about to serve. */
 	void (*on_replaced)(struct generation *generation, unsigned worker);

@@ -73,7 +73,7 @@ void seat_begin(struct seat *seat)
 void seat_serve(struct seat *seat)
 {
 	child_tell(&seat->child, MSG_SERVE, NULL, 0, NULL);
-	seat->child.state = CHILD_SERVING;
+	seat->child.state = CHILD_OPENING;
 }
 
 void seat_drain(struct seat *seat)
@@ -89,7 +89,7 @@ void seat_drain(struct seat *seat)
 
 static bool child_is_up(const struct child *child)
 {
-	return child->state == CHILD_READY || child->state == CHILD_SERVING;
+	return child->state >= CHILD_READY && child->state <= CHILD_SERVING;
 }
 
 /* Workers ask it while they get ready, and those that serve, or finish, have lost the one before. */

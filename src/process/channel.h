@@ -48,6 +48,8 @@
 	/* to a self-test: try every sandbox, and answer that client; struct msg_selftest */         \
 	MESSAGE(SELFTEST, SUPERVISOR, 1, sizeof(struct msg_selftest), sizeof(struct msg_selftest))   \
 	MESSAGE(READY, CHILD, 0, 0, 0)                                                               \
+	/* told to serve, it does */                                                                 \
+	MESSAGE(SERVING, CHILD, 0, 0, 0)                                                             \
 	/* while it gets ready: something is wrong with what a listener names; struct msg_fault */   \
 	MESSAGE(FAULT, CHILD, 0, sizeof(struct msg_fault), sizeof(struct msg_fault))                 \
 	/* it cannot serve: an exit code, and why, as text */                                        \

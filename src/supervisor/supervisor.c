@@ -211,27 +211,39 @@ static void introduce_all(struct supervisor *s, struct generation *young)
 		kin_introduce(young, generation_of_node(node));
 }
 
+/* Until the last of it serves, everything can still stay as it was. */
 static void on_ready(struct generation *g)
 {
 	struct supervisor *s = generation_userdata(g);
-	struct generation *old = s->serving;
 
 	if (s->trial) {
 		loop_stop(&s->loop, TRIAL_PASSED);
 		return;
 	}
+	if (s->serving)
+		kin_introduce(g, s->serving);
+	introduce_all(s, g);
+	supervisor_publish(s, g);
+	generation_serve(g);
+}
+
+static void on_served(struct generation *g)
+{
+	struct supervisor *s = generation_userdata(g);
+	struct generation *old = s->serving;
+
 	s->building = NULL;
 	s->serving = g;
 	s->replaced = old;
 	s->figures.generation++;
 	records_to_log(generation_conf(g));
-	if (old)
+	if (old) {
 		supervisor_set_aside(s, old);
-	introduce_all(s, g);
-	supervisor_publish(s);
-	generation_serve(g);
-	if (old)
 		generation_drain(old);
+	}
+	list_foreach (node, &s->draining)
+		kin_take_over(g, generation_of_node(node));
+	supervisor_publish(s, g);
 	kin_settle(&s->sockets, &s->draining, generation_conf(g));
 	if (old)
 		supervisor_open_control(s, generation_conf(g));
@@ -241,6 +253,7 @@ static void on_ready(struct generation *g)
 
 static const struct generation_owner owner = {
 	.on_ready = on_ready,
+	.on_served = on_served,
 	.on_failed = on_failed,
 	.on_replaced = on_replaced,
 	.on_released = on_released,
@@ -395,5 +408,5 @@ void supervisor_begin(struct supervisor *s)
 	s->signals.on_event = on_signal;
 	supervisor_tick(s);
 	if (s->serving)
-		supervisor_publish(s); /* after an upgrade, on a board that is new */
+		supervisor_publish(s, s->serving); /* after an upgrade, on a board that is new */
 }

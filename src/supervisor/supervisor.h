@@ -95,8 +95,8 @@ void supervisor_open_control(struct supervisor *supervisor, const struct conf *c
 
 /* tick.c: from now on, it does once a second what has to be done again and again. */
 void supervisor_tick(struct supervisor *supervisor);
-/* Shows all figures as they are now to whoever scrapes. */
-void supervisor_publish(struct supervisor *supervisor);
+/* Shows all figures as they are now to whoever scrapes at that generation. */
+void supervisor_publish(struct supervisor *supervisor, struct generation *generation);
 
 /* status.c: tells the service manager how we are. */
 void supervisor_say_status(struct supervisor *supervisor);

@@ -9,13 +9,13 @@
 
 #define TICK_MS 1000
 
-void supervisor_publish(struct supervisor *s)
+void supervisor_publish(struct supervisor *s, struct generation *g)
 {
 	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
 	struct figures figures = supervisor_figures(s);
 
 	supervisor_totals(s, &totals);
-	generation_publish(s->serving, &figures, &totals);
+	generation_publish(g, &figures, &totals);
 }
 
 static uint64_t supervisor_open(void *userdata)
@@ -48,7 +48,7 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
 		supervisor_say_status(s);
 	if (s->serving) {
 		shared_correct(s->shared, supervisor_open, s); /* or a second later */
-		supervisor_publish(s);
+		supervisor_publish(s, s->serving);
 	}
 	if (turning && manager_watchdog_ms() > 0)
 		manager_feed_watchdog();

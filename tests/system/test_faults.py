@@ -54,6 +54,12 @@ def test_what_the_system_refuses_at_start_is_no_bug(tmp_path, as_root, injecting
     assert faults.at_start(tmp_path / "run", call, error, str(when)) == "refuses with 71"
 
 
+@pytest.mark.plain
+def test_nothing_is_ready_that_does_not_serve(tmp_path, as_root, injecting):
+    """The second in a worker is that of its listening socket."""
+    assert faults.at_start(tmp_path / "run", "epoll_ctl", "ENOMEM", "2") == "refuses with 71"
+
+
 IN_SERVICE = [("worker", "accept4", "EMFILE", "1+"), ("worker", "epoll_ctl", "ENOMEM", "1+"),
               ("worker", "recvmmsg", "ENOMEM", "1+"), ("worker", "sendmmsg", "ENOBUFS", "1+"),
               ("worker", "recvfrom", "ENOMEM", "1+"), ("worker", "sendto", "ENOBUFS", "1+"),

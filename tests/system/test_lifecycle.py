@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import faults
 import process
 from settings import tcp, udp
 from wire import Background, connect, read_exactly, tcp_ask, udp_ask
@@ -215,6 +216,23 @@ def test_reload_that_fails_makes_no_file_that_nobody_serves(daemon, tmp_path):
     d.reconfigure(one)
     d.reload()
     assert tcp_ask(one, b"a") == b"A"
+
+
+@pytest.mark.plain
+def test_reload_that_is_ready_but_does_not_serve_changes_nothing(daemon, as_root):
+    """With so many listeners, only a worker ever watches as many descriptors."""
+    why = faults.why_not()
+    if why:
+        pytest.skip(why)
+    d = daemon(tcp(), *(udp(name=f"udp-{i}") for i in range(30)), workers=1)
+    before = d.workers()
+    with connect(d.listeners[0]) as s:
+        with faults.Tracer(d.pid, "-f", "-o", "/dev/null", *faults.injection("epoll_ctl", "ENOMEM", "31")):
+            d.reload("reload-failed")
+        s.sendall(b"still")
+        assert read_exactly(s, 5) == b"STILL"
+    assert d.workers() == before
+    d.killed = len(d.records("child-died"))
 
 
 def test_reload_works_after_one_that_failed(daemon):
