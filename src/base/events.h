@@ -19,6 +19,7 @@ EVENT(CHILD_STARTED,   "child-started",   INFO,    "358e175a5396c15669f5129c147b
 EVENT(CHILD_ENDED,     "child-ended",     INFO,    "6edefd86ec98e88de51986a786201909")
 EVENT(CHILD_DIED,      "child-died",      ERROR,   "0d55274df0d68b7c6f952ae1753962c2")
 EVENT(CHILD_STUCK,     "child-stuck",     ERROR,   "b792f79c7e6cdbd4f8819dfa6c5e887e")
+EVENT(CHILD_MISSING,   "child-missing",   ERROR,   "725b142ce0024e64b10caca18696b3f7")
 EVENT(CHILD_SAID,      "child-said",      WARNING, "034369ab01ebb42a57f98d72409a19a9")
 EVENT(DRAIN_CUT,       "drain-cut",       WARNING, "6e9499ef1fd3bea660e4cd9dce43f28e")
 EVENT(RECORDS_LOST,    "records-lost",    WARNING, "f0033ac80370bb2f8a895b2501a48427")

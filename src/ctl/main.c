@@ -23,7 +23,7 @@ static const struct {
 	const char *verb, *help;
 	const char *argument; /* NULL: it takes none */
 } verbs[] = {
-	{"status", "how it is: workers, connections, listeners"},
+	{"status", "how it is; with --check, fails when it is not well", "--check"},
 	{"reload", "read the configuration again; prints what is wrong with it"},
 	{"metrics", "all counters, as OpenMetrics"},
 	{"clients", "who has connections open, or is turned away; \"clear\" forgives", "clear"},
@@ -36,7 +36,7 @@ static const struct {
 
 struct request {
 	const char *path;
-	bool json;
+	bool json, check;
 	char text[CONTROL_QUESTION];
 };
 
@@ -134,24 +134,30 @@ static int check_words(const char *verb, const char *argument)
 		return unknown_verb(verb);
 	if (!argument || (verbs[i].argument && strcmp(argument, verbs[i].argument) == 0))
 		return 0;
-	return verbs[i].argument ? usage("all that can follow clients is \"clear\", not ", argument)
-				 : usage("one verb at a time, and not also ", argument);
+	if (!verbs[i].argument)
+		return usage("one verb at a time, and not also ", argument);
+	fprintf(stderr, "upperctl: all that can follow %s is \"%s\", not %s\n", verb,
+		verbs[i].argument, argument);
+	return try_help();
 }
 
 static int request_take(struct request *request, int argc, char *argv[])
 {
+	const char *argument = optind < argc ? argv[optind + 1] : NULL;
 	int len, r;
 
 	if (optind == argc)
 		return usage("a verb is missing, such as \"status\"", "");
 	if (argc - optind > 2)
 		return usage("one thing at a time: ", argv[optind + 2]);
-	r = check_words(argv[optind], argv[optind + 1]);
+	if (request->check)
+		argument = argument ? "--check and more" : "--check";
+	r = check_words(argv[optind], argument);
 	if (r != 0)
 		return r;
 	len = snprintf(request->text, sizeof(request->text), "%s%s%s%s",
-		request->json ? CONTROL_JSON : "", argv[optind], argc - optind > 1 ? " " : "",
-		argc - optind > 1 ? argv[optind + 1] : "");
+		request->json ? CONTROL_JSON : "", argv[optind], argument ? " " : "",
+		argument ? argument : "");
 	return (size_t)len < sizeof(request->text) ? 0 : usage("too long: ", argv[optind]);
 }
 
@@ -160,6 +166,7 @@ int main(int argc, char *argv[])
 	static const struct option longs[] = {
 		{"socket", required_argument, NULL, 's'},
 		{"json", no_argument, NULL, 'j'},
+		{"check", no_argument, NULL, 'C'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -176,6 +183,9 @@ int main(int argc, char *argv[])
 			break;
 		case 'j':
 			request.json = true;
+			break;
+		case 'C':
+			request.check = true;
 			break;
 		case 'V':
 			printf("upperctl %s\n", UPPERD_VERSION);

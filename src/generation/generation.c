@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "generation/slot.h"
 #include "process/blame.h"
 
@@ -133,6 +134,7 @@ static void seat_on_serving(struct child *child)
 	struct seat *seat = container_of(child, struct seat, child);
 	struct generation *g = seat->generation;
 
+	seat_is_back(seat);
 	if (g->state == GENERATION_OPENING && seat != g->keeper && generation_all(g, CHILD_SERVING))
 		loop_defer(g->parts.loop, &g->report);
 }
@@ -162,6 +164,8 @@ static void seat_on_failed(struct child *child, int exit_code, const char *why)
 
 	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"%s", why);
+	text_escape(why, strlen(why), seat->why,
+		sizeof(seat->why)); /* it may be of a worker that was taken over */
 	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
@@ -176,18 +180,20 @@ static bool generation_needs(const struct generation *g, const struct seat *seat
 static void generation_replace(struct generation *g, struct seat *seat, bool as_told)
 {
 	g->parts.figures->replaced[seat->child.role] += !as_told;
+	if (seat->missing_ms == 0)
+		seat->missing_ms = g->parts.loop->now_ms;
 	seat_replace(seat);
 }
 
 /* Only its last words may tell, of one that could not even be executed. */
-static void seat_explain_end(const struct child *child, char why[static 192])
+static void seat_explain_end(const struct child *child, char why[static 160])
 {
 	const char *role = role_word(child->role);
 
 	if (child->refused)
-		snprintf(why, 192, "cannot speak to a %s: %s", role, strerror(-child->refused));
+		snprintf(why, 160, "cannot speak to a %s: %s", role, strerror(-child->refused));
 	else
-		snprintf(why, 192, "a %s died before it was ready%s%s", role,
+		snprintf(why, 160, "a %s died before it was ready%s%s", role,
 			child->last_words[0] ? ": " : "", child->last_words);
 }
 
@@ -195,9 +201,11 @@ static void seat_on_ended(struct child *child, const struct child_end *end)
 {
 	struct seat *seat = container_of(child, struct seat, child);
 	struct generation *g = seat->generation;
-	char why[192];
+	char why[160];
 
 	seat_take_back(seat);
+	if (!child->failed)
+		seat_explain_end(child, seat->why);
 	switch (g->state) {
 	case GENERATION_BUILDING:
 	case GENERATION_OPENING:
@@ -468,6 +476,36 @@ void generation_totals(const struct generation *g, struct totals *totals)
 			totals_add(
 				totals, g->plan.conf->listeners[l].name, &counters->listeners[l]);
 	}
+}
+
+unsigned generation_workers_up(const struct generation *g)
+{
+	unsigned up = 0;
+
+	for (unsigned i = 0; i < g->n; i++)
+		up += g->seats[i].child.state == CHILD_SERVING;
+	return up;
+}
+
+const char *generation_trouble(const struct generation *g, char text[static 256])
+{
+	const struct seat *worst = NULL, *seat;
+	unsigned missing = 0;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++) {
+		if (!seat_is_missing(seat))
+			continue;
+		missing += seat->child.role == ROLE_WORKER;
+		worst = seat;
+	}
+	text[0] = '\0';
+	if (g->keeper && seat_is_missing(g->keeper))
+		snprintf(text, 256, "the keeper of the keys is missing: %s", g->keeper->why);
+	else if (missing > 0)
+		snprintf(text, 256, "%u of %u workers are missing: %s", missing, g->n, worst->why);
+	else if (worst)
+		snprintf(text, 256, "the exporter is missing: %s", worst->why);
+	return text;
 }
 
 bool generation_check(struct generation *g)

@@ -93,12 +93,17 @@ int64_t generation_expires(const struct generation *generation);
 /* How many are open in its workers, as they say; none is believed to have more than `most`. */
 uint64_t generation_open(const struct generation *generation, uint64_t most);
 unsigned generation_workers(const struct generation *generation);
+/* How many of them serve. */
+unsigned generation_workers_up(const struct generation *generation);
+/* What people should know of it now, such as children that cannot be replaced; empty when all is well. */
+const char *generation_trouble(const struct generation *generation, char text[static 256]);
 /* For its exporter, if it has one: what it is to show from now on. */
 void generation_publish(
 	struct generation *generation, const struct figures *figures, const struct totals *totals);
 /* Adds what its workers have counted. */
 void generation_totals(const struct generation *generation, struct totals *totals);
-/* Whether the loops of all workers turn; one that does not is ended, and so replaced. */
+/* Whether all workers and the keeper are there, and the loops of all children turn; one whose loop does not
+ * is ended, and so replaced. */
 bool generation_check(struct generation *generation);
 /* Where its owner keeps it. */
 struct list *generation_node(struct generation *generation);

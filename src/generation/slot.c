@@ -141,6 +141,8 @@ static void seat_on_again(struct timer *timer, uint64_t now_ms)
 	r = seat_start(seat);
 	if (r >= 0)
 		return;
+	snprintf(seat->why, sizeof(seat->why), "cannot start a %s: %s", role_word(seat->child.role),
+		strerror(-r));
 	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r), "cannot start a %s",
 		role_word(seat->child.role));
 	seat_replace(seat);
@@ -192,13 +194,41 @@ void seat_done(struct seat *seat)
 	child_done(&seat->child);
 }
 
+bool seat_is_missing(const struct seat *seat)
+{
+	return seat->missing_ms > 0 && seat->child.loop->now_ms - seat->missing_ms >= PATIENCE_MS;
+}
+
+static void seat_report_missing(struct seat *seat)
+{
+	char name[32];
+
+	seat->missed = true;
+	log_each(EVENT_CHILD_MISSING, ABOUT(.role = child_name(&seat->child, name)),
+		"nothing has taken its place for %d s: %s", PATIENCE_MS / 1000, seat->why);
+}
+
+void seat_is_back(struct seat *seat)
+{
+	char name[32];
+
+	if (seat->missed)
+		log_each(EVENT_NOTICE, ABOUT(.role = child_name(&seat->child, name)),
+			"it is there again, after %llu s",
+			(unsigned long long)(seat->child.loop->now_ms - seat->missing_ms) / 1000);
+	seat->missed = false;
+	seat->missing_ms = 0;
+}
+
 bool seat_check(struct seat *seat)
 {
 	struct child *child = &seat->child;
 	char name[32];
 
+	if (seat_is_missing(seat) && !seat->missed)
+		seat_report_missing(seat);
 	if (child->state == CHILD_ENDED || child_is_alive(child, PATIENCE_MS))
-		return true;
+		return child->role == ROLE_EXPORTER || !seat_is_missing(seat);
 	log_event(EVENT_CHILD_STUCK, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"its loop has not turned for %d s, and it is ended", PATIENCE_MS / 1000);
 	child_kill(child, SIGKILL);

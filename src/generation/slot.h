@@ -17,6 +17,10 @@ struct seat {
 	struct generation *generation;
 	struct timer again;
 	uint64_t backoff_ms;
+	uint64_t
+		missing_ms; /* when it died while it served, and nothing has taken its place; 0: it is there */
+	bool missed;   /* and the log says so */
+	char why[160]; /* the last attempt to replace it failed */
 };
 
 struct generation {
@@ -62,9 +66,13 @@ void seat_serve(struct seat *seat);
 void seat_drain(struct seat *seat);
 /* Some time later, another takes the place of the one that died. */
 void seat_replace(struct seat *seat);
+/* It serves. */
+void seat_is_back(struct seat *seat);
 /* What it had open is closed. */
 void seat_take_back(struct seat *seat);
-/* Whether its loop turns; one that does not is ended. */
+/* Whether its loop turns, or it has not been missing for long; a loop that does not turn is ended. */
 bool seat_check(struct seat *seat);
+/* Whether it could not be replaced for so long that people should know. */
+bool seat_is_missing(const struct seat *seat);
 /* The keeper is ready: workers that serve get channels to it, and those still to come begin. */
 void seat_introduce_all(struct seat *keeper);

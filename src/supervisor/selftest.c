@@ -69,7 +69,7 @@ static void selftest_on_failed(struct child *child, int exit_code, const char *w
 {
 }
 
-static void selftest_on_ended(struct child *child, bool as_told)
+static void selftest_on_ended(struct child *child, const struct child_end *end)
 {
 	struct selftest *selftest = container_of(child, struct selftest, child);
 

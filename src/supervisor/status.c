@@ -68,16 +68,22 @@ void supervisor_say_status(struct supervisor *s)
 {
 	uint64_t open = atomic_load(&s->shared->open);
 	char status[sizeof(s->status)], connections[NUMBER_TEXT], rate[NUMBER_TEXT];
-	char certificate[NUMBER_TEXT];
-	unsigned workers;
+	char certificate[NUMBER_TEXT], of[NUMBER_TEXT] = "";
+	unsigned workers, up;
+	char trouble[256];
 
 	supervisor_count(s);
 	number_text(open, connections);
 	if (s->serving) {
 		workers = generation_workers(s->serving);
-		snprintf(status, sizeof(status), "%u worker%s, %s connection%s, %s message%s/s%s%s",
-			workers, plural(workers), connections, plural(open),
-			number_text(s->rate, rate), plural(s->rate),
+		up = generation_workers_up(s->serving);
+		generation_trouble(s->serving, trouble);
+		if (up < workers)
+			snprintf(of, sizeof(of), "%u of ", up);
+		snprintf(status, sizeof(status),
+			"%s%s%s%u worker%s, %s connection%s, %s message%s/s%s%s", trouble,
+			trouble[0] ? "; " : "", of, workers, plural(workers), connections,
+			plural(open), number_text(s->rate, rate), plural(s->rate),
 			certificate_text(s, certificate),
 			s->reload_failed ? "; the last reload failed" : "");
 	} else {

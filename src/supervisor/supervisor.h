@@ -44,7 +44,7 @@ struct supervisor {
 	struct faults faults; /* of what is being built */
 	uint64_t started_ms;
 	uint64_t messages, rate; /* as of the last tick, and since the one before */
-	char status[256];
+	char status[512];
 
 	char *self;   /* the path of this program, for an upgrade */
 	char *handed; /* what the supervisor before an upgrade has left; NULL: there was none */

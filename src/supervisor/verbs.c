@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -21,6 +23,10 @@ void supervisor_totals(const struct supervisor *s, struct totals *totals)
 
 static void print_status(const struct supervisor *s, const struct totals *totals, FILE *out)
 {
+	char trouble[256];
+
+	if (*generation_trouble(s->serving, trouble))
+		fprintf(out, "not well: %s\n", trouble);
 	fprintf(out, "upperd %s, pid %d, up %" PRIu64 " s\n", UPPERD_VERSION, (int)getpid(),
 		(s->loop.now_ms - s->started_ms) / 1000);
 	fprintf(out, "%u workers, %" PRIu64 " connections of %" PRIu64 ", %" PRIu64 " messages/s\n",
@@ -53,11 +59,14 @@ static void print_listener_json(const struct total *total, FILE *out)
 
 static void print_status_json(const struct supervisor *s, const struct totals *totals, FILE *out)
 {
+	char trouble[256];
+
 	fprintf(out,
-		"{\"version\":\"%s\",\"pid\":%d,\"uptime\":%" PRIu64 ",\"workers\":%u,"
+		"{\"well\":%s,\"version\":\"%s\",\"pid\":%d,\"uptime\":%" PRIu64 ",\"workers\":%u,"
 		"\"connections\":%" PRIu64 ",\"connections_limit\":%" PRIu64
 		",\"messages_per_second\":%" PRIu64 ",\"draining\":%u,\"listeners\":[",
-		UPPERD_VERSION, (int)getpid(), (s->loop.now_ms - s->started_ms) / 1000,
+		*generation_trouble(s->serving, trouble) ? "false" : "true", UPPERD_VERSION,
+		(int)getpid(), (s->loop.now_ms - s->started_ms) / 1000,
 		generation_workers(s->serving), atomic_load(&s->shared->open),
 		generation_connections(s->serving), s->rate, s->n_draining);
 	for (size_t i = 0; i < totals->n; i++) {
@@ -71,6 +80,7 @@ static int verb_status(void *userdata, const struct control_question *question)
 {
 	const struct supervisor *s = userdata;
 	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
+	char trouble[256];
 
 	if (!s->serving) {
 		fprintf(question->out, question->json ? "{\"stopping\":true}\n" : "stopping\n");
@@ -81,6 +91,8 @@ static int verb_status(void *userdata, const struct control_question *question)
 		print_status_json(s, &totals, question->out);
 	else
 		print_status(s, &totals, question->out);
+	if (strcmp(question->argument, "--check") == 0 && *generation_trouble(s->serving, trouble))
+		return EXIT_FAILURE;
 	return EX_OK;
 }
 

@@ -2,6 +2,7 @@
 """Authorities, certificates and keys, made on the spot by openssl."""
 
 import subprocess
+import time
 from pathlib import Path
 
 KINDS = {
@@ -43,7 +44,8 @@ class Authority:
         file.chmod(0o600)
         return file
 
-    def sign(self, key, file, name, sans, days=90, usage="serverAuth"):
+    def sign(self, key, file, name, sans, days=90, usage="serverAuth", until=None):
+        """`until`, a time in seconds, ends it within the day."""
         extensions = self.folder / f"extensions-{self.n}"
         lines = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:FALSE",
                  "crlDistributionPoints=URI:http://authority.test/ca.crl"]
@@ -51,17 +53,31 @@ class Authority:
             lines.append("subjectAltName=" + ",".join(f"DNS:{san}" for san in sans))
         extensions.write_text("\n".join(lines) + "\n")
         request = openssl("req", "-new", "-key", key, "-subj", f"/CN={name}")
+        if until:
+            self._sign_until(file, request, extensions, until)
+            return
         file.write_bytes(openssl("x509", "-req", "-CA", self.file, "-CAkey", self.key,
                                  "-set_serial", 1000 + self.n, "-days", days,
                                  "-extfile", extensions, stdin=request))
 
-    def issue(self, kind="ec", sans=("localhost",), days=90, usage="serverAuth", key=None):
+    def _sign_until(self, file, request, extensions, until):
+        (self.folder / "index.txt").write_text("")
+        config = self.folder / "sign.cnf"
+        config.write_text(f"[ca]\ndefault_ca=this\n[this]\ndatabase={self.folder}/index.txt\n"
+                          f"rand_serial=yes\nnew_certs_dir={self.folder}\ndefault_md=sha256\n"
+                          "policy=any\n[any]\ncommonName=supplied\n")
+        openssl("ca", "-config", config, "-batch", "-notext", "-cert", self.file, "-keyfile", self.key,
+                "-in", "/dev/stdin", "-out", file, "-extfile", extensions,
+                "-enddate", time.strftime("%Y%m%d%H%M%SZ", time.gmtime(until)), stdin=request)
+
+    def issue(self, kind="ec", sans=("localhost",), days=90, usage="serverAuth", key=None, until=None):
         self.n += 1
         stem = self.folder / f"{self.n}-{kind}"
         pair = Pair(stem.with_suffix(".pem"), key or stem.with_suffix(".key"))
         if not key:
             self.key_of(kind, pair.key)
-        self.sign(pair.key, pair.certificate, sans[0] if sans else "nobody", sans, days, usage)
+        self.sign(pair.key, pair.certificate, sans[0] if sans else "nobody", sans, days, usage,
+                  until)
         return pair
 
     def revoke(self, *pairs, more=()):

@@ -9,6 +9,7 @@ import pytest
 
 import faults
 import process
+import rig
 from settings import tcp, udp
 from wire import Background, connect, read_exactly, tcp_ask, udp_ask
 
@@ -479,6 +480,31 @@ def test_workers_do_not_outlive_the_supervisor(start):
     d.process.kill()
     d.process.wait()
     process.wait_until(lambda: not any(map(process.is_alive, workers)), what="the end of its workers")
+
+
+@pytest.mark.plain
+def test_workers_that_cannot_be_replaced_are_told_of(daemon, as_root, with_systemd):
+    """In the log, in both kinds of status, and by no word to the watchdog; and all of that ends with it."""
+    why = faults.why_not()
+    if why:
+        pytest.skip(why)
+    d = daemon(tcp(), env={"WATCHDOG_USEC": "600000000"})
+    assert rig.run_upperctl(d, "status", "--check").returncode == 0
+    with faults.Tracer(d.pid, "-o", "/dev/null", *faults.injection("clone", "EAGAIN", "1+")):
+        for pid in d.workers():
+            kill_worker(d, pid)
+        assert "cannot start a worker: Resource temporarily unavailable" in d.expect("child-missing")["message"]
+        d.wait_for(lambda: d.notices("STATUS=2 of 2 workers are missing"), "STATUS=")
+        since = len(d.ears.notices)
+        status = rig.run_upperctl(d, "status", "--check")
+        assert status.returncode == 1
+        assert status.stdout.startswith("not well: 2 of 2 workers are missing: cannot start a worker")
+        time.sleep(3)  # in which the watchdog would have heard of us
+        assert not d.notices("WATCHDOG=1", since)
+    wait_workers(d, 2)
+    d.wait_for(lambda: d.notices("WATCHDOG=1", since), "WATCHDOG=1")
+    assert rig.run_upperctl(d, "status", "--check").returncode == 0
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
 
 
 # Privileges

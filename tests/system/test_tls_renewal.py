@@ -13,6 +13,9 @@ import pytest
 import process
 from pki import Pair
 from secure import ask_tls, connect_tls, context_for, tls
+from settings import udp
+from test_lifecycle import kill_worker, wait_workers
+from wire import udp_ask
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
@@ -233,3 +236,17 @@ def test_another_configuration_is_not_taken_up_with_a_certificate(daemon, author
     put(folder, authority.issue("ec"))
     running.expect("reloaded")
     process.wait_until(lambda: len(running.workers()) == 2, what="two workers")
+
+
+def test_a_certificate_that_has_expired_since_keeps_no_worker_dead(daemon, authority, folder):
+    """What is refused when a certificate is taken up is no reason later on."""
+    running = daemon(udp(), tls(put(folder, authority.issue("ec"))))
+    until = time.time() + 10
+    put(folder, authority.issue("ec", until=until))
+    running.expect("reloaded")
+    old = wait_workers(running, 2)
+    time.sleep(max(until + 1.5 - time.time(), 0))  # until it has expired
+    for pid in old:
+        kill_worker(running, pid)
+    wait_workers(running, 2, without=old)
+    assert udp_ask(running.listeners[0], b"a") == b"A"
