@@ -13,6 +13,8 @@
 
 #include "base/clock.h"
 
+#define STOOD_STILL_MS 2000
+
 int loop_init(struct loop *loop)
 {
 	int fd;
@@ -83,6 +85,11 @@ void loop_clear_timer(struct timer *timer)
 {
 	if (timer->node.next)
 		list_remove(&timer->node);
+}
+
+bool loop_has_stood_still(const struct timer *timer, uint64_t now_ms)
+{
+	return now_ms - timer->at_ms >= STOOD_STILL_MS;
 }
 
 void loop_defer(struct loop *loop, struct task *task)

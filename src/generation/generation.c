@@ -237,6 +237,10 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 {
 	struct generation *g = container_of(timer, struct generation, limit);
 
+	if (loop_has_stood_still(timer, now_ms) && generation_is_coming(g)) {
+		loop_set_timer(g->parts.loop, &g->limit, now_ms + BUILD_MS);
+		return;
+	}
 	if (generation_is_coming(g))
 		generation_fail(g, EX_TEMPFAIL, "its processes did not come up in time");
 	else if (g->state == GENERATION_DRAINING)
@@ -516,6 +520,16 @@ bool generation_check(struct generation *g)
 	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
 		all = seat_check(seat) && all;
 	return all;
+}
+
+void generation_forgive(struct generation *g)
+{
+	struct seat *seat;
+
+	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
+		seat_forgive(seat);
+	if (g->keeper)
+		seat_forgive(g->keeper);
 }
 
 struct list *generation_node(struct generation *g)

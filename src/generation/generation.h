@@ -105,6 +105,8 @@ void generation_totals(const struct generation *generation, struct totals *total
 /* Whether all workers and the keeper are there, and the loops of all children turn; one whose loop does not
  * is ended, and so replaced. */
 bool generation_check(struct generation *generation);
+/* Time passed in which neither we nor they could do anything: patience with them begins anew. */
+void generation_forgive(struct generation *generation);
 /* Where its owner keeps it. */
 struct list *generation_node(struct generation *generation);
 struct generation *generation_of_node(struct list *node);

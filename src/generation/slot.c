@@ -19,6 +19,7 @@
 
 #define KEEPER_SECONDS 1     /* for a signature */
 #define PATIENCE_MS    10000 /* for a loop that does not turn */
+#define RELEASE_MS     5000  /* to stop taking what is new */
 #define STEADY_MS      10000 /* who lived longer is replaced at once */
 #define BACKOFF_MS     100
 #define BACKOFF_MAX    30000
@@ -84,6 +85,7 @@ void seat_drain(struct seat *seat)
 	if (seat->child.state >= CHILD_DRAINING)
 		return;
 	seat->child.state = CHILD_DRAINING;
+	seat->told_ms = seat->child.loop->now_ms;
 	child_tell(&seat->child, MSG_DRAIN, &drain, sizeof(drain), NULL);
 }
 
@@ -199,6 +201,22 @@ bool seat_is_missing(const struct seat *seat)
 	return seat->missing_ms > 0 && seat->child.loop->now_ms - seat->missing_ms >= PATIENCE_MS;
 }
 
+void seat_forgive(struct seat *seat)
+{
+	uint64_t now_ms = seat->child.loop->now_ms;
+
+	seat->child.heartbeat_ms = seat->told_ms = now_ms;
+	if (seat->missing_ms > 0)
+		seat->missing_ms = now_ms;
+}
+
+/* A reload waits for all to be released, and none of them may hold it up. */
+static bool seat_holds_on(const struct seat *seat)
+{
+	return seat->child.state == CHILD_DRAINING && seat->child.role != ROLE_KEEPER &&
+		seat->child.loop->now_ms - seat->told_ms >= RELEASE_MS;
+}
+
 static void seat_report_missing(struct seat *seat)
 {
 	char name[32];
@@ -220,17 +238,33 @@ void seat_is_back(struct seat *seat)
 	seat->missing_ms = 0;
 }
 
-bool seat_check(struct seat *seat)
+/* True when it had to be. */
+static bool seat_kill_if_stuck(struct seat *seat)
 {
 	struct child *child = &seat->child;
 	char name[32];
 
+	if (child->state == CHILD_ENDED)
+		return false;
+	if (!child_is_alive(child, PATIENCE_MS))
+		log_event(EVENT_CHILD_STUCK,
+			ABOUT(.role = child_name(child, name), .pid = child->pid),
+			"its loop has not turned for %d s, and it is ended", PATIENCE_MS / 1000);
+	else if (seat_holds_on(seat))
+		log_event(EVENT_CHILD_STUCK,
+			ABOUT(.role = child_name(child, name), .pid = child->pid),
+			"told to drain, it has not stopped listening within %d s, and is ended",
+			RELEASE_MS / 1000);
+	else
+		return false;
+	child_kill(child, SIGKILL);
+	return true;
+}
+
+bool seat_check(struct seat *seat)
+{
 	if (seat_is_missing(seat) && !seat->missed)
 		seat_report_missing(seat);
-	if (child->state == CHILD_ENDED || child_is_alive(child, PATIENCE_MS))
-		return child->role == ROLE_EXPORTER || !seat_is_missing(seat);
-	log_event(EVENT_CHILD_STUCK, ABOUT(.role = child_name(child, name), .pid = child->pid),
-		"its loop has not turned for %d s, and it is ended", PATIENCE_MS / 1000);
-	child_kill(child, SIGKILL);
-	return false;
+	return !seat_kill_if_stuck(seat) &&
+		(seat->child.role == ROLE_EXPORTER || !seat_is_missing(seat));
 }

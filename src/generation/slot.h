@@ -17,10 +17,10 @@ struct seat {
 	struct generation *generation;
 	struct timer again;
 	uint64_t backoff_ms;
-	uint64_t
-		missing_ms; /* when it died while it served, and nothing has taken its place; 0: it is there */
-	bool missed;   /* and the log says so */
-	char why[160]; /* the last attempt to replace it failed */
+	uint64_t told_ms;    /* when it was told to drain */
+	uint64_t missing_ms; /* since when nothing serves in its place; 0: it serves itself */
+	bool missed;         /* and the log says so */
+	char why[160];       /* the last attempt to replace it failed */
 };
 
 struct generation {
@@ -70,8 +70,11 @@ void seat_replace(struct seat *seat);
 void seat_is_back(struct seat *seat);
 /* What it had open is closed. */
 void seat_take_back(struct seat *seat);
-/* Whether its loop turns, or it has not been missing for long; a loop that does not turn is ended. */
+/* Whether its loop turns, or it has not been missing for long. One whose loop does not, or that goes on taking
+ * what is new although it was told to drain, is ended. */
 bool seat_check(struct seat *seat);
+/* Time passed in which none of us could do anything: its patience begins anew. */
+void seat_forgive(struct seat *seat);
 /* Whether it could not be replaced for so long that people should know. */
 bool seat_is_missing(const struct seat *seat);
 /* The keeper is ready: workers that serve get channels to it, and those still to come begin. */

@@ -39,11 +39,25 @@ static bool supervisor_check(struct supervisor *s)
 	return all;
 }
 
+/* All were stopped together, or the machine slept; they may wake later than we do. */
+static void supervisor_forgive(struct supervisor *s)
+{
+	if (s->serving)
+		generation_forgive(s->serving);
+	if (s->building)
+		generation_forgive(s->building);
+	list_foreach (node, &s->draining)
+		generation_forgive(generation_of_node(node));
+}
+
 static void on_tick(struct timer *timer, uint64_t now_ms)
 {
 	struct supervisor *s = container_of(timer, struct supervisor, tick);
-	bool turning = supervisor_check(s);
+	bool turning;
 
+	if (loop_has_stood_still(timer, now_ms))
+		supervisor_forgive(s);
+	turning = supervisor_check(s);
 	if (s->serving || s->stopping)
 		supervisor_say_status(s);
 	if (s->serving) {

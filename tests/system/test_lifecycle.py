@@ -482,6 +482,41 @@ def test_workers_do_not_outlive_the_supervisor(start):
     process.wait_until(lambda: not any(map(process.is_alive, workers)), what="the end of its workers")
 
 
+def test_all_standing_still_together_is_nobodys_fault(daemon):
+    """As with docker pause, a frozen cgroup, or a terminal's stop; the supervisor wakes first."""
+    d = daemon(tcp())
+    all_of_them = [d.pid, *d.children()]
+    for pid in all_of_them:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(12)  # longer than a loop that does not turn is waited for
+    os.kill(d.pid, signal.SIGCONT)
+    time.sleep(1.5)  # in which it looks at its children
+    for pid in all_of_them:
+        os.kill(pid, signal.SIGCONT)
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+    assert sorted(d.children()) == sorted(all_of_them[1:])
+
+
+@pytest.mark.plain
+def test_worker_that_goes_on_listening_holds_up_no_reload(daemon, as_root):
+    """It drains, but does not say that it takes nothing new, as one that was taken over might."""
+    why = faults.why_not()
+    if why:
+        pytest.skip(why)
+    d = daemon(tcp(idle_timeout="1h"), workers=1, drain="60s")
+    worker, = d.workers()
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert read_exactly(s, 1) == b"A"
+        with faults.Tracer(worker, "-o", "/dev/null", *faults.injection("sendmsg", "ENOBUFS", "1+")):
+            start = time.monotonic()
+            assert rig.run_upperctl(d, "reload").returncode == 0
+            assert time.monotonic() - start < 20
+    d.killed += 1
+    d.expect("child-stuck", pid=worker)
+    d.expect("child-died", pid=worker)
+
+
 @pytest.mark.plain
 def test_workers_that_cannot_be_replaced_are_told_of(daemon, as_root, with_systemd):
     """In the log, in both kinds of status, and by no word to the watchdog; and all of that ends with it."""
