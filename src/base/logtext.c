@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/text.h"
 
 /* As escaped, with the NUL. */
@@ -28,10 +29,11 @@
 /* listener, peer, role, error, reason */
 static_assert(MESSAGE_MAX + 5 * VALUE_MAX + REST_MAX <= LOGTEXT_LINE, "a line holds its fields");
 
+/* One of both forms; JSON has a writer of its own. */
 struct line {
 	char *text;
 	size_t len;
-	bool is_json;
+	struct json *json; /* NULL: text */
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...)
@@ -47,31 +49,23 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *line, const c
 	line->len += (size_t)n;
 }
 
-static void add_key(struct line *line, const char *key)
-{
-	if (line->is_json)
-		add(line, "%s\"%s\":", line->len > 1 ? "," : "", key);
-	else
-		add(line, " %s=", key);
-}
-
 /* In text, a value that could be taken for two is put into quotes. */
 static void add_string(struct line *line, const char *key, const char *value)
 {
 	char escaped[VALUE_MAX];
-	bool quotes;
 
 	if (!value || *value == '\0')
 		return;
 
-	quotes = line->is_json || strpbrk(value, " \"=\\");
-	if (quotes)
+	if (line->json) {
+		json_bytes(line->json, key, value, strlen(value), VALUE_MAX - 1);
+	} else if (strpbrk(value, " \"=\\")) {
 		text_escape_json(value, strlen(value), escaped, sizeof(escaped));
-	else
+		add(line, " %s=\"%s\"", key, escaped);
+	} else {
 		text_escape(value, strlen(value), escaped, sizeof(escaped));
-
-	add_key(line, key);
-	add(line, quotes ? "\"%s\"" : "%s", escaped);
+		add(line, " %s=%s", key, escaped);
+	}
 }
 
 static void add_number(struct line *line, const char *key, uint64_t value)
@@ -79,8 +73,10 @@ static void add_number(struct line *line, const char *key, uint64_t value)
 	if (value == 0)
 		return;
 
-	add_key(line, key);
-	add(line, "%" PRIu64, value);
+	if (line->json)
+		json_number(line->json, key, value);
+	else
+		add(line, " %s=%" PRIu64, key, value);
 }
 
 static void add_about(struct line *line, const struct log_record *record)
@@ -143,22 +139,20 @@ size_t logtext_line(const struct log_record *record, const struct timespec *when
 size_t logtext_json(const struct log_record *record, const struct timespec *when,
 	char line[static LOGTEXT_LINE])
 {
-	struct line to = {.text = line, .is_json = true};
-	char time[TIME_MAX], message[MESSAGE_MAX];
+	struct json json = JSON_TEXT(line, LOGTEXT_LINE);
+	struct line to = {.json = &json};
+	char time[TIME_MAX];
 
-	add(&to, "{");
+	json_object(&json, NULL);
 	if (when) {
 		format_time(when, time);
-		add_string(&to, "time", time);
+		json_string(&json, "time", time);
 	}
-	add_string(&to, "level", log_level_name(record->level));
-	add_string(&to, "event", log_event_name(record->event));
-
-	text_escape_json(record->text, strlen(record->text), message, sizeof(message));
-	add_key(&to, "message");
-	add(&to, "\"%s\"", message);
+	json_string(&json, "level", log_level_name(record->level));
+	json_string(&json, "event", log_event_name(record->event));
+	json_bytes(&json, "message", record->text, strlen(record->text), MESSAGE_MAX - 1);
 	add_about(&to, record);
-	add(&to, "}\n");
+	json_end(&json);
 
-	return to.len;
+	return json.len;
 }

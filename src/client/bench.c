@@ -16,6 +16,7 @@
 #include <upper/upper.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "client/histogram.h"
 #include "client/link.h"
 #include "client/options.h"
@@ -358,19 +359,28 @@ static void print_json(const struct bench *bench)
 {
 	const struct load *load = &bench->load;
 	const struct histogram *times = &load->times;
+	struct json json = JSON_TO(stdout);
 
-	printf("{\"server\": ");
-	json_string(stdout, load->server->name, strlen(load->server->name));
-	printf(", \"connections\": %zu, \"pipeline\": %zu, \"size\": %zu, \"seconds\": %.3f, ",
-		load->n_lanes, load->depth, load->size, (double)bench->us / 1e6);
-	printf("\"right\": %" PRIu64 ", \"wrong\": %" PRIu64 ", \"lost\": %" PRIu64
-	       ", \"per_second\": %.1f, ",
-		load->right, load->wrong, load->lost, per_second(bench));
-	printf("\"ms\": {\"min\": %.3f, \"avg\": %.3f, \"p50\": %.3f, \"p90\": %.3f, "
-	       "\"p99\": %.3f, \"p99.9\": %.3f, \"max\": %.3f}}\n",
-		(double)times->min / 1000, histogram_mean(times) / 1000, quantile_ms(load, 0.5),
-		quantile_ms(load, 0.9), quantile_ms(load, 0.99), quantile_ms(load, 0.999),
-		(double)times->max / 1000);
+	json_object(&json, NULL);
+	json_string(&json, "server", load->server->name);
+	json_number(&json, "connections", load->n_lanes);
+	json_number(&json, "pipeline", load->depth);
+	json_number(&json, "size", load->size);
+	json_decimal(&json, "seconds", (double)bench->us / 1e6, 3);
+	json_number(&json, "right", load->right);
+	json_number(&json, "wrong", load->wrong);
+	json_number(&json, "lost", load->lost);
+	json_decimal(&json, "per_second", per_second(bench), 1);
+	json_object(&json, "ms");
+	json_decimal(&json, "min", (double)times->min / 1000, 3);
+	json_decimal(&json, "avg", histogram_mean(times) / 1000, 3);
+	json_decimal(&json, "p50", quantile_ms(load, 0.5), 3);
+	json_decimal(&json, "p90", quantile_ms(load, 0.9), 3);
+	json_decimal(&json, "p99", quantile_ms(load, 0.99), 3);
+	json_decimal(&json, "p99.9", quantile_ms(load, 0.999), 3);
+	json_decimal(&json, "max", (double)times->max / 1000, 3);
+	json_end(&json);
+	json_end(&json);
 }
 
 static int watch(struct bench *bench, struct why *why)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "client/ask.h"
 #include "client/options.h"
 #include "client/question.h"
@@ -39,13 +40,15 @@ static void print_plain(const struct asker *asker, enum state state, const char 
 
 static void print_json(const struct asker *asker, enum state state, const char *text)
 {
-	printf("{\"status\": \"%s\", \"server\": ", words[state]);
-	json_string(stdout, asker->server->name, strlen(asker->server->name));
-	printf(", \"message\": ");
-	json_string(stdout, text, strlen(text));
+	struct json json = JSON_TO(stdout);
+
+	json_object(&json, NULL);
+	json_string(&json, "status", words[state]);
+	json_string(&json, "server", asker->server->name);
+	json_string(&json, "message", text);
 	if (asker->answer.len)
-		printf(", \"ms\": %.3f", (double)asker->us / 1000);
-	printf("}\n");
+		json_decimal(&json, "ms", (double)asker->us / 1000, 3);
+	json_end(&json);
 }
 
 static int print_state(const struct asker *asker, enum state state, const char *text)
@@ -109,10 +112,13 @@ int check_run(const struct options *options)
 /* Monitoring systems read the standard output of a plugin, and nothing else. */
 int check_refuse(const struct options *options, const char *text)
 {
+	struct json json = JSON_TO(stdout);
+
 	if (options->json) {
-		printf("{\"status\": \"%s\", \"message\": ", words[STATE_UNKNOWN]);
-		json_string(stdout, text, strlen(text));
-		printf("}\n");
+		json_object(&json, NULL);
+		json_string(&json, "status", words[STATE_UNKNOWN]);
+		json_string(&json, "message", text);
+		json_end(&json);
 	} else {
 		printf("UPPER %s - %s\n", words[STATE_UNKNOWN], text);
 	}

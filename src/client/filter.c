@@ -11,6 +11,7 @@
 #include <upper/upper.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "client/ask.h"
 #include "client/options.h"
 #include "client/relay.h"
@@ -53,18 +54,17 @@ static void print_totals(const struct server *server, const struct totals *total
 	const struct why *why)
 {
 	const char *text = outcome < 0 ? errno_phrase(-outcome) : why->text;
+	struct json json = JSON_TO(stderr);
 
-	fprintf(stderr, "{\"server\": ");
-	json_string(stderr, server->name, strlen(server->name));
-	fprintf(stderr, ", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"seconds\": %.3f",
-		totals->sent, totals->received, (double)totals->us / 1e6);
-	if (*text) {
-		fprintf(stderr, ", \"error\": ");
-		json_string(stderr, text, strlen(text));
-	}
+	json_object(&json, NULL);
+	json_string(&json, "server", server->name);
+	json_number(&json, "sent", totals->sent);
+	json_number(&json, "received", totals->received);
+	json_decimal(&json, "seconds", (double)totals->us / 1e6, 3);
+	json_string(&json, "error", *text ? text : NULL);
 	if (outcome)
-		fprintf(stderr, ", \"exit\": %d", outcome < 0 ? CLIENT_E_LOCAL : outcome);
-	fprintf(stderr, "}\n");
+		json_number(&json, "exit", outcome < 0 ? CLIENT_E_LOCAL : (uint64_t)outcome);
+	json_end(&json);
 }
 
 static int filter_stream(const struct server *server, struct totals *totals, struct why *why)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "client/ask.h"
 #include "client/options.h"
 #include "client/prompt.h"
@@ -12,11 +13,14 @@
 static void print_json(const struct asker *asker)
 {
 	const struct answer *answer = &asker->answer;
+	struct json json = JSON_TO(stdout);
 
-	printf("{\"reply\": ");
-	json_string(stdout, (const char *)answer->text, answer->len);
-	printf(", \"correct\": %s, \"tries\": %u, \"ms\": %.3f}\n",
-		answer->is_right ? "true" : "false", asker->tries, (double)asker->us / 1000);
+	json_object(&json, NULL);
+	json_bytes(&json, "reply", answer->text, answer->len, SIZE_MAX);
+	json_bool(&json, "correct", answer->is_right);
+	json_number(&json, "tries", asker->tries);
+	json_decimal(&json, "ms", (double)asker->us / 1000, 3);
+	json_end(&json);
 }
 
 static int print_answer(const struct asker *asker)

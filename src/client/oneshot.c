@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "client/ask.h"
 #include "client/options.h"
 #include "client/relay.h"
@@ -45,17 +46,17 @@ static int join(const struct options *options, char **ret_text)
 static void print_json(
 	const struct server *server, const struct link *link, const struct reply *reply)
 {
+	struct json json = JSON_TO(stdout);
 	char address[ADDR_TEXT];
 
-	addr_format(&server->addresses[link->at], address);
-	printf("{\"server\": ");
-	json_string(stdout, server->name, strlen(server->name));
-	printf(", \"address\": ");
-	json_string(stdout, address, strlen(address));
-	printf(", \"reply\": ");
-	json_string(stdout, (const char *)reply->text, reply->len);
-	printf(", \"correct\": %s, \"tries\": %u, \"ms\": %.3f}\n",
-		reply->is_right ? "true" : "false", reply->tries, (double)reply->us / 1000);
+	json_object(&json, NULL);
+	json_string(&json, "server", server->name);
+	json_string(&json, "address", addr_format(&server->addresses[link->at], address));
+	json_bytes(&json, "reply", reply->text, reply->len, SIZE_MAX);
+	json_bool(&json, "correct", reply->is_right);
+	json_number(&json, "tries", reply->tries);
+	json_decimal(&json, "ms", (double)reply->us / 1000, 3);
+	json_end(&json);
 }
 
 static void print_plain(const struct reply *reply)

@@ -12,6 +12,7 @@
 
 #include <upper/upper.h>
 
+#include "base/json.h"
 #include "base/quantity.h"
 #include "client/options.h"
 #include "client/question.h"
@@ -224,9 +225,14 @@ static bool wants_json(char **argv)
 
 static int show_version(bool as_json)
 {
+	struct json json = JSON_TO(stdout);
+
 	if (as_json) {
-		printf("{\"upper\": \"%s\", \"libupper\": \"%s\", \"unicode\": \"%s\"}\n",
-			UPPERD_VERSION, UPPERD_VERSION, upper_unicode_version());
+		json_object(&json, NULL);
+		json_string(&json, "upper", UPPERD_VERSION);
+		json_string(&json, "libupper", UPPERD_VERSION);
+		json_string(&json, "unicode", upper_unicode_version());
+		json_end(&json);
 		return OPTIONS_E_SHOWN;
 	}
 	printf("upper %s\nlibupper %s, Unicode %s\n", UPPERD_VERSION, UPPERD_VERSION,

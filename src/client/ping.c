@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "client/ask.h"
 #include "client/histogram.h"
 #include "client/options.h"
@@ -79,13 +80,16 @@ static const char *address_of(const struct target *target, char text[static ADDR
 
 static void print_answer_json(const struct target *target)
 {
+	struct json json = JSON_TO(stdout);
 	char address[ADDR_TEXT];
 
-	printf("{\"server\": ");
-	json_string(stdout, target->server.name, strlen(target->server.name));
-	printf(", \"address\": \"%s\", \"seq\": %" PRIu64 ", \"correct\": %s, \"ms\": %.3f}\n",
-		address_of(target, address), target->sent,
-		target->asker.answer.is_right ? "true" : "false", (double)target->asker.us / 1000);
+	json_object(&json, NULL);
+	json_string(&json, "server", target->server.name);
+	json_string(&json, "address", address_of(target, address));
+	json_number(&json, "seq", target->sent);
+	json_bool(&json, "correct", target->asker.answer.is_right);
+	json_decimal(&json, "ms", (double)target->asker.us / 1000, 3);
+	json_end(&json);
 }
 
 static void print_answer(const struct target *target)
@@ -187,14 +191,18 @@ static bool sleep_until(const struct ping *ping, uint64_t until_ms)
 static void print_summary_json(const struct target *target)
 {
 	const struct histogram *times = &target->times;
+	struct json json = JSON_TO(stdout);
 
-	printf("{\"server\": ");
-	json_string(stdout, target->server.name, strlen(target->server.name));
-	printf(", \"sent\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"wrong\": %" PRIu64
-	       ", \"min_ms\": %.3f, \"avg_ms\": %.3f, \"max_ms\": %.3f, \"p99_ms\": %.3f}\n",
-		target->sent, target->answered, target->wrong, (double)times->min / 1000,
-		histogram_mean(times) / 1000, (double)times->max / 1000,
-		(double)histogram_quantile(times, 0.99) / 1000);
+	json_object(&json, NULL);
+	json_string(&json, "server", target->server.name);
+	json_number(&json, "sent", target->sent);
+	json_number(&json, "answered", target->answered);
+	json_number(&json, "wrong", target->wrong);
+	json_decimal(&json, "min_ms", (double)times->min / 1000, 3);
+	json_decimal(&json, "avg_ms", histogram_mean(times) / 1000, 3);
+	json_decimal(&json, "max_ms", (double)times->max / 1000, 3);
+	json_decimal(&json, "p99_ms", (double)histogram_quantile(times, 0.99) / 1000, 3);
+	json_end(&json);
 }
 
 static void print_summary(const struct target *target)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
+#include "base/json.h"
 #include "client/options.h"
 #include "client/report.h"
 
@@ -73,16 +73,6 @@ const char *colour_off(FILE *stream)
 	return is_coloured(stream) ? "\033[0m" : "";
 }
 
-int why_set(struct why *why, int outcome, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(why->text, sizeof(why->text), format, list);
-	va_end(list);
-	return outcome;
-}
-
 int why_no_input(struct why *why, int error)
 {
 	return why_set(why, CLIENT_E_LOCAL, "the input cannot be read: %s", strerror(error));
@@ -119,25 +109,12 @@ int report_flush(void)
 	return CLIENT_E_LOCAL;
 }
 
-void json_string(FILE *to, const char *text, size_t len)
-{
-	size_t size = 6 * len + 1; /* the longest escape of one byte is \u00XX */
-	_cleanup_free_ char *escaped = malloc(size);
-
-	if (!escaped) {
-		fputs("null", to);
-		return;
-	}
-	fputc('"', to);
-	fwrite(escaped, 1, text_escape_json(text, len, escaped, size), to);
-	fputc('"', to);
-}
-
 int report_failure(
 	const struct options *options, const char *server, int outcome, const struct why *why)
 {
 	const char *text = outcome < 0 ? errno_phrase(-outcome) : why->text;
 	int code = outcome < 0 ? CLIENT_E_LOCAL : outcome;
+	struct json json = JSON_TO(stdout);
 
 	if (!*text)
 		return code;
@@ -146,15 +123,11 @@ int report_failure(
 		return code;
 	}
 
-	printf("{");
-	if (server) {
-		printf("\"server\": ");
-		json_string(stdout, server, strlen(server));
-		printf(", ");
-	}
-	printf("\"error\": ");
-	json_string(stdout, text, strlen(text));
-	printf(", \"exit\": %d}\n", code);
+	json_object(&json, NULL);
+	json_string(&json, "server", server);
+	json_string(&json, "error", text);
+	json_number(&json, "exit", (uint64_t)code);
+	json_end(&json);
 	fflush(stdout);
 	return code;
 }

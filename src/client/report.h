@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/why.h"
+
 struct options;
 
 /* 0, one of these, or a negative errno. The numbers are the exit codes of upper(1), and never change. */
@@ -21,15 +23,6 @@ enum {
 	CLIENT_E_TLS,         /* TLS itself */
 	CLIENT_E_LOCAL,       /* our own input or output; any negative errno ends as this */
 };
-
-/* The reason for an outcome, as a sentence that names the thing that failed. Empty: no message. */
-struct why {
-	char text[512];
-};
-
-/* Sets the text and returns `outcome`, so that a failure is one statement. */
-__attribute__((format(printf, 3, 4))) int why_set(
-	struct why *why, int outcome, const char *format, ...);
 
 /* A fault of our own input or output. Returns CLIENT_E_LOCAL. */
 int why_no_input(struct why *why, int error);
@@ -45,9 +38,6 @@ int report_failure(
 
 /* Flushes stdout. CLIENT_E_LOCAL, with a message unless the reader went away, when a write failed. */
 int report_flush(void);
-
-/* A JSON string with its quotes. */
-void json_string(FILE *to, const char *text, size_t len);
 
 /* An errno as a lower-case phrase, and a hint; NULL when there is none. */
 const char *errno_phrase(int error);

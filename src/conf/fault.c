@@ -6,10 +6,12 @@
 #include "conf/fault.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/text.h"
 
 /* As much of a line as is worth showing on a terminal. */
@@ -251,44 +253,31 @@ void faults_print(const struct faults *faults, FILE *to)
 		fputs("error: there are more faults than these\n", to);
 }
 
-static void put_json_string(FILE *to, const char *name, const char *value)
+static void put_json(struct json *json, const struct fault *f)
 {
-	size_t size = value ? strlen(value) * 6 + 1 : 1;
-	_cleanup_free_ char *safe = malloc(size);
-
-	if (!value || !safe)
-		return;
-	text_escape_json(value, strlen(value), safe, size);
-	fprintf(to, ",\"%s\":\"%s\"", name, safe);
-}
-
-static void put_json_number(FILE *to, const char *name, unsigned value)
-{
-	if (value)
-		fprintf(to, ",\"%s\":%u", name, value);
+	json_object(json, NULL);
+	json_string(json, "level", f->level == FAULT_ERROR ? "error" : "warning");
+	json_string(json, "file", f->file);
+	if (f->line)
+		json_number(json, "line", f->line);
+	if (f->column)
+		json_number(json, "column", f->column);
+	json_string(json, "key", f->key);
+	json_string(json, "message", f->message);
+	json_end(json);
 }
 
 void faults_print_json(const struct faults *faults, FILE *to)
 {
-	putc('[', to);
-	for (size_t i = 0; i < faults->n; i++) {
-		const struct fault *f = &faults->list[i];
+	static const char more[] = "there are more faults than these";
+	struct json json = JSON_TO(to);
 
-		fprintf(to, "%s\n{\"level\":\"%s\"", i ? "," : "",
-			f->level == FAULT_ERROR ? "error" : "warning");
-		put_json_string(to, "file", f->file);
-		put_json_number(to, "line", f->line);
-		put_json_number(to, "column", f->column);
-		put_json_string(to, "key", f->key);
-		put_json_string(to, "message", f->message);
-		putc('}', to);
-	}
+	json_list(&json, NULL);
+	for (size_t i = 0; i < faults->n; i++)
+		put_json(&json, &faults->list[i]);
 	if (faults->cut)
-		fprintf(to,
-			"%s\n{\"level\":\"error\",\"message\":\"there are more faults than "
-			"these\"}",
-			faults->n ? "," : "");
-	fputs(faults->n || faults->cut ? "\n]\n" : "]\n", to);
+		put_json(&json, &(struct fault){.message = (char *)(uintptr_t)more});
+	json_end(&json);
 }
 
 void faults_done(struct faults *faults)

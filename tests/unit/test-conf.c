@@ -100,9 +100,9 @@ static void test_faults_as_json(void **state)
 	faults_print_json(&faults, to);
 	assert_int_equal(fclose(to), 0);
 	assert_string_equal(json,
-		"[\n{\"level\":\"error\",\"file\":\"a\\\".conf\",\"line\":1,\"column\":1,"
+		"[{\"level\":\"error\",\"file\":\"a\\\".conf\",\"line\":1,\"column\":1,"
 		"\"key\":\"drain\",\"message\":\"a string with a number and its unit, such as "
-		"\\\"30s\\\", is needed, not the number 1\"}\n]\n");
+		"\\\"30s\\\", is needed, not the number 1\"}]\n");
 	faults_done(&faults);
 	free(json);
 }
