@@ -1,58 +1,288 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Runs as `user`, with its channel, the socket that scrapes come to, and the board, of which it can
- * change nothing. It answers with what stands there, and has nothing else to tell. */
+/* The process that answers scrapes. It runs as `user`, with its channel, the listening socket and the
+ * page, of which it can change nothing; an answer is a head and a text that stands there.
+ *
+ * A connection is one request and one answer. It reads the head of its request, writes the answer, and
+ * then waits until the peer has closed as well: to close with bytes of the peer unread would reset the
+ * connection, and the answer might be lost. A slow peer is ended by a deadline, and earlier when another
+ * needs its place, so that no more than VISITS heads and answers are ever in memory. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "child/httpd.h"
+#include "base/deadline.h"
+#include "base/log.h"
+#include "child/http.h"
 #include "child/roles.h"
 #include "child/runtime.h"
 #include "process/channel.h"
-#include "supervisor/board.h"
+#include "process/metrics_page.h"
+
+#define VISITS          64    /* open at once; one more, and the oldest is ended */
+#define VISIT_MS        10000 /* from accept to the last byte */
+#define LAST_MS         1000  /* for a request, once nothing is accepted any more */
+#define ACCEPTS_A_ROUND 16
 
 struct exporter {
 	struct child_side side;
-	struct httpd httpd;
-	const struct board_page *board;
+	const struct page_layout *page;
+	int fd; /* owned; listening */
+	bool ready, serving, draining;
+	struct source source;
+	bool paused;        /* accepting, until the next heartbeat */
+	struct list visits; /* the oldest first */
+	unsigned n_visits;
+	struct deadlines deadlines, last;
 	struct timer drained;
-	int fd; /* owned, until it serves */
-	bool ready;
 };
 
-static int exporter_render(void *userdata, char **ret_text, size_t *ret_len)
-{
-	const struct exporter *e = userdata;
-	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
-	struct figures figures;
-	FILE *out;
-	int r;
+enum visit_state { VISIT_READS, VISIT_WRITES, VISIT_LINGERS };
 
-	r = board_read(e->board, &figures, &totals);
-	if (r < 0)
-		return r;
-	out = open_memstream(ret_text, ret_len);
+struct visit {
+	struct source source;
+	struct deadline deadline;
+	struct task reap;
+	struct list node;
+	struct exporter *exporter;
+	enum visit_state state;
+	int fd; /* owned */
+	size_t len, sent;
+	char *answer; /* owned */
+	size_t answer_len;
+	char head[HTTP_LONGEST];
+};
+
+static const struct path {
+	const char *path, *type;
+	enum page_text text;
+} paths[] = {
+	{"/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8",
+		PAGE_OPENMETRICS},
+};
+
+static const struct path *path_find(struct http_span path)
+{
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (http_span_is(path, paths[i].path))
+			return &paths[i];
+	return NULL;
+}
+
+static void visit_reap(struct task *task)
+{
+	struct visit *visit = container_of(task, struct visit, reap);
+
+	free(visit->answer);
+	free(visit);
+}
+
+static void visit_end(struct visit *visit)
+{
+	struct exporter *e = visit->exporter;
+
+	loop_unwatch(&e->side.loop, &visit->source);
+	close(take_fd(&visit->fd));
+	deadline_clear(&visit->deadline);
+	list_remove(&visit->node);
+	visit->reap.run = visit_reap;
+	loop_defer(&e->side.loop, &visit->reap);
+	if (--e->n_visits == 0 && e->draining)
+		loop_stop(&e->side.loop, EX_OK);
+}
+
+static void print_head(FILE *out, const char *type, unsigned status, size_t len)
+{
+	time_t now = time(NULL);
+	char date[64] = "";
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		strftime(date, sizeof(date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+	fprintf(out,
+		"HTTP/1.1 %u %s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n%s"
+		"Connection: close\r\n\r\n",
+		status, http_phrase(status), date, type, len,
+		status == 405 ? "Allow: GET, HEAD\r\n" : "");
+}
+
+/* The whole answer, in memory. */
+static int visit_compose(struct visit *visit, const struct http_request *request)
+{
+	const struct path *path = request->status == 200 ? path_find(request->path) : NULL;
+	unsigned status = request->status == 200 && !path ? 404 : request->status;
+	_cleanup_free_ char *body = NULL;
+	size_t len = 0;
+	FILE *out;
+
+	if (status == 200 && metrics_page_read(visit->exporter->page, path->text, &body, &len) < 0)
+		status = 503;
+	if (status != 200) {
+		int n = asprintf(&body, "%u %s. The counters are at /metrics.\n", status,
+			http_phrase(status));
+
+		if (n < 0)
+			return -ENOMEM;
+		len = (size_t)n;
+	}
+	out = open_memstream(&visit->answer, &visit->answer_len);
 	if (!out)
 		return -ENOMEM;
-	metrics_print(&figures, &totals, out);
+	print_head(out, status == 200 ? path->type : "text/plain; charset=utf-8", status, len);
+	if (!request->is_head)
+		fwrite(body, 1, len, out);
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
-static void exporter_on_idle(struct httpd *httpd)
+static void visit_write(struct visit *visit)
 {
-	struct exporter *e = container_of(httpd, struct exporter, httpd);
+	struct loop *loop = &visit->exporter->side.loop;
+	ssize_t n;
 
-	loop_stop(&e->side.loop, EX_OK);
+	while (visit->sent < visit->answer_len) {
+		n = send(visit->fd, visit->answer + visit->sent, visit->answer_len - visit->sent,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) {
+			visit_end(visit);
+			return;
+		}
+		visit->sent += (size_t)n;
+	}
+	visit->state = VISIT_LINGERS;
+	if (shutdown(visit->fd, SHUT_WR) < 0 || loop_change(loop, &visit->source, EPOLLIN) < 0)
+		visit_end(visit);
+}
+
+static void visit_read(struct visit *visit)
+{
+	struct loop *loop = &visit->exporter->side.loop;
+	struct http_request request;
+	ssize_t n;
+
+	n = recv(visit->fd, visit->head + visit->len, sizeof(visit->head) - visit->len,
+		MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		visit_end(visit);
+		return;
+	}
+	visit->len += (size_t)n;
+	if (http_parse(visit->head, visit->len, &request) == HTTP_E_MORE)
+		return;
+	visit->state = VISIT_WRITES;
+	if (visit_compose(visit, &request) < 0 || loop_change(loop, &visit->source, EPOLLOUT) < 0)
+		visit_end(visit);
+	else
+		visit_write(visit);
+}
+
+static void visit_linger(struct visit *visit)
+{
+	ssize_t n = recv(visit->fd, visit->head, sizeof(visit->head), MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		visit_end(visit);
+}
+
+static void visit_on_event(struct source *source, uint32_t events)
+{
+	struct visit *visit = container_of(source, struct visit, source);
+
+	switch (visit->state) {
+	case VISIT_READS:
+		visit_read(visit);
+		break;
+	case VISIT_WRITES:
+		visit_write(visit);
+		break;
+	case VISIT_LINGERS:
+		visit_linger(visit);
+		break;
+	}
+}
+
+static void visit_on_deadline(struct deadline *deadline)
+{
+	visit_end(container_of(deadline, struct visit, deadline));
+}
+
+static struct visit *oldest_visit(const struct exporter *e)
+{
+	return container_of(e->visits.next, struct visit, node);
+}
+
+static int visit_new(struct exporter *e, int *fd)
+{
+	struct visit *visit;
+	int r;
+
+	if (e->n_visits == VISITS)
+		visit_end(oldest_visit(e));
+	visit = malloc(sizeof(*visit));
+	if (!visit)
+		return -ENOMEM;
+	memset(visit, 0, offsetof(struct visit, head));
+	visit->exporter = e;
+	visit->source.on_event = visit_on_event;
+	r = loop_watch(&e->side.loop, &visit->source, *fd, EPOLLIN);
+	if (r < 0) {
+		free(visit);
+		return r;
+	}
+	visit->fd = take_fd(fd);
+	list_append(&e->visits, &visit->node);
+	e->n_visits++;
+	deadline_set(&e->deadlines, &visit->deadline);
+	return 0;
+}
+
+/* Without a descriptor or memory, an event that stays pending must not make the loop spin. */
+static void exporter_pause(struct exporter *e, int error)
+{
+	log_event(EVENT_ACCEPT_PAUSED, ABOUT(.listener = "metrics", .error = error),
+		"accepting is paused for a moment");
+	loop_unwatch(&e->side.loop, &e->source);
+	e->paused = true;
+}
+
+static void exporter_on_heartbeat(struct child_side *side)
+{
+	struct exporter *e = container_of(side, struct exporter, side);
+
+	if (e->paused && e->fd >= 0)
+		e->paused = loop_watch(&side->loop, &e->source, e->fd, EPOLLIN) < 0;
+}
+
+static void exporter_on_connection(struct source *source, uint32_t events)
+{
+	struct exporter *e = container_of(source, struct exporter, source);
+
+	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+		_cleanup_close_ int fd = accept4(e->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int r = fd < 0 ? -errno : visit_new(e, &fd);
+
+		if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM) {
+			exporter_pause(e, r);
+			return;
+		}
+		if (r < 0) /* the queue is empty, or the peer is gone */
+			return;
+	}
 }
 
 static void exporter_on_drained(struct timer *timer, uint64_t now_ms)
 {
-	httpd_cut(&container_of(timer, struct exporter, drained)->httpd);
+	loop_stop(&container_of(timer, struct exporter, drained)->side.loop, EX_OK);
 }
 
 static struct exporter *exporter_of(struct child_side *side)
@@ -64,18 +294,18 @@ static int exporter_on_metrics(struct child_side *side, struct message *message)
 {
 	struct exporter *e = exporter_of(side);
 
-	if (e->board)
+	if (e->page)
 		return -EINVAL;
 	e->fd = take_fd(&message->fds[0]);
-	return board_attach(message->fds[1], &e->board);
+	return metrics_page_attach(message->fds[1], &e->page);
 }
 
 static int exporter_on_prepare(struct child_side *side, struct message *message)
 {
 	struct exporter *e = exporter_of(side);
 
-	if (!side->conf || !e->board)
-		return child_side_fail(EX_SOFTWARE, "told to prepare without a board", 0);
+	if (!side->conf || !e->page)
+		return child_side_fail(EX_SOFTWARE, "told to prepare without a page", 0);
 	tzset(); /* while /etc can still be read */
 	e->ready = true;
 	return child_side_ready(side, ROLE_EXPORTER);
@@ -88,52 +318,77 @@ static int exporter_on_serve(struct child_side *side, struct message *message)
 
 	if (!e->ready || e->fd < 0)
 		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
-	r = httpd_start(&e->httpd, &side->loop, &e->fd);
-	return r < 0 ? r : child_side_serving();
+	r = loop_watch(&side->loop, &e->source, e->fd, EPOLLIN);
+	if (r < 0)
+		return r;
+	e->serving = true;
+	return child_side_serving();
 }
 
-/* Who was never told to serve has nothing to finish. */
+/* Connections that are in the queue are accepted still; a peer that has not asked by now must be quick. */
 static int exporter_on_drain(struct child_side *side, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
 	struct exporter *e = exporter_of(side);
 
-	if (e->httpd.fd >= 0) {
-		httpd_stop(&e->httpd);
+	e->draining = true;
+	if (e->serving && e->fd >= 0) {
+		exporter_on_connection(&e->source, 0);
+		loop_unwatch(&side->loop, &e->source);
+		close(take_fd(&e->fd));
 		channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
-		loop_set_timer(&side->loop, &e->drained, side->loop.now_ms + drain->within_ms);
 	}
-	if (e->httpd.n_visits == 0)
+	list_foreach (node, &e->visits) {
+		struct visit *visit = container_of(node, struct visit, node);
+
+		if (visit->state != VISIT_WRITES)
+			deadline_set(&e->last, &visit->deadline);
+	}
+	loop_set_timer(&side->loop, &e->drained, side->loop.now_ms + drain->within_ms);
+	if (e->n_visits == 0)
 		loop_stop(&side->loop, EX_OK);
 	return 0;
 }
 
 static const struct child_hears exporter_hears[N_MESSAGES] = {
 	[MSG_SETUP] = {child_side_setup, "cannot read its configuration"},
-	[MSG_METRICS] = {exporter_on_metrics, "cannot take the board"},
+	[MSG_METRICS] = {exporter_on_metrics, "cannot take the page"},
 	[MSG_PREPARE] = {exporter_on_prepare},
 	[MSG_SERVE] = {exporter_on_serve, "cannot watch its socket"},
 	[MSG_DRAIN] = {exporter_on_drain},
 };
 
+static void exporter_done(struct exporter *e)
+{
+	list_foreach (node, &e->visits) {
+		struct visit *visit = container_of(node, struct visit, node);
+
+		close(visit->fd);
+		loop_cancel(&visit->reap);
+		visit_reap(&visit->reap);
+	}
+	deadlines_done(&e->deadlines);
+	deadlines_done(&e->last);
+	loop_clear_timer(&e->drained);
+	close_fdp(&e->fd);
+	child_side_done(&e->side);
+}
+
 int exporter_main(void)
 {
 	struct exporter e = {
 		.side = CHILD_SIDE_INIT(e.side, exporter_hears),
-		.httpd = HTTPD_EMPTY,
 		.fd = -1,
+		.source.on_event = exporter_on_connection,
+		.drained.on_time = exporter_on_drained,
 	};
 	int exit_code;
 
-	e.httpd.path = "/metrics";
-	e.httpd.type = METRICS_TYPE;
-	e.httpd.render = exporter_render;
-	e.httpd.on_idle = exporter_on_idle;
-	e.httpd.userdata = &e;
-	e.drained.on_time = exporter_on_drained;
+	e.side.on_heartbeat = exporter_on_heartbeat;
+	list_init(&e.visits);
+	deadlines_init(&e.deadlines, &e.side.loop, VISIT_MS, visit_on_deadline);
+	deadlines_init(&e.last, &e.side.loop, LAST_MS, visit_on_deadline);
 	exit_code = child_side_run(&e.side);
-	httpd_done(&e.httpd);
-	close_fdp(&e.fd);
-	child_side_done(&e.side);
+	exporter_done(&e);
 	return exit_code;
 }

@@ -179,7 +179,8 @@ static bool generation_needs(const struct generation *g, const struct seat *seat
 
 static void generation_replace(struct generation *g, struct seat *seat, bool as_told)
 {
-	g->parts.figures->replaced[seat->child.role] += !as_told;
+	if (!as_told)
+		g->parts.owner->on_died(g, &seat->child);
 	if (seat->missing_ms == 0)
 		seat->missing_ms = g->parts.loop->now_ms;
 	seat_replace(seat);
@@ -308,7 +309,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan.shared_fd = parts->shared_fd;
 	g->plan.tickets_fd = parts->tickets_fd;
 	g->plan.is_strict = parts->is_strict;
-	g->plan.names = parts->names;
+	g->plan.page_fd = parts->page_fd;
 	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
@@ -463,22 +464,14 @@ unsigned generation_workers(const struct generation *g)
 	return g->n;
 }
 
-void generation_publish(
-	struct generation *g, const struct figures *figures, const struct totals *totals)
-{
-	board_write(&g->plan.board, figures, totals);
-}
-
-void generation_totals(const struct generation *g, struct totals *totals)
+void generation_add_counters(const struct generation *g, struct sums *sums)
 {
 	for (unsigned i = 0; i < g->n; i++) {
 		const struct counters *counters = g->seats[i].child.counters;
 
-		totals->open += counters->open;
-		totals->records_lost += counters->records_lost;
+		sums->records_lost += counters->records_lost;
 		for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
-			totals_add(
-				totals, g->plan.conf->listeners[l].name, &counters->listeners[l]);
+			sums_add(sums, g->plan.conf->listeners[l].name, &counters->listeners[l]);
 	}
 }
 

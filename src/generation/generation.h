@@ -10,10 +10,10 @@
 #include "base/loop.h"
 #include "conf/conf.h"
 #include "core/counters.h"
+#include "generation/child.h"
+#include "generation/sums.h"
 #include "process/files.h"
 #include "sockets/sockets.h"
-#include "supervisor/metrics.h"
-#include "supervisor/totals.h"
 
 enum generation_state {
 	GENERATION_BUILDING,
@@ -32,6 +32,8 @@ struct generation_owner {
 	void (*on_served)(struct generation *generation);
 	/* Before that; it is to be freed. */
 	void (*on_failed)(struct generation *generation, int exit_code, const char *why);
+	/* A child died, and will be replaced. */
+	void (*on_died)(struct generation *generation, const struct child *child);
 	/* While it serves: a worker that is new is about to serve. */
 	void (*on_replaced)(struct generation *generation, unsigned worker);
 	/* While draining: it takes nothing new any more, so that whoever comes now meets the next one. */
@@ -46,10 +48,9 @@ struct generation_parts {
 	struct sockets *sockets;
 	struct shared *shared;
 	int shared_fd;
-	int tickets_fd; /* -1: nobody wants it */
-	bool is_strict; /* what has expired is refused */
-	size_t names;   /* of listeners that have been counted so far */
-	struct figures *figures;
+	int tickets_fd;        /* -1: nobody wants it */
+	bool is_strict;        /* what has expired is refused */
+	int page_fd;           /* what an exporter serves */
 	struct faults *faults; /* of its configuration, while it is built */
 	const struct generation_owner *owner;
 	void *userdata;
@@ -97,11 +98,8 @@ unsigned generation_workers(const struct generation *generation);
 unsigned generation_workers_up(const struct generation *generation);
 /* What people should know of it now, such as children that cannot be replaced; empty when all is well. */
 const char *generation_trouble(const struct generation *generation, char text[static 256]);
-/* For its exporter, if it has one: what it is to show from now on. */
-void generation_publish(
-	struct generation *generation, const struct figures *figures, const struct totals *totals);
-/* Adds what its workers have counted. */
-void generation_totals(const struct generation *generation, struct totals *totals);
+/* Adds the counters of its workers. */
+void generation_add_counters(const struct generation *generation, struct sums *sums);
 /* Whether all workers and the keeper are there, and the loops of all children turn; one whose loop does not
  * is ended, and so replaced. */
 bool generation_check(struct generation *generation);

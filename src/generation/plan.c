@@ -23,7 +23,6 @@
 #include "process/blame.h"
 
 #define SPARE_FDS    64 /* for what is not a connection */
-#define SPARE_NAMES  32 /* after an upgrade, those of the past are heard of later */
 #define LONGEST_TEXT (64 << 20)
 
 static unsigned cpus(void)
@@ -215,17 +214,10 @@ static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512]
 static int plan_claim_metrics(struct plan *plan, struct sockets *sockets, char why[static 512])
 {
 	struct conf_listener metrics;
-	int r;
 
 	if (!conf_metrics(plan->conf, &metrics))
 		return 0;
-	r = plan_claim_one(&metrics, 1, sockets, &plan->metrics, why);
-	if (r != 0)
-		return r;
-	r = board_make(&plan->board, plan->names + plan->conf->n_listeners + SPARE_NAMES);
-	if (r < 0)
-		snprintf(why, 512, "no memory for the exporter to read: %s", strerror(-r));
-	return r < 0 ? EX_OSERR : 0;
+	return plan_claim_one(&metrics, 1, sockets, &plan->metrics, why);
 }
 
 static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[static 512])
@@ -299,7 +291,6 @@ void plan_done(struct plan *plan)
 	if (plan->conf_fd >= 0)
 		close(plan->conf_fd);
 	free(plan->groups);
-	board_done(&plan->board);
 	files_done(&plan->files);
 	conf_free(plan->conf);
 	*plan = PLAN_EMPTY;
@@ -308,7 +299,7 @@ void plan_done(struct plan *plan)
 struct give {
 	struct child *child;
 	struct msg_listener message;
-	int board_fd;
+	int page_fd;
 };
 
 static int give_listener(void *userdata, int fd)
@@ -362,7 +353,7 @@ static void supply_worker(const struct plan *plan, struct child *child, int keep
 static int give_metrics(void *userdata, int fd)
 {
 	struct give *give = userdata;
-	const int fds[CHANNEL_FDS] = {fd, give->board_fd};
+	const int fds[CHANNEL_FDS] = {fd, give->page_fd};
 
 	child_tell(give->child, MSG_METRICS, NULL, 0, fds);
 	return 1; /* one is enough */
@@ -370,7 +361,7 @@ static int give_metrics(void *userdata, int fd)
 
 static void supply_exporter(const struct plan *plan, struct child *child)
 {
-	struct give give = {.child = child, .board_fd = plan->board.fd};
+	struct give give = {.child = child, .page_fd = plan->page_fd};
 
 	socket_group_share(plan->metrics, 0, 1, give_metrics, &give);
 }

@@ -8,7 +8,6 @@
 #include "generation/child.h"
 #include "process/files.h"
 #include "sockets/sockets.h"
-#include "supervisor/board.h"
 #include "upgrade/handover.h"
 
 struct plan {
@@ -18,18 +17,17 @@ struct plan {
 	uint64_t connections;         /* open at most, in all workers together */
 	struct socket_group **groups; /* per listener */
 	struct socket_group *metrics; /* NULL: nobody scrapes */
-	struct board board;           /* for who does */
+	int page_fd;                  /* for the exporter; borrowed */
 	struct files files;           /* open, so that they stay what they were */
 	bool is_strict;               /* what has expired is refused */
 	int tickets_fd;               /* -1: nobody wants it */
-	size_t names;                 /* of listeners that have been counted so far */
 	struct faults *faults;        /* of its files */
 	struct shared *shared;
 	int shared_fd;
 };
 
 /* Fit for plan_done(). */
-#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1, .board = BOARD_EMPTY})
+#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1, .page_fd = -1})
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */

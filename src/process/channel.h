@@ -39,7 +39,7 @@
 	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                         \
 	/* to the keeper: the channel of a worker; struct msg_client */                              \
 	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))         \
-	/* to the exporter: the socket that scrapes come to, and the board */                        \
+	/* to the exporter: the socket that scrapes come to, and the page */                         \
 	MESSAGE(METRICS, SUPERVISOR, 2, 0, 0)                                                        \
 	/* all is said: get ready, and say so */                                                     \
 	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                        \

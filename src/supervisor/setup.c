@@ -139,6 +139,7 @@ void supervisor_empty(struct supervisor *s, const struct options *options)
 	s->control = CONTROL_EMPTY;
 	s->upgrade.pidfd = s->upgrade.said_fd = -1;
 	s->tickets = TICKETS_EMPTY;
+	s->stats.page = METRICS_PAGE_EMPTY;
 	s->watch = WATCH_EMPTY;
 	list_init(&s->draining);
 	sockets_init(&s->sockets);
@@ -163,12 +164,13 @@ int supervisor_init(struct supervisor *s, const struct conf *conf, const struct 
 		r = make_shared(s);
 	if (r >= 0)
 		r = find_self(&s->self);
+	if (r >= 0)
+		r = stats_init(&s->stats);
 	if (r >= 0 && HAVE_TLS)
 		r = tickets_init(&s->tickets);
 	if (r < 0)
 		return r;
 	s->started_ms = s->loop.now_ms;
-	s->figures.started = time(NULL);
 	if (conf)
 		supervisor_open_control(s, conf);
 	return 0;
@@ -186,7 +188,7 @@ void supervisor_done(struct supervisor *s)
 	control_done(&s->control);
 	sockets_done(&s->sockets);
 	tickets_done(&s->tickets);
-	totals_done(&s->history);
+	stats_done(&s->stats);
 	faults_done(&s->faults);
 	free(s->self);
 	free(s->handed);

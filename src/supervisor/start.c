@@ -108,7 +108,6 @@ static int resume(struct supervisor *s)
 		return r;
 	supervisor_watch(s); /* also when the reload that follows fails */
 	s->upgrading = true;
-	s->messages = UINT64_MAX; /* of which none was in the last second */
 	supervisor_begin(s);
 	supervisor_reload(s);
 	return loop_run(&s->loop);

@@ -86,9 +86,7 @@ static void answer_reload(struct supervisor *s, int exit_code, const struct faul
 		control_answer(
 			&s->control, "upgrade", exit_code, text ? text : "", json ? json : "");
 	s->upgrading = false;
-	s->reload_failed = exit_code != EX_OK;
-	*(exit_code == EX_OK ? &s->figures.reloads : &s->figures.failed_reloads) += 1;
-	s->status[0] = '\0'; /* what is shown now is another line */
+	stats_count_reload(&s->stats, exit_code == EX_OK);
 }
 
 /* With the faults of the configuration, or for another reason, which is put among them. */
@@ -156,7 +154,7 @@ static void on_gone(struct generation *g)
 	struct supervisor *s = generation_userdata(g);
 
 	s->n_draining--;
-	generation_totals(g, &s->history);
+	generation_add_counters(g, &s->stats.history);
 	generation_free(g);
 	if (s->serving && !s->building)
 		kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
@@ -223,7 +221,7 @@ static void on_ready(struct generation *g)
 	if (s->serving)
 		kin_introduce(g, s->serving);
 	introduce_all(s, g);
-	supervisor_publish(s, g);
+	supervisor_publish(s);
 	generation_serve(g);
 }
 
@@ -235,7 +233,7 @@ static void on_served(struct generation *g)
 	s->building = NULL;
 	s->serving = g;
 	s->replaced = old;
-	s->figures.generation++;
+	stats_count_generation(&s->stats);
 	records_to_log(generation_conf(g));
 	if (old) {
 		supervisor_set_aside(s, old);
@@ -243,7 +241,7 @@ static void on_served(struct generation *g)
 	}
 	list_foreach (node, &s->draining)
 		kin_take_over(g, generation_of_node(node));
-	supervisor_publish(s, g);
+	supervisor_publish(s);
 	kin_settle(&s->sockets, &s->draining, generation_conf(g));
 	if (old)
 		supervisor_open_control(s, generation_conf(g));
@@ -251,7 +249,15 @@ static void on_served(struct generation *g)
 		say_ready(s, false);
 }
 
+static void on_died(struct generation *g, const struct child *child)
+{
+	struct supervisor *s = generation_userdata(g);
+
+	stats_count_death(&s->stats, child->role);
+}
+
 static const struct generation_owner owner = {
+	.on_died = on_died,
 	.on_ready = on_ready,
 	.on_served = on_served,
 	.on_failed = on_failed,
@@ -277,9 +283,6 @@ static int supervisor_claim_tickets(
 
 struct generation_parts supervisor_parts(struct supervisor *s)
 {
-	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
-
-	supervisor_totals(s, &totals);
 	return (struct generation_parts){
 		.loop = &s->loop,
 		.sockets = &s->sockets,
@@ -287,8 +290,7 @@ struct generation_parts supervisor_parts(struct supervisor *s)
 		.shared_fd = s->shared_fd,
 		.tickets_fd = s->tickets.fd,
 		.is_strict = s->renewing,
-		.names = totals.n,
-		.figures = &s->figures,
+		.page_fd = s->stats.page.fd,
 		.faults = &s->faults,
 		.owner = &owner,
 		.userdata = s,
@@ -408,5 +410,5 @@ void supervisor_begin(struct supervisor *s)
 	s->signals.on_event = on_signal;
 	supervisor_tick(s);
 	if (s->serving)
-		supervisor_publish(s, s->serving); /* after an upgrade, on a board that is new */
+		supervisor_publish(s); /* after an upgrade, on a page that is new */
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 /* The first process: it holds the configuration, the sockets, the log and the children. Its state, for
- * the files that share it: setup.c makes it, supervisor.c and renew.c move it on, verbs.c and status.c show it. */
+ * the files that share it: setup.c makes it, supervisor.c and renew.c move it on, verbs.c and stats.c show it. */
 
 #include "base/list.h"
 #include "base/loop.h"
@@ -13,9 +13,8 @@
 #include "process/options.h"
 #include "sockets/sockets.h"
 #include "supervisor/control.h"
-#include "supervisor/metrics.h"
 #include "supervisor/selftest.h"
-#include "supervisor/totals.h"
+#include "supervisor/stats.h"
 #include "supervisor/watch.h"
 #include "upgrade/upgrade.h"
 
@@ -38,13 +37,10 @@ struct supervisor {
 	struct generation *replaced; /* draining, and not yet known to take nothing new */
 	struct list draining;        /* generations, the oldest first */
 	unsigned n_draining;
-	bool reload_again, stopping, reload_failed;
-	struct totals history; /* of generations that are gone */
-	struct figures figures;
+	bool reload_again, stopping;
+	struct stats stats;   /* written by stats.c alone */
 	struct faults faults; /* of what is being built */
 	uint64_t started_ms;
-	uint64_t messages, rate; /* as of the last tick, and since the one before */
-	char status[512];
 
 	char *self;   /* the path of this program, for an upgrade */
 	char *handed; /* what the supervisor before an upgrade has left; NULL: there was none */
@@ -95,17 +91,12 @@ void supervisor_open_control(struct supervisor *supervisor, const struct conf *c
 
 /* tick.c: from now on, it does once a second what has to be done again and again. */
 void supervisor_tick(struct supervisor *supervisor);
-/* Shows all figures as they are now to whoever scrapes at that generation. */
-void supervisor_publish(struct supervisor *supervisor, struct generation *generation);
-
-/* status.c: tells the service manager how we are. */
-void supervisor_say_status(struct supervisor *supervisor);
+/* Renders the page of the exporter anew. */
+void supervisor_publish(struct supervisor *supervisor);
 
 /* verbs.c: what upperctl can ask. */
 extern const struct control_verb supervisor_verbs[];
 /* verb_clients.c */
 int verb_clients(void *userdata, const struct control_question *question);
-/* What it shows of itself, as it is now. */
-struct figures supervisor_figures(const struct supervisor *supervisor);
-/* All counters as they are now, those of the past included. */
-void supervisor_totals(const struct supervisor *supervisor, struct totals *totals);
+/* How things are now, for the statistics; to be let go with moment_done(). */
+void supervisor_observe(const struct supervisor *supervisor, struct moment *ret_moment);

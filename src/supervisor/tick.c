@@ -9,13 +9,12 @@
 
 #define TICK_MS 1000
 
-void supervisor_publish(struct supervisor *s, struct generation *g)
+void supervisor_publish(struct supervisor *s)
 {
-	_cleanup_totals_ struct totals totals = TOTALS_EMPTY;
-	struct figures figures = supervisor_figures(s);
+	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
 
-	supervisor_totals(s, &totals);
-	generation_publish(g, &figures, &totals);
+	supervisor_observe(s, &moment);
+	stats_publish(&s->stats, &moment);
 }
 
 static uint64_t supervisor_open(void *userdata)
@@ -53,17 +52,18 @@ static void supervisor_forgive(struct supervisor *s)
 static void on_tick(struct timer *timer, uint64_t now_ms)
 {
 	struct supervisor *s = container_of(timer, struct supervisor, tick);
+	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
 	bool turning;
 
 	if (loop_has_stood_still(timer, now_ms))
 		supervisor_forgive(s);
 	turning = supervisor_check(s);
-	if (s->serving || s->stopping)
-		supervisor_say_status(s);
-	if (s->serving) {
+	if (s->serving)
 		shared_correct(s->shared, supervisor_open, s); /* or a second later */
-		supervisor_publish(s, s->serving);
-	}
+	supervisor_observe(s, &moment);
+	if (s->serving || s->stopping)
+		stats_on_second(&s->stats, &moment);
+	stats_publish(&s->stats, &moment);
 	if (turning && manager_watchdog_ms() > 0)
 		manager_feed_watchdog();
 	manager_flush();

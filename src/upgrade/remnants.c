@@ -183,7 +183,7 @@ static struct seat *generation_make_room(struct generation *g, enum role role)
 }
 
 /* What the state of the generation means for a child that has just been added. A keeper serves until
- * the last worker is gone. An exporter reads a board that nobody writes any more, and makes place for
+ * the last worker is gone. An exporter reads a page that is not written any more, and makes place for
  * another. */
 static void generation_settle(struct generation *g, struct seat *seat)
 {

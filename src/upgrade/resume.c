@@ -147,16 +147,15 @@ static int resume_child(struct resume *resume, char *rest)
 	return generation_adopt_child(resume->generation, rest, resume->supervisor->foreign);
 }
 
-static int resume_total(struct resume *resume, char *rest)
+static int resume_listener(struct resume *resume, char *rest)
 {
-	if (!resume->supervisor->foreign)
-		totals_resume(&resume->supervisor->history, rest);
+	stats_resume_listener(&resume->supervisor->stats, rest);
 	return 0;
 }
 
-static int resume_figures(struct resume *resume, char *rest)
+static int resume_lasting(struct resume *resume, char *rest)
 {
-	figures_resume(&resume->supervisor->figures, rest);
+	stats_resume_lasting(&resume->supervisor->stats, rest);
 	return 0;
 }
 
@@ -182,8 +181,8 @@ static const struct {
 	{"started", resume_started},
 	{"generation", resume_generation},
 	{"child", resume_child},
-	{"total", resume_total},
-	{"figures", resume_figures},
+	{"listener", resume_listener},
+	{"lasting", resume_lasting},
 	{"control", resume_control},
 	{"client", resume_client},
 };

@@ -31,8 +31,7 @@ static void describe_all(const struct supervisor *s, struct handover *h)
 	fprintf(h->state, "started %" PRIu64 "\n", s->started_ms);
 	for (struct list *node = s->draining.next; node != &s->draining; node = node->next)
 		generation_hand_over(generation_of_node(node), h, true);
-	totals_hand_over(&s->history, h);
-	figures_hand_over(&s->figures, h);
+	stats_hand_over(&s->stats, h);
 	control_hand_over(&s->control, h);
 }
 

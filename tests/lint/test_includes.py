@@ -22,11 +22,8 @@ CHILD_SIDE = {"net", "tls", "child", "command"}
 
 # Edges of the old layout that are still to be cut.
 NOT_YET = {
-    ("child", "supervisor/board.h"), ("generation", "supervisor/board.h"),
-    ("generation", "supervisor/metrics.h"),
-    ("generation", "supervisor/totals.h"), ("generation", "upgrade/handover.h"),
-    ("sockets", "upgrade/handover.h"), ("upgrade", "supervisor/records.h"),
-    ("upgrade", "supervisor/supervisor.h"),
+    ("generation", "upgrade/handover.h"), ("sockets", "upgrade/handover.h"),
+    ("upgrade", "supervisor/records.h"), ("upgrade", "supervisor/supervisor.h"),
 }
 
 # Arithmetic needs no more of the C library than this: no descriptor, clock, lock or memory.

@@ -22,8 +22,8 @@ from wire import Background, read_all, tcp_ask, udp_ask
 
 TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
-VISITS = int(re.search(r"#define HTTPD_VISITS +(\d+)",
-                       (rig.ROOT / "src/child/httpd.h").read_text())[1])
+VISITS = int(re.search(r"#define VISITS +(\d+)",
+                       (rig.ROOT / "src/child/exporter.c").read_text())[1])
 
 
 def at(port=None):
@@ -271,7 +271,7 @@ def test_it_holds_no_page_that_it_could_write(scraped, as_root):
     one = scraped()
     exporter, = one.exporters()
     maps = process_maps(exporter, "memfd:upperd-")
-    assert sorted(maps) == [("upperd-board", "r--s"), ("upperd-counters", "rw-s")]
+    assert sorted(maps) == [("upperd-counters", "rw-s"), ("upperd-metrics", "r--s")]
 
 
 def process_maps(pid, what):
@@ -279,13 +279,13 @@ def process_maps(pid, what):
     return [(re.search(r"memfd:(\S+)", line)[1], line.split()[1]) for line in lines if what in line]
 
 
-def test_board_cannot_be_written_by_who_holds_it(scraped, as_root):
+def test_page_cannot_be_written_through_its_descriptor(scraped, as_root):
     one = scraped()
     for fd in os.listdir(f"/proc/{one.d.pid}/fd"):
-        if "upperd-board" in os.readlink(f"/proc/{one.d.pid}/fd/{fd}"):
+        if "upperd-metrics" in os.readlink(f"/proc/{one.d.pid}/fd/{fd}"):
             stolen = steal(one.d.pid, int(fd))
-    with open(stolen, "r+b", buffering=0) as board, pytest.raises(PermissionError):
-        board.write(b"lies")
+    with open(stolen, "r+b", buffering=0) as page, pytest.raises(PermissionError):
+        page.write(b"lies")
 
 
 def test_another_takes_the_place_of_one_that_dies(scraped):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Requests as rows: what each deserves, and that it deserves the same in whatever pieces it comes. */
+/* Requests as rows: the status of each, and that it is the same in whatever pieces the request comes. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/http.h"
+#include "child/http.h"
 #include "guard.h"
 
 #define HOST "Host: a\r\n"
@@ -23,6 +23,7 @@ static const struct row {
 	const char *text;
 	unsigned status; /* 0: the head has not ended */
 	bool is_head;
+	const char *path; /* with status 200; NULL: "/metrics" */
 } rows[] = {
 	{"GET /metrics HTTP/1.1\r\n" HOST END, 200},
 	{"HEAD /metrics HTTP/1.1\r\n" HOST END, 200, true},
@@ -36,15 +37,15 @@ static const struct row {
 	{"GET /metrics HTTP/1.1\r\n" HOST "Content-Length: 0\r\n" END, 200},
 	{"GET /metrics HTTP/1.1\r\n" HOST END "GET /metrics HTTP/1.1\r\n\x01", 200},
 
-	{"GET / HTTP/1.1\r\n" HOST END, 404},
-	{"GET /metricsx HTTP/1.1\r\n" HOST END, 404},
-	{"GET /metrics/ HTTP/1.1\r\n" HOST END, 404},
-	{"GET /Metrics HTTP/1.1\r\n" HOST END, 404},
-	{"GET /metric HTTP/1.1\r\n" HOST END, 404},
-	{"GET * HTTP/1.1\r\n" HOST END, 404},
-	{"GET http://a HTTP/1.1\r\n" HOST END, 404},
-	{"GET https://a/metrics HTTP/1.1\r\n" HOST END, 404},
-	{"HEAD /x HTTP/1.1\r\n" HOST END, 404, true},
+	{"GET / HTTP/1.1\r\n" HOST END, 200, false, "/"},
+	{"GET /metricsx HTTP/1.1\r\n" HOST END, 200, false, "/metricsx"},
+	{"GET /metrics/ HTTP/1.1\r\n" HOST END, 200, false, "/metrics/"},
+	{"GET /Metrics HTTP/1.1\r\n" HOST END, 200, false, "/Metrics"},
+	{"GET /metric HTTP/1.1\r\n" HOST END, 200, false, "/metric"},
+	{"GET * HTTP/1.1\r\n" HOST END, 200, false, "*"},
+	{"GET http://a HTTP/1.1\r\n" HOST END, 200, false, ""},
+	{"GET https://a/metrics HTTP/1.1\r\n" HOST END, 200, false, "https://a/metrics"},
+	{"HEAD /x HTTP/1.1\r\n" HOST END, 200, true, "/x"},
 	{"POST /metrics HTTP/1.1\r\n" HOST "Content-Length: 3\r\n" END "abc", 405},
 	{"get /metrics HTTP/1.1\r\n" HOST END, 405},
 	{"GETS /metrics HTTP/1.1\r\n" HOST END, 405},
@@ -54,7 +55,7 @@ static const struct row {
 	{"GET /metrics HTTP/0.9\r\n\r\n", 505},
 
 	{"\r\nGET /metrics HTTP/1.1\r\n" HOST END, 200},
-	{"\nGET / HTTP/1.1\r\n" HOST END, 404},
+	{"\nGET / HTTP/1.1\r\n" HOST END, 200, false, "/"},
 	{"\r\n\r\n", 400},
 	{"\n\n", 400},
 	{"GET\r\n", 400},
@@ -68,7 +69,7 @@ static const struct row {
 	{"GET /metrics http/1.1\r\n", 400},
 	{"G(T /metrics HTTP/1.1\r\n", 400},
 	{"GET /metrics HTTP/1.1\r\r\n", 400},
-	{"GET /met\trics HTTP/1.1\r\n" HOST END, 404},
+	{"GET /met\trics HTTP/1.1\r\n" HOST END, 200, false, "/met	rics"},
 	{"GET /metrics HTTP/1.1\r\n" END, 400},
 	{"GET /metrics HTTP/1.1\r\n" HOST HOST END, 400},
 	{"GET /metrics HTTP/1.0\r\n" HOST HOST END, 400},
@@ -91,13 +92,13 @@ static const struct row {
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-/* The first of its beginnings for which there is a verdict. */
-static int parse_growing(const char *text, size_t len, struct http_verdict *ret_verdict)
+/* The first of its beginnings for which there is a request. */
+static int parse_growing(const char *text, size_t len, struct http_request *ret_request)
 {
 	int r = HTTP_E_MORE;
 
 	for (size_t n = 0; n <= len && r == HTTP_E_MORE; n++)
-		r = http_parse((char *)guard_copy(guard, text, n), n, "/metrics", ret_verdict);
+		r = http_parse((char *)guard_copy(guard, text, n), n, ret_request);
 	return r;
 }
 
@@ -105,24 +106,40 @@ static void test_rows(void **state)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
 		size_t len = strlen(rows[i].text);
-		struct http_verdict verdict = {0};
-		int r = http_parse(
-			(char *)guard_copy(guard, rows[i].text, len), len, "/metrics", &verdict);
+		struct http_request request = {0};
+		int r = http_parse((char *)guard_copy(guard, rows[i].text, len), len, &request);
 
-		if (verdict.status != rows[i].status || verdict.is_head != rows[i].is_head ||
+		if (request.status != rows[i].status || request.is_head != rows[i].is_head ||
 			r != (rows[i].status == 0 ? HTTP_E_MORE : 0))
-			fail_msg("row %zu, %s: %u", i, rows[i].text, verdict.status);
+			fail_msg("row %zu, %s: %u", i, rows[i].text, request.status);
+		if (request.status == 200 &&
+			!http_span_is(request.path, rows[i].path ? rows[i].path : "/metrics"))
+			fail_msg("row %zu, %s: another path", i, rows[i].text);
 	}
+}
+
+static void test_fields_are_spans(void **state)
+{
+	static const char text[] = "GET /a?b HTTP/1.1\r\nHOST: \t a:1 \t\r\nOrigin:\r\n"
+				   "accept: x/y;q=1\r\n\r\n";
+	struct http_request request;
+
+	assert_int_equal(http_parse(text, strlen(text), &request), 0);
+	assert_int_equal(request.status, 200);
+	assert_true(http_span_is(request.path, "/a"));
+	assert_true(http_span_is(request.host, "a:1"));
+	assert_true(http_span_is(request.origin, "") && request.origin.at);
+	assert_true(http_span_is(request.accept, "x/y;q=1"));
 }
 
 static void test_pieces_change_nothing(void **state)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
-		struct http_verdict verdict = {0};
+		struct http_request request = {0};
 
-		parse_growing(rows[i].text, strlen(rows[i].text), &verdict);
-		if (verdict.status != rows[i].status)
-			fail_msg("row %zu, %s: %u", i, rows[i].text, verdict.status);
+		parse_growing(rows[i].text, strlen(rows[i].text), &request);
+		if (request.status != rows[i].status)
+			fail_msg("row %zu, %s: %u", i, rows[i].text, request.status);
 	}
 }
 
@@ -130,33 +147,33 @@ static void test_pieces_change_nothing(void **state)
 static void test_nul_is_refused(void **state)
 {
 	static const char text[] = "GET /metrics HTTP/1.1\r\nHost: a\0b\r\n\r\n";
-	struct http_verdict verdict;
+	struct http_request request;
 
-	assert_int_equal(http_parse(text, sizeof(text) - 1, "/metrics", &verdict), 0);
-	assert_int_equal(verdict.status, 400);
+	assert_int_equal(http_parse(text, sizeof(text) - 1, &request), 0);
+	assert_int_equal(request.status, 400);
 }
 
 static void test_head_has_a_longest(void **state)
 {
 	static const char end[] = {'\r', '\n', '\r', '\n'};
 	static char text[HTTP_LONGEST + 1];
-	struct http_verdict verdict;
+	struct http_request request;
 	size_t first;
 
 	memset(text, 'a', sizeof(text));
 	first = strlen(strcpy(text, "GET /metrics HTTP/1.1\r\nHost: "));
 	text[first] = 'a';
-	assert_int_equal(http_parse(text, HTTP_LONGEST - 1, "/metrics", &verdict), HTTP_E_MORE);
-	assert_int_equal(http_parse(text, HTTP_LONGEST, "/metrics", &verdict), 0);
-	assert_int_equal(verdict.status, 431);
+	assert_int_equal(http_parse(text, HTTP_LONGEST - 1, &request), HTTP_E_MORE);
+	assert_int_equal(http_parse(text, HTTP_LONGEST, &request), 0);
+	assert_int_equal(request.status, 431);
 
 	memcpy(text + HTTP_LONGEST - sizeof(end), end, sizeof(end));
-	assert_int_equal(http_parse(text, HTTP_LONGEST, "/metrics", &verdict), 0);
-	assert_int_equal(verdict.status, 200);
+	assert_int_equal(http_parse(text, HTTP_LONGEST, &request), 0);
+	assert_int_equal(request.status, 200);
 	text[HTTP_LONGEST - sizeof(end)] = 'a';
 	memcpy(text + HTTP_LONGEST + 1 - sizeof(end), end, sizeof(end));
-	assert_int_equal(http_parse(text, HTTP_LONGEST + 1, "/metrics", &verdict), 0);
-	assert_int_equal(verdict.status, 431);
+	assert_int_equal(http_parse(text, HTTP_LONGEST + 1, &request), 0);
+	assert_int_equal(request.status, 431);
 }
 
 static void test_every_status_has_a_phrase(void **state)
@@ -172,6 +189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_fields_are_spans),
 		cmocka_unit_test(test_pieces_change_nothing),
 		cmocka_unit_test(test_nul_is_refused),
 		cmocka_unit_test(test_head_has_a_longest),

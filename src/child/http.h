@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A request of HTTP/1.x without a body: its head, read and judged. Pure: no call to the system. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The longest head; a longer one is refused with 431. */
+#define HTTP_LONGEST 8192
+
+struct http_span {
+	const char *at; /* in the head that was read; NULL: there is none */
+	size_t len;
+};
+
+struct http_request {
+	unsigned status; /* 200: answer it; otherwise the status to refuse it with */
+	bool is_head;    /* the answer is to have no body */
+	/* Valid with status 200. The path is without its query. */
+	struct http_span path, host, origin, accept;
+};
+
+enum {
+	HTTP_E_MORE = 1, /* the head has not ended */
+};
+
+/* Reads the head that `data` begins with. */
+int http_parse(const char *data, size_t len, struct http_request *ret_request);
+bool http_span_is(struct http_span span, const char *word);
+const char *http_phrase(unsigned status);
