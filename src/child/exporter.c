@@ -32,7 +32,7 @@
 #define ACCEPTS_A_ROUND 16
 
 struct exporter {
-	struct child_side side;
+	struct runtime side;
 	const struct page_layout *page;
 	int fd; /* owned; listening */
 	bool ready, serving, draining;
@@ -255,7 +255,7 @@ static void exporter_pause(struct exporter *e, int error)
 	e->paused = true;
 }
 
-static void exporter_on_heartbeat(struct child_side *side)
+static void exporter_on_heartbeat(struct runtime *side)
 {
 	struct exporter *e = container_of(side, struct exporter, side);
 
@@ -285,12 +285,12 @@ static void exporter_on_drained(struct timer *timer, uint64_t now_ms)
 	loop_stop(&container_of(timer, struct exporter, drained)->side.loop, EX_OK);
 }
 
-static struct exporter *exporter_of(struct child_side *side)
+static struct exporter *exporter_of(struct runtime *side)
 {
 	return container_of(side, struct exporter, side);
 }
 
-static int exporter_on_metrics(struct child_side *side, struct message *message)
+static int exporter_on_metrics(struct runtime *side, struct message *message)
 {
 	struct exporter *e = exporter_of(side);
 
@@ -300,33 +300,33 @@ static int exporter_on_metrics(struct child_side *side, struct message *message)
 	return metrics_page_attach(message->fds[1], &e->page);
 }
 
-static int exporter_on_prepare(struct child_side *side, struct message *message)
+static int exporter_on_prepare(struct runtime *side, struct message *message)
 {
 	struct exporter *e = exporter_of(side);
 
 	if (!side->conf || !e->page)
-		return child_side_fail(EX_SOFTWARE, "told to prepare without a page", 0);
+		return runtime_fail(EX_SOFTWARE, "told to prepare without a page", 0);
 	tzset(); /* while /etc can still be read */
 	e->ready = true;
-	return child_side_ready(side, ROLE_EXPORTER);
+	return runtime_ready(side, ROLE_EXPORTER);
 }
 
-static int exporter_on_serve(struct child_side *side, struct message *message)
+static int exporter_on_serve(struct runtime *side, struct message *message)
 {
 	struct exporter *e = exporter_of(side);
 	int r;
 
 	if (!e->ready || e->fd < 0)
-		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
+		return runtime_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	r = loop_watch(&side->loop, &e->source, e->fd, EPOLLIN);
 	if (r < 0)
 		return r;
 	e->serving = true;
-	return child_side_serving();
+	return runtime_serving();
 }
 
 /* Connections that are in the queue are accepted still; a peer that has not asked by now must be quick. */
-static int exporter_on_drain(struct child_side *side, struct message *message)
+static int exporter_on_drain(struct runtime *side, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
 	struct exporter *e = exporter_of(side);
@@ -350,8 +350,8 @@ static int exporter_on_drain(struct child_side *side, struct message *message)
 	return 0;
 }
 
-static const struct child_hears exporter_hears[N_MESSAGES] = {
-	[MSG_SETUP] = {child_side_setup, "cannot read its configuration"},
+static const struct runtime_handler exporter_handlers[N_MESSAGES] = {
+	[MSG_SETUP] = {runtime_setup, "cannot read its configuration"},
 	[MSG_METRICS] = {exporter_on_metrics, "cannot take the page"},
 	[MSG_PREPARE] = {exporter_on_prepare},
 	[MSG_SERVE] = {exporter_on_serve, "cannot watch its socket"},
@@ -371,13 +371,13 @@ static void exporter_done(struct exporter *e)
 	deadlines_done(&e->last);
 	loop_clear_timer(&e->drained);
 	close_fdp(&e->fd);
-	child_side_done(&e->side);
+	runtime_done(&e->side);
 }
 
 int exporter_main(void)
 {
 	struct exporter e = {
-		.side = CHILD_SIDE_INIT(e.side, exporter_hears),
+		.side = RUNTIME_INIT(e.side, exporter_handlers),
 		.fd = -1,
 		.source.on_event = exporter_on_connection,
 		.drained.on_time = exporter_on_drained,
@@ -388,7 +388,7 @@ int exporter_main(void)
 	list_init(&e.visits);
 	deadlines_init(&e.deadlines, &e.side.loop, VISIT_MS, visit_on_deadline);
 	deadlines_init(&e.last, &e.side.loop, LAST_MS, visit_on_deadline);
-	exit_code = child_side_run(&e.side);
+	exit_code = runtime_run(&e.side);
 	exporter_done(&e);
 	return exit_code;
 }

@@ -25,7 +25,7 @@
 #define LONGEST_FILE (1 << 20)
 
 struct keeper {
-	struct child_side side;
+	struct runtime side;
 	struct keys *keys;
 	struct list clients;
 	bool ready;
@@ -71,12 +71,12 @@ static void client_on_event(struct source *source, uint32_t events)
 	client_end(client);
 }
 
-static struct keeper *keeper_of(struct child_side *side)
+static struct keeper *keeper_of(struct runtime *side)
 {
 	return container_of(side, struct keeper, side);
 }
 
-static int keeper_on_client(struct child_side *side, struct message *message)
+static int keeper_on_client(struct runtime *side, struct message *message)
 {
 	struct keeper *k = keeper_of(side);
 	const struct msg_client *head = (const void *)message->data;
@@ -107,7 +107,7 @@ static enum key_use use_of(const struct conf_listener *l)
 }
 
 /* Files come in the order in which keys are counted. */
-static int keeper_on_file(struct child_side *side, struct message *message)
+static int keeper_on_file(struct runtime *side, struct message *message)
 {
 	struct keeper *k = keeper_of(side);
 	const struct file_place *place = (const void *)message->data;
@@ -118,7 +118,7 @@ static int keeper_on_file(struct child_side *side, struct message *message)
 
 	if (!conf || k->ready || place->kind != FILE_KEY || place->listener >= conf->n_listeners ||
 		place->index >= conf->listeners[place->listener].tls.n_certificates)
-		return child_side_fail(EX_SOFTWARE, "given what is no key of the configuration", 0);
+		return runtime_fail(EX_SOFTWARE, "given what is no key of the configuration", 0);
 	if (!k->keys)
 		r = keys_new(&k->keys);
 	if (r == 0)
@@ -126,43 +126,43 @@ static int keeper_on_file(struct child_side *side, struct message *message)
 	pem.data = text;
 	pem.name = file_name(conf, place);
 	if (r < 0 || !text)
-		return child_side_fail(EX_CONFIG, pem.name, r);
+		return runtime_fail(EX_CONFIG, pem.name, r);
 	r = keys_add(k->keys, &pem, use_of(&conf->listeners[place->listener]), why);
 	explicit_bzero(text, pem.len);
 	free(text);
 	if (r == 0)
 		return 0;
-	child_side_blame(place, why);
+	runtime_report_fault(place, why);
 	if (k->why[0] == '\0')
 		snprintf(k->why, sizeof(k->why), "%s", why);
 	return 0; /* until all have been looked at */
 }
 
-static int keeper_on_prepare(struct child_side *side, struct message *message)
+static int keeper_on_prepare(struct runtime *side, struct message *message)
 {
 	struct keeper *k = keeper_of(side);
 
 	if (k->why[0] != '\0')
-		return child_side_fail(EX_CONFIG, k->why, 0);
+		return runtime_fail(EX_CONFIG, k->why, 0);
 	if (!side->conf || !k->keys)
-		return child_side_fail(EX_SOFTWARE, "told to prepare without keys", 0);
+		return runtime_fail(EX_SOFTWARE, "told to prepare without keys", 0);
 	k->ready = true;
-	return child_side_ready(side, ROLE_KEEPER);
+	return runtime_ready(side, ROLE_KEEPER);
 }
 
-static int keeper_on_serve(struct child_side *side, struct message *message)
+static int keeper_on_serve(struct runtime *side, struct message *message)
 {
-	return child_side_serving(); /* it does so from the moment that it is ready */
+	return runtime_serving(); /* it does so from the moment that it is ready */
 }
 
-static int keeper_on_drain(struct child_side *side, struct message *message)
+static int keeper_on_drain(struct runtime *side, struct message *message)
 {
 	loop_stop(&side->loop, EX_OK);
 	return 0;
 }
 
-static const struct child_hears keeper_hears[N_MESSAGES] = {
-	[MSG_SETUP] = {child_side_setup, "cannot read its configuration"},
+static const struct runtime_handler keeper_handlers[N_MESSAGES] = {
+	[MSG_SETUP] = {runtime_setup, "cannot read its configuration"},
 	[MSG_FILE] = {keeper_on_file},
 	[MSG_PREPARE] = {keeper_on_prepare},
 	[MSG_CLIENT] = {keeper_on_client, "cannot take a worker's channel"},
@@ -172,14 +172,14 @@ static const struct child_hears keeper_hears[N_MESSAGES] = {
 
 int keeper_main(void)
 {
-	struct keeper k = {.side = CHILD_SIDE_INIT(k.side, keeper_hears)};
+	struct keeper k = {.side = RUNTIME_INIT(k.side, keeper_handlers)};
 	int exit_code;
 
 	list_init(&k.clients);
-	exit_code = child_side_run(&k.side);
+	exit_code = runtime_run(&k.side);
 	list_foreach (node, &k.clients)
 		client_end(container_of(node, struct client, node));
 	keys_free(k.keys);
-	child_side_done(&k.side);
+	runtime_done(&k.side);
 	return exit_code;
 }

@@ -22,7 +22,7 @@
 #define HEARTBEAT_MS 500
 #define LONGEST_FILE (64 << 20)
 
-int child_side_fail(int exit_code, const char *what, int error)
+int runtime_fail(int exit_code, const char *what, int error)
 {
 	struct msg_failed failed = {.exit_code = exit_code};
 
@@ -32,7 +32,7 @@ int child_side_fail(int exit_code, const char *what, int error)
 	return exit_code;
 }
 
-void child_side_blame(const struct file_place *place, const char *why)
+void runtime_report_fault(const struct file_place *place, const char *why)
 {
 	struct msg_fault fault = {.place = *place};
 
@@ -64,7 +64,7 @@ static int read_sealed(void *userdata, const char *path, char **ret_text, size_t
 	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);
 }
 
-int child_side_setup(struct child_side *side, struct message *message)
+int runtime_setup(struct runtime *side, struct message *message)
 {
 	struct conf_source source = {
 		.file = "configuration",
@@ -87,34 +87,34 @@ int child_side_setup(struct child_side *side, struct message *message)
 	return 0;
 }
 
-int child_side_ready(const struct child_side *side, enum role role)
+int runtime_ready(const struct runtime *side, enum role role)
 {
-	char why[CONFINE_WHY];
+	char why[SANDBOX_WHY];
 	int r;
 
-	r = confine(role_word(role), side->conf, why);
+	r = enter_sandbox(role_word(role), side->conf, why);
 	if (r != 0)
-		return child_side_fail(r, why, 0);
+		return runtime_fail(r, why, 0);
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
-int child_side_serving(void)
+int runtime_serving(void)
 {
 	return channel_send(CHANNEL_FD, MSG_SERVING, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
 /* Returns 0, or the exit code with which all is over. */
-static int child_side_hear(struct child_side *side, struct message *message)
+static int runtime_on_message(struct runtime *side, struct message *message)
 {
-	const struct child_hears *row = &side->hears[message->type];
-	int r = row->hear ? row->hear(side, message) : EX_SOFTWARE;
+	const struct runtime_handler *row = &side->handlers[message->type];
+	int r = row->handle ? row->handle(side, message) : EX_SOFTWARE;
 
-	return r < 0 ? child_side_fail(r == -EINVAL ? EX_SOFTWARE : EX_OSERR, row->failed, r) : r;
+	return r < 0 ? runtime_fail(r == -EINVAL ? EX_SOFTWARE : EX_OSERR, row->failed, r) : r;
 }
 
-static void child_side_on_channel(struct source *source, uint32_t events)
+static void runtime_on_channel(struct source *source, uint32_t events)
 {
-	struct child_side *side = container_of(source, struct child_side, channel);
+	struct runtime *side = container_of(source, struct runtime, channel);
 	struct message message;
 	int r;
 
@@ -126,16 +126,16 @@ static void child_side_on_channel(struct source *source, uint32_t events)
 			loop_stop(&side->loop, r == CHANNEL_E_CLOSED ? EX_OK : EX_SOFTWARE);
 			return;
 		}
-		r = child_side_hear(side, &message);
+		r = runtime_on_message(side, &message);
 		message_done(&message);
 		if (r != 0)
 			loop_stop(&side->loop, r);
 	}
 }
 
-static void child_side_on_heartbeat(struct timer *timer, uint64_t now_ms)
+static void runtime_on_heartbeat(struct timer *timer, uint64_t now_ms)
 {
-	struct child_side *side = container_of(timer, struct child_side, heartbeat);
+	struct runtime *side = container_of(timer, struct runtime, heartbeat);
 
 	if (side->counters)
 		side->counters->heartbeat++;
@@ -145,12 +145,12 @@ static void child_side_on_heartbeat(struct timer *timer, uint64_t now_ms)
 	loop_set_timer(&side->loop, timer, now_ms + HEARTBEAT_MS);
 }
 
-int child_side_run(struct child_side *side)
+int runtime_run(struct runtime *side)
 {
 	int r;
 
-	side->channel.on_event = child_side_on_channel;
-	side->heartbeat.on_time = child_side_on_heartbeat;
+	side->channel.on_event = runtime_on_channel;
+	side->heartbeat.on_time = runtime_on_heartbeat;
 	r = loop_init(&side->loop);
 	if (r >= 0)
 		r = loop_watch(&side->loop, &side->channel, CHANNEL_FD, EPOLLIN);
@@ -161,7 +161,7 @@ int child_side_run(struct child_side *side)
 	return r < 0 ? EX_OSERR : r;
 }
 
-void child_side_done(struct child_side *side)
+void runtime_done(struct runtime *side)
 {
 	conf_free(side->conf);
 	loop_done(&side->loop);

@@ -248,7 +248,7 @@ static int papers_build_part(
 		.client_ca = text_of(papers, FILE_CLIENT_CA, listener, 0),
 		.crl = text_of(papers, FILE_CRL, listener, 0),
 		.ticket_lifetime_ms = tls->ticket_lifetime_ms,
-		.is_strict = papers->is_strict,
+		.refuse_expired = papers->refuse_expired,
 	};
 	int r;
 

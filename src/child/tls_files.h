@@ -19,7 +19,7 @@ struct papers {
 	const struct ticket_page *tickets; /* NULL: only what is in files */
 	struct ticket_ring **rings;        /* per listener, from a file; owned */
 	struct tls_context **contexts;     /* per listener; NULL where it is not TLS */
-	bool is_strict;                    /* what has expired is refused */
+	bool refuse_expired;               /* what has expired is refused */
 	unsigned days_told;                /* until the first certificate expires */
 	bool lists_told;                   /* a revocation list is out of date */
 };

@@ -26,7 +26,7 @@
 enum stage { STAGE_SETUP, STAGE_READY, STAGE_SERVING, STAGE_DRAINING };
 
 struct worker {
-	struct child_side side;
+	struct runtime side;
 	struct engine engine;
 	struct papers papers;
 	struct shared *shared;
@@ -36,28 +36,28 @@ struct worker {
 	unsigned turns; /* of the heartbeat, until certificates are looked at again */
 };
 
-static struct worker *worker_of(struct child_side *side)
+static struct worker *worker_of(struct runtime *side)
 {
 	return container_of(side, struct worker, side);
 }
 
-static int worker_on_setup(struct child_side *side, struct message *message)
+static int worker_on_setup(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	int r;
 
-	r = child_side_setup(side, message);
+	r = runtime_setup(side, message);
 	if (r < 0)
 		return r;
 	w->engine.loop = &w->side.loop;
 	w->engine.conf = w->papers.conf = w->side.conf;
 	w->engine.counters = w->side.counters;
 	w->engine.papers = &w->papers;
-	w->papers.is_strict = w->side.setup.is_strict;
+	w->papers.refuse_expired = w->side.setup.refuse_expired;
 	return 0;
 }
 
-static int worker_on_shared(struct child_side *side, struct message *message)
+static int worker_on_shared(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	void *page = mmap(
@@ -69,7 +69,7 @@ static int worker_on_shared(struct child_side *side, struct message *message)
 	return 0;
 }
 
-static int worker_on_listener(struct child_side *side, struct message *message)
+static int worker_on_listener(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	const struct msg_listener *listener = (const void *)message->data;
@@ -79,7 +79,7 @@ static int worker_on_listener(struct child_side *side, struct message *message)
 	return engine_take(&w->engine, listener->listener, &message->fds[0]);
 }
 
-static int worker_on_sibling(struct child_side *side, struct message *message)
+static int worker_on_sibling(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	const struct msg_sibling *sibling = (const void *)message->data;
@@ -88,7 +88,7 @@ static int worker_on_sibling(struct child_side *side, struct message *message)
 				       : engine_meet(&w->engine, sibling, &message->fds[0]);
 }
 
-static int worker_on_lost(struct child_side *side, struct message *message)
+static int worker_on_lost(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	const struct msg_listener *lost = (const void *)message->data;
@@ -128,43 +128,43 @@ static int worker_build(struct worker *w)
 	char why[TLS_WHY];
 	int r;
 
-	r = papers_build(&w->papers, child_side_blame, why);
+	r = papers_build(&w->papers, runtime_report_fault, why);
 	if (r == TLS_E_REFUSED)
-		return child_side_fail(EX_CONFIG, why, 0);
+		return runtime_fail(EX_CONFIG, why, 0);
 	if (r == 0)
 		r = engine_build(&w->engine, w->shared, w->side.setup.connections, worker_on_idle);
-	return r < 0 ? child_side_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
+	return r < 0 ? runtime_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
 }
 
-static int worker_on_prepare(struct child_side *side, struct message *message)
+static int worker_on_prepare(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	int r;
 
 	if (!w->side.conf || !w->shared)
-		return child_side_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
+		return runtime_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
 	tzset();
 	r = worker_build(w);
 	if (r != 0)
 		return r;
 	w->side.counters->expires = papers_expiry(&w->papers);
 	w->stage = STAGE_READY;
-	return child_side_ready(side, ROLE_WORKER);
+	return runtime_ready(side, ROLE_WORKER);
 }
 
-static int worker_on_serve(struct child_side *side, struct message *message)
+static int worker_on_serve(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 	int r;
 
 	if (w->stage != STAGE_READY)
-		return child_side_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
+		return runtime_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	r = engine_serve(&w->engine);
 	if (r < 0)
 		return r;
 	w->stage = STAGE_SERVING;
 	worker_tell_expiry(w);
-	return child_side_serving();
+	return runtime_serving();
 }
 
 static void worker_on_drained(struct timer *timer, uint64_t now_ms)
@@ -176,7 +176,7 @@ static void worker_on_drained(struct timer *timer, uint64_t now_ms)
 }
 
 /* Who was never told to serve has nothing to finish. */
-static int worker_on_drain(struct child_side *side, struct message *message)
+static int worker_on_drain(struct runtime *side, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
 	struct worker *w = worker_of(side);
@@ -194,7 +194,7 @@ static int worker_on_drain(struct child_side *side, struct message *message)
 }
 
 /* What serving TLS needs. */
-static int worker_on_paper(struct child_side *side, struct message *message)
+static int worker_on_paper(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 
@@ -210,7 +210,7 @@ static int worker_on_paper(struct child_side *side, struct message *message)
 	}
 }
 
-static const struct child_hears worker_hears[N_MESSAGES] = {
+static const struct runtime_handler worker_handlers[N_MESSAGES] = {
 	[MSG_SETUP] = {worker_on_setup, "cannot read its configuration"},
 	[MSG_SHARED] = {worker_on_shared, "cannot map what workers share"},
 	[MSG_LISTENER] = {worker_on_listener, "cannot take a socket"},
@@ -224,7 +224,7 @@ static const struct child_hears worker_hears[N_MESSAGES] = {
 	[MSG_DRAIN] = {worker_on_drain},
 };
 
-static void worker_on_heartbeat(struct child_side *side)
+static void worker_on_heartbeat(struct runtime *side)
 {
 	struct worker *w = container_of(side, struct worker, side);
 
@@ -237,7 +237,7 @@ static void worker_on_heartbeat(struct child_side *side)
 int worker_main(void)
 {
 	struct worker w = {
-		.side = CHILD_SIDE_INIT(w.side, worker_hears),
+		.side = RUNTIME_INIT(w.side, worker_handlers),
 		.engine = ENGINE_EMPTY,
 		.papers = PAPERS_EMPTY,
 	};
@@ -246,9 +246,9 @@ int worker_main(void)
 	w.side.on_heartbeat = worker_on_heartbeat;
 	w.drained.on_time = worker_on_drained;
 	w.leave.run = worker_on_leave;
-	exit_code = child_side_run(&w.side);
+	exit_code = runtime_run(&w.side);
 	engine_done(&w.engine);
 	papers_done(&w.papers);
-	child_side_done(&w.side);
+	runtime_done(&w.side);
 	return exit_code;
 }

@@ -26,7 +26,7 @@ static void print_faults(const struct options *options, const struct faults *fau
 /* What a start would refuse for want of a layer of the sandbox. */
 static void check_sandbox(const struct conf *conf, struct faults *faults)
 {
-	char why[CONFINE_WHY];
+	char why[SANDBOX_WHY];
 
 	if (confine_probe(conf, why) != 0)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR, .key = "sandbox"},

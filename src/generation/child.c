@@ -61,7 +61,7 @@ int child_init(
 		.pid = -1,
 		.pidfd = -1,
 		.channel_fd = -1,
-		.said_fd = -1,
+		.stderr_fd = -1,
 		.counters_fd = take_fd(&fd),
 		.counters = page,
 		.counters_size = size,
@@ -83,7 +83,7 @@ void child_done(struct child *child)
 		return;
 	child_unwatch(child, &child->ended, &child->pidfd);
 	child_unwatch(child, &child->channel, &child->channel_fd);
-	child_unwatch(child, &child->said, &child->said_fd);
+	child_unwatch(child, &child->stderr_source, &child->stderr_fd);
 	munmap(child->counters, child->counters_size);
 	close(take_fd(&child->counters_fd));
 	child->counters = NULL;
@@ -124,7 +124,7 @@ static bool child_listens(const struct child *child)
 	return poll(&out, 1, SUPPLY_MS) == 1;
 }
 
-void child_tell(
+void child_send(
 	struct child *child, enum message_type type, const void *data, size_t len, const int *fds)
 {
 	int r;
@@ -314,25 +314,25 @@ static void child_record_words(struct child *child, char *words)
 
 		log_pass(&record);
 		snprintf(child->last_words, sizeof(child->last_words), "%s", line);
-		if (++child->said_lines >= SAID_LINES) {
-			child_unwatch(child, &child->said, &child->said_fd);
+		if (++child->stderr_lines >= SAID_LINES) {
+			child_unwatch(child, &child->stderr_source, &child->stderr_fd);
 			return;
 		}
 	}
 }
 
-static void child_on_said(struct source *source, uint32_t events)
+static void child_on_stderr(struct source *source, uint32_t events)
 {
-	struct child *child = container_of(source, struct child, said);
+	struct child *child = container_of(source, struct child, stderr_source);
 	char words[LOG_TEXT];
 	ssize_t n;
 
-	n = read(child->said_fd, words, sizeof(words) - 1);
-	if (n > 0 && child->said_reads++ < SAID_READS) {
+	n = read(child->stderr_fd, words, sizeof(words) - 1);
+	if (n > 0 && child->stderr_reads++ < SAID_READS) {
 		words[n] = '\0';
 		child_record_words(child, words);
 	} else if (n >= 0 || errno != EAGAIN) {
-		child_unwatch(child, &child->said, &child->said_fd);
+		child_unwatch(child, &child->stderr_source, &child->stderr_fd);
 	}
 }
 
@@ -380,8 +380,8 @@ static void child_on_ended(struct source *source, uint32_t events)
 	/* What it sent before it died is still to be read. */
 	if (child->channel_fd >= 0)
 		child_on_channel(&child->channel, 0);
-	if (child->said_fd >= 0)
-		child_on_said(&child->said, 0);
+	if (child->stderr_fd >= 0)
+		child_on_stderr(&child->stderr_source, 0);
 
 	well = child_describe_end(child, &how, text);
 	if ((well && draining) || child->failed)
@@ -394,7 +394,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	child->state = CHILD_ENDED;
 	child_unwatch(child, &child->ended, &child->pidfd);
 	child_unwatch(child, &child->channel, &child->channel_fd);
-	child_unwatch(child, &child->said, &child->said_fd);
+	child_unwatch(child, &child->stderr_source, &child->stderr_fd);
 	end.as_told = well && draining;
 	end.exit_code = child_exit_code(child, &how);
 	child->owner->on_ended(child, &end);
@@ -406,12 +406,12 @@ int child_watch(struct child *child)
 
 	child->ended.on_event = child_on_ended;
 	child->channel.on_event = child_on_channel;
-	child->said.on_event = child_on_said;
+	child->stderr_source.on_event = child_on_stderr;
 	r = loop_watch(child->loop, &child->ended, child->pidfd, EPOLLIN);
 	if (r >= 0 && child->channel_fd >= 0)
 		r = loop_watch(child->loop, &child->channel, child->channel_fd, EPOLLIN);
-	if (r >= 0 && child->said_fd >= 0)
-		r = loop_watch(child->loop, &child->said, child->said_fd, EPOLLIN);
+	if (r >= 0 && child->stderr_fd >= 0)
+		r = loop_watch(child->loop, &child->stderr_source, child->stderr_fd, EPOLLIN);
 	return r;
 }
 
@@ -441,9 +441,9 @@ int child_start(struct child *child)
 		return -errno;
 	}
 	child->channel_fd = take_fd(&ours);
-	child->said_fd = take_fd(&said);
+	child->stderr_fd = take_fd(&said);
 	child->state = CHILD_STARTING;
-	child->said_lines = child->said_reads = 0;
+	child->stderr_lines = child->stderr_reads = 0;
 	child->failed = false;
 	child->refused = 0;
 	child->last_words[0] = '\0';

@@ -55,9 +55,9 @@ struct child {
 	bool failed; /* it has said why it cannot serve */
 	int refused; /* what the system refused us when we spoke to it: a negative errno, or 0 */
 	pid_t pid;
-	int pidfd, channel_fd, said_fd; /* owned */
-	struct source ended, channel, said;
-	unsigned said_lines, said_reads;
+	int pidfd, channel_fd, stderr_fd; /* owned */
+	struct source ended, channel, stderr_source;
+	unsigned stderr_lines, stderr_reads;
 	char last_words[96]; /* the last line of them */
 	unsigned records;    /* in this second */
 	uint64_t records_second_ms;
@@ -78,7 +78,7 @@ int child_start(struct child *child);
 /* Hears what it says, and that it has ended; for one that did not come by child_start(). */
 int child_watch(struct child *child);
 /* A child that cannot be told is as good as dead, and is killed. */
-void child_tell(
+void child_send(
 	struct child *child, enum message_type type, const void *data, size_t len, const int *fds);
 void child_kill(struct child *child, int signal);
 /* Kills it and waits until it is gone; its owner is not told. */

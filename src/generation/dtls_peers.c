@@ -12,7 +12,7 @@
 #include "generation/slot.h"
 
 /* One socket that both have: who reads it now, and who did. */
-struct kin {
+struct dtls_peers {
 	struct child *young, *old;
 	uint32_t young_listener, old_listener;
 };
@@ -24,20 +24,21 @@ static bool is_dtls(const struct generation *g, size_t listener)
 
 static struct child *reader_of(const struct generation *g, size_t listener)
 {
-	struct child *child = &g->seats[plan_reader(listener, g->n)].child;
+	struct child *child = &g->slots[plan_reader(listener, g->n)].child;
 
 	return child->state == CHILD_STARTING || child->state == CHILD_ENDED ? NULL : child;
 }
 
-static void kin_tell(struct child *child, uint32_t listener, uint32_t number, bool newer, int fd)
+static void dtls_peer_send(
+	struct child *child, uint32_t listener, uint32_t number, bool newer, int fd)
 {
 	const struct msg_sibling sibling = {
 		.listener = listener, .number = number, .is_newer = newer};
 
-	child_tell(child, MSG_SIBLING, &sibling, sizeof(sibling), &fd);
+	child_send(child, MSG_SIBLING, &sibling, sizeof(sibling), &fd);
 }
 
-static void kin_meet(const struct kin *kin, uint32_t number)
+static void dtls_peers_connect(const struct dtls_peers *peers, uint32_t number)
 {
 	_cleanup_close_ int young = -1, old = -1;
 	int pair[2];
@@ -46,12 +47,12 @@ static void kin_meet(const struct kin *kin, uint32_t number)
 		return;
 	young = pair[0];
 	old = pair[1];
-	kin_tell(kin->old, kin->old_listener, number, true, old);
-	kin_tell(kin->young, kin->young_listener, number, false, young);
+	dtls_peer_send(peers->old, peers->old_listener, number, true, old);
+	dtls_peer_send(peers->young, peers->young_listener, number, false, young);
 }
 
 /* The listener of `old` with that socket; as many as it has when there is none. */
-static size_t kin_find(const struct generation *old, const struct socket_group *group)
+static size_t dtls_peers_find(const struct generation *old, const struct socket_group *group)
 {
 	size_t i = 0;
 
@@ -61,73 +62,74 @@ static size_t kin_find(const struct generation *old, const struct socket_group *
 	return i;
 }
 
-static void kin_introduce_listener(
+static void dtls_peers_introduce_listener(
 	struct generation *young, size_t listener, struct generation *old)
 {
 	const struct socket_group *group = young->plan.groups[listener];
-	size_t other = kin_find(old, group);
-	struct kin kin = {
+	size_t other = dtls_peers_find(old, group);
+	struct dtls_peers peers = {
 		.young_listener = (uint32_t)listener,
 		.old_listener = (uint32_t)other,
 	};
 
 	if (other == old->plan.conf->n_listeners || old->n == 0)
 		return;
-	kin.young = reader_of(young, listener);
-	kin.old = reader_of(old, other);
-	if (kin.old && kin.old->foreign)
+	peers.young = reader_of(young, listener);
+	peers.old = reader_of(old, other);
+	if (peers.old && peers.old->foreign)
 		return;
-	for (uint32_t i = 0; kin.young && kin.old && i < socket_group_count(group); i++)
-		kin_meet(&kin, i);
+	for (uint32_t i = 0; peers.young && peers.old && i < socket_group_count(group); i++)
+		dtls_peers_connect(&peers, i);
 }
 
-void kin_introduce_one(struct generation *young, unsigned worker, struct generation *old)
+void dtls_peers_introduce_one(struct generation *young, unsigned worker, struct generation *old)
 {
 	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
 		if (is_dtls(young, i) && plan_reader(i, young->n) == worker)
-			kin_introduce_listener(young, i, old);
+			dtls_peers_introduce_listener(young, i, old);
 }
 
 /* Two who read a socket and do not know each other would take datagrams from each other. */
-static void kin_take_listener(
+static void dtls_peers_take_listener(
 	const struct generation *young, size_t listener, struct generation *old)
 {
 	const struct msg_listener lost = {
-		.listener = (uint32_t)kin_find(old, young->plan.groups[listener])};
+		.listener = (uint32_t)dtls_peers_find(old, young->plan.groups[listener])};
 	struct child *reader;
 
 	if (lost.listener == old->plan.conf->n_listeners || old->n == 0)
 		return;
 	reader = reader_of(old, lost.listener);
 	if (reader && (reader->foreign || !is_dtls(young, listener)))
-		child_tell(reader, MSG_LOST, &lost, sizeof(lost), NULL);
+		child_send(reader, MSG_LOST, &lost, sizeof(lost), NULL);
 }
 
-void kin_introduce(struct generation *young, struct generation *old)
+void dtls_peers_introduce(struct generation *young, struct generation *old)
 {
 	for (unsigned worker = 0; worker < young->n; worker++)
-		kin_introduce_one(young, worker, old);
+		dtls_peers_introduce_one(young, worker, old);
 }
 
-void kin_take_over(const struct generation *young, struct generation *old)
+void dtls_peers_take_over(const struct generation *young, struct generation *old)
 {
 	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
-		kin_take_listener(young, i, old);
+		dtls_peers_take_listener(young, i, old);
 }
 
 /* Whoever may have sessions keeps the socket, also from us: a foreigner too. */
-static void kin_keep(const struct generation *old, struct sockets *sockets)
+static void dtls_peers_hold(const struct generation *old, struct sockets *sockets)
 {
 	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)
 		if (is_dtls(old, i) && old->plan.groups[i] &&
-			old->seats[plan_reader(i, old->n)].child.state != CHILD_ENDED)
+			old->slots[plan_reader(i, old->n)].child.state != CHILD_ENDED)
 			sockets_keep(sockets, old->plan.groups[i]);
 }
 
-void kin_settle(struct sockets *sockets, const struct list *draining, const struct conf *conf)
+void dtls_peers_commit_sockets(
+	struct sockets *sockets, const struct list *draining, const struct conf *conf)
 {
 	sockets_keep(sockets, NULL);
 	for (struct list *node = draining->next; node != draining; node = node->next)
-		kin_keep(generation_of_node(node), sockets);
+		dtls_peers_hold(generation_of_node(node), sockets);
 	sockets_settle(sockets, conf);
 }

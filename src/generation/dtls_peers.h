@@ -7,10 +7,11 @@
 
 /* Workers of `young` that read datagrams of sessions get a way to those of `old` that may have them, and
  * the other way round. */
-void kin_introduce(struct generation *young, struct generation *old);
+void dtls_peers_introduce(struct generation *young, struct generation *old);
 /* `young` serves: where what comes to the socket is no session's any more, those of `old` end. */
-void kin_take_over(const struct generation *young, struct generation *old);
+void dtls_peers_take_over(const struct generation *young, struct generation *old);
 /* The same for one worker of `young` alone, which is new. */
-void kin_introduce_one(struct generation *young, unsigned worker, struct generation *old);
+void dtls_peers_introduce_one(struct generation *young, unsigned worker, struct generation *old);
 /* sockets_settle(), but those of sessions which drain stay, so that a listener can come back to them. */
-void kin_settle(struct sockets *sockets, const struct list *draining, const struct conf *conf);
+void dtls_peers_commit_sockets(
+	struct sockets *sockets, const struct list *draining, const struct conf *conf);

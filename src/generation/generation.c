@@ -39,20 +39,20 @@ void generation_fail(struct generation *g, int exit_code, const char *why)
 
 static bool generation_all(const struct generation *g, enum child_state state)
 {
-	const struct seat *seat;
+	const struct slot *slot;
 
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		if (seat->child.state != state)
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		if (slot->child.state != state)
 			return false;
 	return true;
 }
 
 static bool generation_is_released(const struct generation *g)
 {
-	const struct seat *seat;
+	const struct slot *slot;
 
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		if (seat->child.state < CHILD_RELEASED)
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		if (slot->child.state < CHILD_RELEASED)
 			return false;
 	return true;
 }
@@ -66,7 +66,7 @@ static void generation_dismiss_keeper(struct generation *g)
 	if (keeper->state == CHILD_DRAINING)
 		return;
 	keeper->state = CHILD_DRAINING;
-	child_tell(keeper, MSG_DRAIN, &drain, sizeof(drain), NULL);
+	child_send(keeper, MSG_DRAIN, &drain, sizeof(drain), NULL);
 }
 
 static void generation_on_drained(struct generation *g)
@@ -88,7 +88,7 @@ static void generation_on_served(struct generation *g)
 	loop_clear_timer(&g->limit);
 	g->state = GENERATION_SERVING;
 	/* It was checked once. What expires from now on is no reason to leave a worker dead. */
-	g->plan.is_strict = false;
+	g->plan.refuse_expired = false;
 	g->parts.owner->on_served(g);
 }
 
@@ -107,87 +107,87 @@ static void generation_on_report(struct task *task)
 }
 
 /* What its owner has to tell it, it hears before it begins. */
-static void seat_take_over(struct seat *seat)
+static void slot_take_over(struct slot *slot)
 {
-	struct generation *g = seat->generation;
+	struct generation *g = slot->generation;
 
-	if (seat->child.role == ROLE_WORKER)
-		g->parts.owner->on_replaced(g, seat->child.index);
-	seat_serve(seat);
+	if (slot->child.role == ROLE_WORKER)
+		g->parts.owner->on_replaced(g, slot->child.index);
+	slot_serve(slot);
 }
 
-static void seat_on_ready(struct child *child)
+static void slot_on_ready(struct child *child)
 {
-	struct seat *seat = container_of(child, struct seat, child);
-	struct generation *g = seat->generation;
+	struct slot *slot = container_of(child, struct slot, child);
+	struct generation *g = slot->generation;
 
-	if (seat == g->keeper)
-		seat_introduce_all(seat);
+	if (slot == g->keeper)
+		slot_introduce_all(slot);
 	else if (g->state == GENERATION_SERVING)
-		seat_take_over(seat);
+		slot_take_over(slot);
 	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
 		loop_defer(g->parts.loop, &g->report);
 }
 
-static void seat_on_serving(struct child *child)
+static void slot_on_serving(struct child *child)
 {
-	struct seat *seat = container_of(child, struct seat, child);
-	struct generation *g = seat->generation;
+	struct slot *slot = container_of(child, struct slot, child);
+	struct generation *g = slot->generation;
 
-	seat_is_back(seat);
-	if (g->state == GENERATION_OPENING && seat != g->keeper && generation_all(g, CHILD_SERVING))
+	slot_is_back(slot);
+	if (g->state == GENERATION_OPENING && slot != g->keeper && generation_all(g, CHILD_SERVING))
 		loop_defer(g->parts.loop, &g->report);
 }
 
-static void seat_on_released(struct child *child)
+static void slot_on_released(struct child *child)
 {
-	struct generation *g = container_of(child, struct seat, child)->generation;
+	struct generation *g = container_of(child, struct slot, child)->generation;
 
 	if (g->state == GENERATION_DRAINING)
 		loop_defer(child->loop, &g->report);
 }
 
 /* As --check would say it. */
-static void seat_on_fault(struct child *child, const struct file_place *place, const char *what)
+static void slot_on_fault(struct child *child, const struct file_place *place, const char *what)
 {
-	const struct generation *g = container_of(child, struct seat, child)->generation;
+	const struct generation *g = container_of(child, struct slot, child)->generation;
 
 	if (g->state == GENERATION_BUILDING && place->kind <= FILE_NONE &&
 		place->listener < g->plan.conf->n_listeners)
 		blame_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
 }
 
-static void seat_on_failed(struct child *child, int exit_code, const char *why)
+static void slot_on_failed(struct child *child, int exit_code, const char *why)
 {
-	struct seat *seat = container_of(child, struct seat, child);
+	struct slot *slot = container_of(child, struct slot, child);
 	char name[32];
 
 	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"%s", why);
-	text_escape(why, strlen(why), seat->why,
-		sizeof(seat->why)); /* it may be of a worker that was taken over */
-	generation_fail(seat->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
+	text_escape(why, strlen(why), slot->why,
+		sizeof(slot->why)); /* it may be of a worker that was taken over */
+	generation_fail(slot->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
 /* Who finishes a handshake needs a keeper, also in a generation that drains; but not one of another
  * program, which would not hear of it. */
-static bool generation_needs(const struct generation *g, const struct seat *seat)
+static bool generation_needs(const struct generation *g, const struct slot *slot)
 {
-	return seat == g->keeper && !g->given_up && !seat->child.foreign &&
+	return slot == g->keeper && !g->given_up && !slot->child.foreign &&
 		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
 }
 
-static void generation_replace(struct generation *g, struct seat *seat, bool as_told)
+static void generation_replace(struct generation *g, struct slot *slot, bool as_told)
 {
 	if (!as_told)
-		g->parts.owner->on_died(g, &seat->child);
-	if (seat->missing_ms == 0)
-		seat->missing_ms = g->parts.loop->now_ms;
-	seat_replace(seat);
+		g->parts.owner->on_died(g, &slot->child);
+	if (slot->missing_ms == 0)
+		slot->missing_ms = g->parts.loop->now_ms;
+	slot_replace(slot);
 }
 
 /* Only its last words may tell, of one that could not even be executed. */
-static void seat_explain_end(const struct child *child, char why[static 160])
+static void slot_explain_end(const struct child *child, char why[static 160])
 {
 	const char *role = role_word(child->role);
 
@@ -198,40 +198,40 @@ static void seat_explain_end(const struct child *child, char why[static 160])
 			child->last_words[0] ? ": " : "", child->last_words);
 }
 
-static void seat_on_ended(struct child *child, const struct child_end *end)
+static void slot_on_ended(struct child *child, const struct child_end *end)
 {
-	struct seat *seat = container_of(child, struct seat, child);
-	struct generation *g = seat->generation;
+	struct slot *slot = container_of(child, struct slot, child);
+	struct generation *g = slot->generation;
 	char why[160];
 
-	seat_take_back(seat);
+	slot_take_back(slot);
 	if (!child->failed)
-		seat_explain_end(child, seat->why);
+		slot_explain_end(child, slot->why);
 	switch (g->state) {
 	case GENERATION_BUILDING:
 	case GENERATION_OPENING:
-		seat_explain_end(child, why);
+		slot_explain_end(child, why);
 		generation_fail(g, end->exit_code, why);
 		break;
 	case GENERATION_SERVING:
-		generation_replace(g, seat, end->as_told);
+		generation_replace(g, slot, end->as_told);
 		break;
 	case GENERATION_DRAINING:
-		if (generation_needs(g, seat))
-			generation_replace(g, seat, end->as_told);
+		if (generation_needs(g, slot))
+			generation_replace(g, slot, end->as_told);
 		else
 			loop_defer(g->parts.loop, &g->report);
 		break;
 	}
 }
 
-const struct child_owner generation_seat_owner = {
-	.on_ready = seat_on_ready,
-	.on_serving = seat_on_serving,
-	.on_released = seat_on_released,
-	.on_fault = seat_on_fault,
-	.on_failed = seat_on_failed,
-	.on_ended = seat_on_ended,
+const struct child_owner generation_slot_owner = {
+	.on_ready = slot_on_ready,
+	.on_serving = slot_on_serving,
+	.on_released = slot_on_released,
+	.on_fault = slot_on_fault,
+	.on_failed = slot_on_failed,
+	.on_ended = slot_on_ended,
 };
 
 static void generation_on_limit(struct timer *timer, uint64_t now_ms)
@@ -253,37 +253,37 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 /* The keeper first; when it is ready, so are its keys, and the workers begin. */
 static int generation_start(struct generation *g)
 {
-	int r = g->exporter ? seat_start(g->exporter) : 0;
+	int r = g->exporter ? slot_start(g->exporter) : 0;
 
 	if (r >= 0 && g->keeper)
-		return seat_start(g->keeper);
+		return slot_start(g->keeper);
 	for (unsigned i = 0; i < g->n && r >= 0; i++)
-		r = seat_start(&g->seats[i]);
+		r = slot_start(&g->slots[i]);
 	return r;
 }
 
-static int generation_seat_one(struct generation *g, enum role role, struct seat **ret_seat)
+static int generation_make_slot(struct generation *g, enum role role, struct slot **ret_slot)
 {
-	*ret_seat = calloc(1, sizeof(**ret_seat));
-	return *ret_seat ? seat_init(*ret_seat, g, role, 0) : -ENOMEM;
+	*ret_slot = calloc(1, sizeof(**ret_slot));
+	return *ret_slot ? slot_init(*ret_slot, g, role, 0) : -ENOMEM;
 }
 
-static int generation_seat(struct generation *g)
+static int generation_make_slots(struct generation *g)
 {
 	int r;
 
-	g->seats = calloc(g->plan.workers, sizeof(*g->seats));
-	if (!g->seats)
+	g->slots = calloc(g->plan.workers, sizeof(*g->slots));
+	if (!g->slots)
 		return -ENOMEM;
 	for (unsigned i = 0; i < g->plan.workers; i++) {
-		r = seat_init(&g->seats[i], g, ROLE_WORKER, i);
+		r = slot_init(&g->slots[i], g, ROLE_WORKER, i);
 		if (r < 0)
 			return r;
 		g->n++;
 	}
-	r = plan_has_keys(&g->plan) ? generation_seat_one(g, ROLE_KEEPER, &g->keeper) : 0;
+	r = plan_has_keys(&g->plan) ? generation_make_slot(g, ROLE_KEEPER, &g->keeper) : 0;
 	if (r >= 0 && g->plan.metrics)
-		r = generation_seat_one(g, ROLE_EXPORTER, &g->exporter);
+		r = generation_make_slot(g, ROLE_EXPORTER, &g->exporter);
 	return r < 0 ? r : generation_start(g);
 }
 
@@ -293,7 +293,7 @@ static void generation_on_reap(struct task *task)
 
 	free(g->keeper);
 	free(g->exporter);
-	free(g->seats);
+	free(g->slots);
 	free(g);
 }
 
@@ -308,7 +308,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	g->plan.shared = parts->shared;
 	g->plan.shared_fd = parts->shared_fd;
 	g->plan.tickets_fd = parts->tickets_fd;
-	g->plan.is_strict = parts->is_strict;
+	g->plan.refuse_expired = parts->refuse_expired;
 	g->plan.page_fd = parts->page_fd;
 	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
@@ -339,7 +339,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 	r = plan_make(&g->plan, conf, parts->sockets, why);
 	if (r != 0)
 		return r;
-	r = generation_seat(g);
+	r = generation_make_slots(g);
 	if (r < 0) {
 		snprintf(why, 512, "cannot start a child: %s", strerror(-r));
 		return EX_OSERR;
@@ -351,10 +351,10 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 }
 
 /* It may be half-made. */
-static void generation_unseat(struct seat *seat)
+static void generation_empty_slot(struct slot *slot)
 {
-	if (seat && seat->generation)
-		seat_done(seat);
+	if (slot && slot->generation)
+		slot_done(slot);
 }
 
 void generation_free(struct generation *g)
@@ -362,9 +362,9 @@ void generation_free(struct generation *g)
 	if (!g)
 		return;
 	for (unsigned i = 0; i < g->n; i++)
-		seat_done(&g->seats[i]);
-	generation_unseat(g->exporter);
-	generation_unseat(g->keeper);
+		slot_done(&g->slots[i]);
+	generation_empty_slot(g->exporter);
+	generation_empty_slot(g->keeper);
 	loop_clear_timer(&g->limit);
 	loop_cancel(&g->report);
 	list_remove(&g->node);
@@ -375,13 +375,13 @@ void generation_free(struct generation *g)
 
 void generation_serve(struct generation *g)
 {
-	struct seat *seat;
+	struct slot *slot;
 
 	g->state = GENERATION_OPENING;
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		seat_serve(seat);
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		slot_serve(slot);
 	if (g->keeper && g->keeper->child.state == CHILD_READY)
-		seat_serve(g->keeper);
+		slot_serve(g->keeper);
 }
 
 void generation_limit_drain(struct generation *g)
@@ -392,22 +392,22 @@ void generation_limit_drain(struct generation *g)
 
 void generation_drain(struct generation *g)
 {
-	struct seat *seat;
+	struct slot *slot;
 
 	g->state = GENERATION_DRAINING;
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		seat_drain(seat);
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		slot_drain(slot);
 	loop_defer(g->parts.loop, &g->report);
 	generation_limit_drain(g);
 }
 
 void generation_kill(struct generation *g)
 {
-	struct seat *seat;
+	struct slot *slot;
 
 	g->given_up = true;
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		child_kill(&seat->child, SIGKILL);
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		child_kill(&slot->child, SIGKILL);
 	if (g->keeper)
 		child_kill(&g->keeper->child, SIGKILL);
 }
@@ -444,7 +444,7 @@ uint64_t generation_connections(const struct generation *g)
 
 int64_t generation_expires(const struct generation *g)
 {
-	return g->n > 0 ? g->seats[0].child.counters->expires : 0;
+	return g->n > 0 ? g->slots[0].child.counters->expires : 0;
 }
 
 uint64_t generation_open(const struct generation *g, uint64_t most)
@@ -452,7 +452,7 @@ uint64_t generation_open(const struct generation *g, uint64_t most)
 	uint64_t all = 0;
 
 	for (unsigned i = 0; i < g->n; i++) {
-		uint64_t open = g->seats[i].child.counters->open;
+		uint64_t open = g->slots[i].child.counters->open;
 
 		all += open < most ? open : most;
 	}
@@ -467,7 +467,7 @@ unsigned generation_workers(const struct generation *g)
 void generation_add_counters(const struct generation *g, struct sums *sums)
 {
 	for (unsigned i = 0; i < g->n; i++) {
-		const struct counters *counters = g->seats[i].child.counters;
+		const struct counters *counters = g->slots[i].child.counters;
 
 		sums->records_lost += counters->records_lost;
 		for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
@@ -480,23 +480,23 @@ unsigned generation_workers_up(const struct generation *g)
 	unsigned up = 0;
 
 	for (unsigned i = 0; i < g->n; i++)
-		up += g->seats[i].child.state == CHILD_SERVING;
+		up += g->slots[i].child.state == CHILD_SERVING;
 	return up;
 }
 
 const char *generation_trouble(const struct generation *g, char text[static 256])
 {
-	const struct seat *worst = NULL, *seat;
+	const struct slot *worst = NULL, *slot;
 	unsigned missing = 0;
 
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++) {
-		if (!seat_is_missing(seat))
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++) {
+		if (!slot_is_missing(slot))
 			continue;
-		missing += seat->child.role == ROLE_WORKER;
-		worst = seat;
+		missing += slot->child.role == ROLE_WORKER;
+		worst = slot;
 	}
 	text[0] = '\0';
-	if (g->keeper && seat_is_missing(g->keeper))
+	if (g->keeper && slot_is_missing(g->keeper))
 		snprintf(text, 256, "the keeper of the keys is missing: %s", g->keeper->why);
 	else if (missing > 0)
 		snprintf(text, 256, "%u of %u workers are missing: %s", missing, g->n, worst->why);
@@ -507,22 +507,22 @@ const char *generation_trouble(const struct generation *g, char text[static 256]
 
 bool generation_check(struct generation *g)
 {
-	bool all = !g->keeper || seat_check(g->keeper);
-	struct seat *seat;
+	bool all = !g->keeper || slot_check(g->keeper);
+	struct slot *slot;
 
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		all = seat_check(seat) && all;
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		all = slot_check(slot) && all;
 	return all;
 }
 
 void generation_forgive(struct generation *g)
 {
-	struct seat *seat;
+	struct slot *slot;
 
-	for (unsigned i = 0; (seat = generation_front(g, i)); i++)
-		seat_forgive(seat);
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		slot_forgive(slot);
 	if (g->keeper)
-		seat_forgive(g->keeper);
+		slot_forgive(g->keeper);
 }
 
 struct list *generation_node(struct generation *g)

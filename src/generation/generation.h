@@ -49,7 +49,7 @@ struct generation_parts {
 	struct shared *shared;
 	int shared_fd;
 	int tickets_fd;        /* -1: nobody wants it */
-	bool is_strict;        /* what has expired is refused */
+	bool refuse_expired;   /* what has expired is refused */
 	int page_fd;           /* what an exporter serves */
 	struct faults *faults; /* of its configuration, while it is built */
 	const struct generation_owner *owner;

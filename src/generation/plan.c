@@ -306,7 +306,7 @@ static int give_listener(void *userdata, int fd)
 {
 	struct give *give = userdata;
 
-	child_tell(give->child, MSG_LISTENER, &give->message, sizeof(give->message), &fd);
+	child_send(give->child, MSG_LISTENER, &give->message, sizeof(give->message), &fd);
 	return 0;
 }
 
@@ -336,18 +336,18 @@ static void supply_files(const struct plan *plan, struct child *child)
 		const struct file *file = &plan->files.list[i];
 
 		if (child->role == (file->place.kind == FILE_KEY ? ROLE_KEEPER : ROLE_WORKER))
-			child_tell(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
+			child_send(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
 	}
 }
 
 static void supply_worker(const struct plan *plan, struct child *child, int keeper_fd)
 {
-	child_tell(child, MSG_SHARED, NULL, 0, &plan->shared_fd);
+	child_send(child, MSG_SHARED, NULL, 0, &plan->shared_fd);
 	supply_listeners(plan, child);
 	if (plan_has_keys(plan) && plan->tickets_fd >= 0)
-		child_tell(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
+		child_send(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
 	if (keeper_fd >= 0)
-		child_tell(child, MSG_KEEPER, NULL, 0, &keeper_fd);
+		child_send(child, MSG_KEEPER, NULL, 0, &keeper_fd);
 }
 
 static int give_metrics(void *userdata, int fd)
@@ -355,7 +355,7 @@ static int give_metrics(void *userdata, int fd)
 	struct give *give = userdata;
 	const int fds[CHANNEL_FDS] = {fd, give->page_fd};
 
-	child_tell(give->child, MSG_METRICS, NULL, 0, fds);
+	child_send(give->child, MSG_METRICS, NULL, 0, fds);
 	return 1; /* one is enough */
 }
 
@@ -370,16 +370,16 @@ void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
 {
 	const struct msg_setup setup = {
 		.index = child->index,
-		.is_strict = plan->is_strict,
+		.refuse_expired = plan->refuse_expired,
 		.connections = plan->connections,
 	};
 	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd};
 
-	child_tell(child, MSG_SETUP, &setup, sizeof(setup), fds);
+	child_send(child, MSG_SETUP, &setup, sizeof(setup), fds);
 	supply_files(plan, child);
 	if (child->role == ROLE_WORKER)
 		supply_worker(plan, child, keeper_fd);
 	if (child->role == ROLE_EXPORTER)
 		supply_exporter(plan, child);
-	child_tell(child, MSG_PREPARE, NULL, 0, NULL);
+	child_send(child, MSG_PREPARE, NULL, 0, NULL);
 }

@@ -19,7 +19,7 @@ struct plan {
 	struct socket_group *metrics; /* NULL: nobody scrapes */
 	int page_fd;                  /* for the exporter; borrowed */
 	struct files files;           /* open, so that they stay what they were */
-	bool is_strict;               /* what has expired is refused */
+	bool refuse_expired;          /* what has expired is refused */
 	int tickets_fd;               /* -1: nobody wants it */
 	struct faults *faults;        /* of its files */
 	struct shared *shared;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A seat is a child and what it takes to replace it. A worker that needs the keeper begins when there
+/* A slot is a child and what it takes to replace it. A worker that needs the keeper begins when there
  * is one, and each has a channel to it that nobody else has. */
 
 #include "generation/slot.h"
@@ -34,15 +34,15 @@ static int keeper_introduce(struct generation *g, unsigned worker)
 	if (!g->keeper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	child_tell(&g->keeper->child, MSG_CLIENT, &client, sizeof(client), &pair[0]);
+	child_send(&g->keeper->child, MSG_CLIENT, &client, sizeof(client), &pair[0]);
 	close(pair[0]);
 	return pair[1];
 }
 
-int seat_start(struct seat *seat)
+int slot_start(struct slot *slot)
 {
-	struct child *child = &seat->child;
-	struct generation *g = seat->generation;
+	struct child *child = &slot->child;
+	struct generation *g = slot->generation;
 	_cleanup_close_ int keeper_fd = -1;
 	char name[32];
 	int r;
@@ -58,35 +58,35 @@ int seat_start(struct seat *seat)
 	return 0;
 }
 
-void seat_begin(struct seat *seat)
+void slot_begin(struct slot *slot)
 {
 	char why[128];
 	int r;
 
-	r = seat_start(seat);
+	r = slot_start(slot);
 	if (r >= 0)
 		return;
-	snprintf(why, sizeof(why), "cannot start a %s: %s", role_word(seat->child.role),
+	snprintf(why, sizeof(why), "cannot start a %s: %s", role_word(slot->child.role),
 		strerror(-r));
-	generation_fail(seat->generation, EX_OSERR, why);
+	generation_fail(slot->generation, EX_OSERR, why);
 }
 
-void seat_serve(struct seat *seat)
+void slot_serve(struct slot *slot)
 {
-	child_tell(&seat->child, MSG_SERVE, NULL, 0, NULL);
-	seat->child.state = CHILD_OPENING;
+	child_send(&slot->child, MSG_SERVE, NULL, 0, NULL);
+	slot->child.state = CHILD_OPENING;
 }
 
-void seat_drain(struct seat *seat)
+void slot_drain(struct slot *slot)
 {
-	const struct msg_drain drain = {.within_ms = seat->generation->plan.conf->drain_ms};
+	const struct msg_drain drain = {.within_ms = slot->generation->plan.conf->drain_ms};
 
-	loop_clear_timer(&seat->again);
-	if (seat->child.state >= CHILD_DRAINING)
+	loop_clear_timer(&slot->again);
+	if (slot->child.state >= CHILD_DRAINING)
 		return;
-	seat->child.state = CHILD_DRAINING;
-	seat->told_ms = seat->child.loop->now_ms;
-	child_tell(&seat->child, MSG_DRAIN, &drain, sizeof(drain), NULL);
+	slot->child.state = CHILD_DRAINING;
+	slot->told_ms = slot->child.loop->now_ms;
+	child_send(&slot->child, MSG_DRAIN, &drain, sizeof(drain), NULL);
 }
 
 static bool child_is_up(const struct child *child)
@@ -95,153 +95,153 @@ static bool child_is_up(const struct child *child)
 }
 
 /* Workers ask it while they get ready, and those that serve, or finish, have lost the one before. */
-void seat_introduce_all(struct seat *keeper)
+void slot_introduce_all(struct slot *keeper)
 {
 	struct generation *g = keeper->generation;
 
 	for (unsigned i = 0; i < g->n; i++) {
-		struct seat *seat = &g->seats[i];
+		struct slot *slot = &g->slots[i];
 		_cleanup_close_ int fd = -1;
 
 		if (g->state == GENERATION_BUILDING) {
-			seat_begin(seat);
+			slot_begin(slot);
 			continue;
 		}
-		if (seat->child.state == CHILD_ENDED || seat->child.foreign)
+		if (slot->child.state == CHILD_ENDED || slot->child.foreign)
 			continue;
 		fd = keeper_introduce(g, i);
 		if (fd >= 0)
-			child_tell(&seat->child, MSG_KEEPER, NULL, 0, &fd);
+			child_send(&slot->child, MSG_KEEPER, NULL, 0, &fd);
 	}
 }
 
 /* Who dies again and again is replaced more and more slowly. */
-void seat_replace(struct seat *seat)
+void slot_replace(struct slot *slot)
 {
-	uint64_t now_ms = seat->child.loop->now_ms;
+	uint64_t now_ms = slot->child.loop->now_ms;
 
-	if (now_ms - seat->child.started_ms >= STEADY_MS)
-		seat->backoff_ms = 0;
-	loop_set_timer(seat->child.loop, &seat->again, now_ms + seat->backoff_ms);
-	seat->backoff_ms = seat->backoff_ms == 0 ? BACKOFF_MS : 2 * seat->backoff_ms;
-	if (seat->backoff_ms > BACKOFF_MAX)
-		seat->backoff_ms = BACKOFF_MAX;
+	if (now_ms - slot->child.started_ms >= STEADY_MS)
+		slot->backoff_ms = 0;
+	loop_set_timer(slot->child.loop, &slot->again, now_ms + slot->backoff_ms);
+	slot->backoff_ms = slot->backoff_ms == 0 ? BACKOFF_MS : 2 * slot->backoff_ms;
+	if (slot->backoff_ms > BACKOFF_MAX)
+		slot->backoff_ms = BACKOFF_MAX;
 }
 
-static void seat_on_again(struct timer *timer, uint64_t now_ms)
+static void slot_on_again(struct timer *timer, uint64_t now_ms)
 {
-	struct seat *seat = container_of(timer, struct seat, again);
-	const struct seat *keeper = seat->generation->keeper;
+	struct slot *slot = container_of(timer, struct slot, again);
+	const struct slot *keeper = slot->generation->keeper;
 	int r;
 
 	/* Without a keeper it would not come up. */
-	if (keeper && seat->child.role == ROLE_WORKER && !child_is_up(&keeper->child)) {
-		loop_set_timer(seat->child.loop, &seat->again, now_ms + BACKOFF_MS);
+	if (keeper && slot->child.role == ROLE_WORKER && !child_is_up(&keeper->child)) {
+		loop_set_timer(slot->child.loop, &slot->again, now_ms + BACKOFF_MS);
 		return;
 	}
-	sockets_mend(seat->generation->parts.sockets);
-	r = seat_start(seat);
+	sockets_mend(slot->generation->parts.sockets);
+	r = slot_start(slot);
 	if (r >= 0)
 		return;
-	snprintf(seat->why, sizeof(seat->why), "cannot start a %s: %s", role_word(seat->child.role),
+	snprintf(slot->why, sizeof(slot->why), "cannot start a %s: %s", role_word(slot->child.role),
 		strerror(-r));
 	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r), "cannot start a %s",
-		role_word(seat->child.role));
-	seat_replace(seat);
+		role_word(slot->child.role));
+	slot_replace(slot);
 }
 
-static void seat_take_back_clients(struct seat *seat)
+static void slot_take_back_clients(struct slot *slot)
 {
-	struct clients *clients = &seat->generation->parts.shared->clients;
-	uint32_t *counted = seat->child.counters->clients;
+	struct clients *clients = &slot->generation->parts.shared->clients;
+	uint32_t *counted = slot->child.counters->clients;
 
-	for (size_t slot = 0; slot < CLIENTS_SLOTS; slot++) {
-		if (counted[slot] > 0)
-			clients_leave(clients, slot, counted[slot]);
-		counted[slot] = 0;
+	for (size_t i = 0; i < CLIENTS_SLOTS; i++) {
+		if (counted[i] > 0)
+			clients_leave(clients, i, counted[i]);
+		counted[i] = 0;
 	}
 }
 
 /* What it had open is closed. Its numbers are its own, and may be anything. */
-void seat_take_back(struct seat *seat)
+void slot_take_back(struct slot *slot)
 {
-	struct shared *shared = seat->generation->parts.shared;
-	uint64_t open = seat->child.counters->open;
+	struct shared *shared = slot->generation->parts.shared;
+	uint64_t open = slot->child.counters->open;
 
-	if (seat->child.role != ROLE_WORKER)
+	if (slot->child.role != ROLE_WORKER)
 		return;
-	seat_take_back_clients(seat);
-	seat->child.counters->open = 0;
+	slot_take_back_clients(slot);
+	slot->child.counters->open = 0;
 	shared_lose(shared, open);
 }
 
-int seat_init(struct seat *seat, struct generation *g, enum role role, unsigned index)
+int slot_init(struct slot *slot, struct generation *g, enum role role, unsigned index)
 {
 	int r;
 
-	r = child_init(&seat->child, g->parts.loop, role, index, g->plan.conf->n_listeners);
+	r = child_init(&slot->child, g->parts.loop, role, index, g->plan.conf->n_listeners);
 	if (r < 0)
 		return r;
-	seat->generation = g;
-	seat->again.on_time = seat_on_again;
-	seat->child.owner = &generation_seat_owner;
+	slot->generation = g;
+	slot->again.on_time = slot_on_again;
+	slot->child.owner = &generation_slot_owner;
 	return 0;
 }
 
-void seat_done(struct seat *seat)
+void slot_done(struct slot *slot)
 {
-	loop_clear_timer(&seat->again);
-	child_bury(&seat->child);
-	seat_take_back(seat);
-	child_done(&seat->child);
+	loop_clear_timer(&slot->again);
+	child_bury(&slot->child);
+	slot_take_back(slot);
+	child_done(&slot->child);
 }
 
-bool seat_is_missing(const struct seat *seat)
+bool slot_is_missing(const struct slot *slot)
 {
-	return seat->missing_ms > 0 && seat->child.loop->now_ms - seat->missing_ms >= PATIENCE_MS;
+	return slot->missing_ms > 0 && slot->child.loop->now_ms - slot->missing_ms >= PATIENCE_MS;
 }
 
-void seat_forgive(struct seat *seat)
+void slot_forgive(struct slot *slot)
 {
-	uint64_t now_ms = seat->child.loop->now_ms;
+	uint64_t now_ms = slot->child.loop->now_ms;
 
-	seat->child.heartbeat_ms = seat->told_ms = now_ms;
-	if (seat->missing_ms > 0)
-		seat->missing_ms = now_ms;
+	slot->child.heartbeat_ms = slot->told_ms = now_ms;
+	if (slot->missing_ms > 0)
+		slot->missing_ms = now_ms;
 }
 
 /* A reload waits for all to be released, and none of them may hold it up. */
-static bool seat_holds_on(const struct seat *seat)
+static bool slot_holds_on(const struct slot *slot)
 {
-	return seat->child.state == CHILD_DRAINING && seat->child.role != ROLE_KEEPER &&
-		seat->child.loop->now_ms - seat->told_ms >= RELEASE_MS;
+	return slot->child.state == CHILD_DRAINING && slot->child.role != ROLE_KEEPER &&
+		slot->child.loop->now_ms - slot->told_ms >= RELEASE_MS;
 }
 
-static void seat_report_missing(struct seat *seat)
+static void slot_report_missing(struct slot *slot)
 {
 	char name[32];
 
-	seat->missed = true;
-	log_each(EVENT_CHILD_MISSING, ABOUT(.role = child_name(&seat->child, name)),
-		"nothing has taken its place for %d s: %s", PATIENCE_MS / 1000, seat->why);
+	slot->missed = true;
+	log_each(EVENT_CHILD_MISSING, ABOUT(.role = child_name(&slot->child, name)),
+		"nothing has taken its place for %d s: %s", PATIENCE_MS / 1000, slot->why);
 }
 
-void seat_is_back(struct seat *seat)
+void slot_is_back(struct slot *slot)
 {
 	char name[32];
 
-	if (seat->missed)
-		log_each(EVENT_NOTICE, ABOUT(.role = child_name(&seat->child, name)),
+	if (slot->missed)
+		log_each(EVENT_NOTICE, ABOUT(.role = child_name(&slot->child, name)),
 			"it is there again, after %llu s",
-			(unsigned long long)(seat->child.loop->now_ms - seat->missing_ms) / 1000);
-	seat->missed = false;
-	seat->missing_ms = 0;
+			(unsigned long long)(slot->child.loop->now_ms - slot->missing_ms) / 1000);
+	slot->missed = false;
+	slot->missing_ms = 0;
 }
 
 /* True when it had to be. */
-static bool seat_kill_if_stuck(struct seat *seat)
+static bool slot_kill_if_stuck(struct slot *slot)
 {
-	struct child *child = &seat->child;
+	struct child *child = &slot->child;
 	char name[32];
 
 	if (child->state == CHILD_ENDED)
@@ -250,7 +250,7 @@ static bool seat_kill_if_stuck(struct seat *seat)
 		log_event(EVENT_CHILD_STUCK,
 			ABOUT(.role = child_name(child, name), .pid = child->pid),
 			"its loop has not turned for %d s, and it is ended", PATIENCE_MS / 1000);
-	else if (seat_holds_on(seat))
+	else if (slot_holds_on(slot))
 		log_event(EVENT_CHILD_STUCK,
 			ABOUT(.role = child_name(child, name), .pid = child->pid),
 			"told to drain, it has not stopped listening within %d s, and is ended",
@@ -261,10 +261,10 @@ static bool seat_kill_if_stuck(struct seat *seat)
 	return true;
 }
 
-bool seat_check(struct seat *seat)
+bool slot_check(struct slot *slot)
 {
-	if (seat_is_missing(seat) && !seat->missed)
-		seat_report_missing(seat);
-	return !seat_kill_if_stuck(seat) &&
-		(seat->child.role == ROLE_EXPORTER || !seat_is_missing(seat));
+	if (slot_is_missing(slot) && !slot->missed)
+		slot_report_missing(slot);
+	return !slot_kill_if_stuck(slot) &&
+		(slot->child.role == ROLE_EXPORTER || !slot_is_missing(slot));
 }

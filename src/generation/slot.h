@@ -2,17 +2,17 @@
 #pragma once
 
 /* A generation from the inside, for the files that share it: generation.c is what becomes of all its
- * children together, seat.c how each is started, introduced and replaced, adopt.c how the supervisor
+ * children together, slot.c how each is started, introduced and replaced, adopt.c how the supervisor
  * after an upgrade takes them over. */
 
 #include "generation/child.h"
 #include "generation/generation.h"
 #include "generation/plan.h"
 
-#define SEATS_MAX 512
+#define SLOTS_MAX 512
 
 /* A child, and what it takes to replace it. */
-struct seat {
+struct slot {
 	struct child child;
 	struct generation *generation;
 	struct timer again;
@@ -28,10 +28,10 @@ struct generation {
 	struct generation_parts parts;
 	struct plan plan;
 	enum generation_state state;
-	struct seat *seats; /* of workers */
+	struct slot *slots; /* of workers */
 	unsigned n;
-	struct seat *keeper;   /* NULL: there are no private keys */
-	struct seat *exporter; /* NULL: nobody scrapes */
+	struct slot *keeper;   /* NULL: there are no private keys */
+	struct slot *exporter; /* NULL: nobody scrapes */
 	struct timer limit;    /* on coming up, and on draining */
 	struct task report;
 	struct task reap;
@@ -42,40 +42,40 @@ struct generation {
 };
 
 /* Those who face the network, by number: the workers, then the exporter if there is one, then NULL. */
-static inline struct seat *generation_front(const struct generation *g, unsigned number)
+static inline struct slot *generation_front(const struct generation *g, unsigned number)
 {
-	return number < g->n ? &g->seats[number] : number == g->n ? g->exporter : NULL;
+	return number < g->n ? &g->slots[number] : number == g->n ? g->exporter : NULL;
 }
 
 /* generation.c */
-extern const struct child_owner generation_seat_owner;
+extern const struct child_owner generation_slot_owner;
 struct generation *generation_alloc(const struct generation_parts *parts);
 void generation_freep(struct generation **generation);
 /* The longest that what is draining may take, from now on. */
 void generation_limit_drain(struct generation *g);
 void generation_fail(struct generation *g, int exit_code, const char *why);
 
-/* seat.c */
-int seat_init(struct seat *seat, struct generation *g, enum role role, unsigned index);
-void seat_done(struct seat *seat);
-int seat_start(struct seat *seat);
+/* slot.c */
+int slot_init(struct slot *slot, struct generation *g, enum role role, unsigned index);
+void slot_done(struct slot *slot);
+int slot_start(struct slot *slot);
 /* The same, and fails the generation if it cannot. */
-void seat_begin(struct seat *seat);
-void seat_serve(struct seat *seat);
+void slot_begin(struct slot *slot);
+void slot_serve(struct slot *slot);
 /* It is to finish, if it runs, and is not replaced. */
-void seat_drain(struct seat *seat);
+void slot_drain(struct slot *slot);
 /* Some time later, another takes the place of the one that died. */
-void seat_replace(struct seat *seat);
+void slot_replace(struct slot *slot);
 /* It serves. */
-void seat_is_back(struct seat *seat);
+void slot_is_back(struct slot *slot);
 /* What it had open is closed. */
-void seat_take_back(struct seat *seat);
+void slot_take_back(struct slot *slot);
 /* Whether its loop turns, or it has not been missing for long. One whose loop does not, or that goes on taking
  * what is new although it was told to drain, is ended. */
-bool seat_check(struct seat *seat);
+bool slot_check(struct slot *slot);
 /* Time passed in which none of us could do anything: its patience begins anew. */
-void seat_forgive(struct seat *seat);
+void slot_forgive(struct slot *slot);
 /* Whether it could not be replaced for so long that people should know. */
-bool seat_is_missing(const struct seat *seat);
+bool slot_is_missing(const struct slot *slot);
 /* The keeper is ready: workers that serve get channels to it, and those still to come begin. */
-void seat_introduce_all(struct seat *keeper);
+void slot_introduce_all(struct slot *keeper);

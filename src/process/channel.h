@@ -68,8 +68,8 @@ enum message_from { FROM_SUPERVISOR, FROM_CHILD };
 
 struct msg_setup {
 	uint32_t index;
-	uint32_t is_strict;   /* what has expired is refused */
-	uint64_t connections; /* at most this many open, in all workers together */
+	uint32_t refuse_expired; /* what has expired is refused */
+	uint64_t connections;    /* at most this many open, in all workers together */
 };
 
 struct msg_listener {

@@ -16,7 +16,7 @@ static const enum sandbox_mode modes[] = {
 	[CONF_SANDBOX_OFF] = SANDBOX_OFF,
 };
 
-int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox)
+int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox)
 {
 	struct sandbox sandbox = {
 		.policy = policy_find(role),
@@ -32,26 +32,26 @@ int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_
 	return 0;
 }
 
-static int confine_refuse(enum layer layer, int error, char why[static CONFINE_WHY])
+static int confine_refuse(enum layer layer, int error, char why[static SANDBOX_WHY])
 {
-	snprintf(why, CONFINE_WHY, "the sandbox cannot have its layer \"%s\": %s%s",
+	snprintf(why, SANDBOX_WHY, "the sandbox cannot have its layer \"%s\": %s%s",
 		layer_words(layer), sandbox_explain(layer, error),
 		sandbox_can_lack(layer) ? "; sandbox = \"best-effort\" would go on without it"
 					: ", and nothing serves without it");
 	return EX_OSERR;
 }
 
-int confine(const char *role, const struct conf *conf, char why[static CONFINE_WHY])
+int enter_sandbox(const char *role, const struct conf *conf, char why[static SANDBOX_WHY])
 {
 	struct sandbox sandbox;
 	enum layer missing;
 	int r;
 
-	r = confine_plan(role, conf, &sandbox);
+	r = sandbox_plan(role, conf, &sandbox);
 	if (r == -EPERM)
-		snprintf(why, CONFINE_WHY, "user \"%s\" is root", conf->user);
+		snprintf(why, SANDBOX_WHY, "user \"%s\" is root", conf->user);
 	else if (r < 0)
-		snprintf(why, CONFINE_WHY, "there is no user \"%s\" or no group \"%s\"", conf->user,
+		snprintf(why, SANDBOX_WHY, "there is no user \"%s\" or no group \"%s\"", conf->user,
 			conf->group);
 	if (r < 0)
 		return EX_CONFIG;
@@ -63,7 +63,7 @@ int confine(const char *role, const struct conf *conf, char why[static CONFINE_W
 	return r < 0 ? confine_refuse(missing, r, why) : 0;
 }
 
-int confine_probe(const struct conf *conf, char why[static CONFINE_WHY])
+int confine_probe(const struct conf *conf, char why[static SANDBOX_WHY])
 {
 	enum layer missing;
 	int r;

@@ -6,12 +6,12 @@
 #include "conf/conf.h"
 #include "priv/sandbox.h"
 
-#define CONFINE_WHY 256
+#define SANDBOX_WHY 256
 
 /* What `role` is to enter; -ENOENT when `user` or `group` is not known. */
-int confine_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox);
+int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox);
 /* Enters it. Returns 0, or the exit code that fits, and `why` says what could not be had. */
-int confine(const char *role, const struct conf *conf, char why[static CONFINE_WHY]);
+int enter_sandbox(const char *role, const struct conf *conf, char why[static SANDBOX_WHY]);
 /* Whether a start would get what `conf` asks for, as far as can be told without entering anything.
  * Returns and says the same. */
-int confine_probe(const struct conf *conf, char why[static CONFINE_WHY]);
+int confine_probe(const struct conf *conf, char why[static SANDBOX_WHY]);

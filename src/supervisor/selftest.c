@@ -140,7 +140,7 @@ static int selftest_start(struct selftest *selftest, const struct sandbox *sandb
 	r = child_start(child);
 	if (r < 0)
 		return r;
-	child_tell(child, MSG_SELFTEST, &message, sizeof(message), &selftest->client_fd);
+	child_send(child, MSG_SELFTEST, &message, sizeof(message), &selftest->client_fd);
 	/* It needs no further order to end: exit code 0 is then "as told". */
 	child->state = CHILD_DRAINING;
 	loop_set_timer(loop, &selftest->limit, loop->now_ms + SELFTEST_MS);
@@ -158,7 +158,7 @@ int selftests_begin(struct selftests *selftests, const struct conf *conf,
 		fprintf(question->out, "%u tests are running already; try again\n", selftests->n);
 		return EX_TEMPFAIL;
 	}
-	r = confine_plan("worker", conf, &sandbox);
+	r = sandbox_plan("worker", conf, &sandbox);
 	client_fd = r < 0 ? -1 : fcntl(question->fd, F_DUPFD_CLOEXEC, 3);
 	if (r >= 0)
 		r = client_fd < 0 ? -errno : selftest_new(selftests, client_fd, &selftest);

@@ -137,7 +137,7 @@ void supervisor_empty(struct supervisor *s, const struct options *options)
 	s->loop = LOOP_INIT(s->loop);
 	s->shared_fd = s->signal_fd = -1;
 	s->control = CONTROL_EMPTY;
-	s->upgrade.pidfd = s->upgrade.said_fd = -1;
+	s->upgrade.pidfd = s->upgrade.stderr_fd = -1;
 	s->tickets = TICKETS_EMPTY;
 	s->stats.page = METRICS_PAGE_EMPTY;
 	s->watch = WATCH_EMPTY;

@@ -72,9 +72,9 @@ static bool people_exist(const struct supervisor *s, const struct conf *conf)
 }
 
 /* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
-static int supervisor_confine(struct supervisor *s, const struct conf *conf)
+static int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
 {
-	char why[CONFINE_WHY];
+	char why[SANDBOX_WHY];
 	int exit_code;
 
 	/* What was entered before an upgrade still holds; to enter again and again would add up to more
@@ -82,7 +82,7 @@ static int supervisor_confine(struct supervisor *s, const struct conf *conf)
 	if (s->confined || s->trial)
 		return 0;
 	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
-	exit_code = confine("supervisor", conf, why);
+	exit_code = enter_sandbox("supervisor", conf, why);
 	if (exit_code != 0) {
 		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
 		tell_manager(s, why);
@@ -103,7 +103,7 @@ static int resume(struct supervisor *s)
 			"cannot take over what the program before the upgrade has left");
 		return r;
 	}
-	r = supervisor_confine(s, generation_conf(s->serving));
+	r = supervisor_enter_sandbox(s, generation_conf(s->serving));
 	if (r != 0)
 		return r;
 	supervisor_watch(s); /* also when the reload that follows fails */
@@ -142,7 +142,7 @@ static int run(struct supervisor *s)
 	}
 	if (!s->trial)
 		sandbox_sweep();
-	r = supervisor_confine(s, conf);
+	r = supervisor_enter_sandbox(s, conf);
 	if (r != 0)
 		return r;
 	supervisor_begin(s);

@@ -111,7 +111,7 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 		return;
 	}
 	sockets_restore(&s->sockets);
-	kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
+	dtls_peers_commit_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
 	configuration_quote(&s->faults);
 	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
@@ -157,7 +157,7 @@ static void on_gone(struct generation *g)
 	generation_add_counters(g, &s->stats.history);
 	generation_free(g);
 	if (s->serving && !s->building)
-		kin_settle(&s->sockets, &s->draining, generation_conf(s->serving));
+		dtls_peers_commit_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
 	stop_if_idle(s);
 }
 
@@ -200,13 +200,13 @@ static void on_replaced(struct generation *g, unsigned worker)
 	struct supervisor *s = generation_userdata(g);
 
 	list_foreach (node, &s->draining)
-		kin_introduce_one(g, worker, generation_of_node(node));
+		dtls_peers_introduce_one(g, worker, generation_of_node(node));
 }
 
 static void introduce_all(struct supervisor *s, struct generation *young)
 {
 	list_foreach (node, &s->draining)
-		kin_introduce(young, generation_of_node(node));
+		dtls_peers_introduce(young, generation_of_node(node));
 }
 
 /* Until the last of it serves, everything can still stay as it was. */
@@ -219,7 +219,7 @@ static void on_ready(struct generation *g)
 		return;
 	}
 	if (s->serving)
-		kin_introduce(g, s->serving);
+		dtls_peers_introduce(g, s->serving);
 	introduce_all(s, g);
 	supervisor_publish(s);
 	generation_serve(g);
@@ -240,9 +240,9 @@ static void on_served(struct generation *g)
 		generation_drain(old);
 	}
 	list_foreach (node, &s->draining)
-		kin_take_over(g, generation_of_node(node));
+		dtls_peers_take_over(g, generation_of_node(node));
 	supervisor_publish(s);
-	kin_settle(&s->sockets, &s->draining, generation_conf(g));
+	dtls_peers_commit_sockets(&s->sockets, &s->draining, generation_conf(g));
 	if (old)
 		supervisor_open_control(s, generation_conf(g));
 	else
@@ -289,7 +289,7 @@ struct generation_parts supervisor_parts(struct supervisor *s)
 		.shared = s->shared,
 		.shared_fd = s->shared_fd,
 		.tickets_fd = s->tickets.fd,
-		.is_strict = s->renewing,
+		.refuse_expired = s->renewing,
 		.page_fd = s->stats.page.fd,
 		.faults = &s->faults,
 		.owner = &owner,

@@ -56,12 +56,12 @@ static int key_of_file(struct tls *tls, const struct tls_certificate_spec *spec,
 }
 
 /* What has expired is worth a warning where somebody may look, and is refused where nobody does. */
-static int check_dates(const struct tls_certificate_spec *spec, const X509 *leaf, bool is_strict,
-	char why[static TLS_WHY])
+static int check_dates(const struct tls_certificate_spec *spec, const X509 *leaf,
+	bool refuse_expired, char why[static TLS_WHY])
 {
-	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0 && is_strict)
+	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0 && refuse_expired)
 		return pem_refuse(why, &spec->chain, "the certificate is not valid yet");
-	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0 && is_strict)
+	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0 && refuse_expired)
 		return pem_refuse(why, &spec->chain, "the certificate has expired");
 	return 0;
 }
@@ -87,7 +87,7 @@ static int load_ocsp(const struct tls_text *text, struct certificate *c, char wh
 	return 0;
 }
 
-int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, bool is_strict,
+int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, bool refuse_expired,
 	char why[static TLS_WHY], struct certificate *c)
 {
 	bool is_here = spec->key.data;
@@ -95,7 +95,7 @@ int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, b
 
 	r = pem_chain(tls->library, &spec->chain, why, &c->leaf, &c->chain);
 	if (r == 0)
-		r = check_dates(spec, c->leaf, is_strict, why);
+		r = check_dates(spec, c->leaf, refuse_expired, why);
 	if (r == 0)
 		r = is_here ? key_of_file(tls, spec, c->leaf, why, &c->key)
 			    : key_of_keeper(tls, spec, c->leaf, why, &c->key);

@@ -152,8 +152,8 @@ int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[stati
 	if (!context->certificates || alpn_pack(context, spec) < 0)
 		return -ENOMEM;
 	for (; r == 0 && context->n < spec->n_certificates; context->n++)
-		r = certificate_load(tls, &spec->certificates[context->n], spec->is_strict, why,
-			&context->certificates[context->n]);
+		r = certificate_load(tls, &spec->certificates[context->n], spec->refuse_expired,
+			why, &context->certificates[context->n]);
 	if (r == 0)
 		r = context_can_sign(context, spec, why);
 	for (size_t i = 0; r == 0 && i < context->n; i++)

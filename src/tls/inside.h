@@ -41,7 +41,7 @@ struct tls_context {
 };
 
 /* certificate.c */
-int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, bool is_strict,
+int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, bool refuse_expired,
 	char why[static TLS_WHY], struct certificate *certificate);
 void certificate_done(struct certificate *certificate);
 

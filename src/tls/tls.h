@@ -45,7 +45,7 @@ struct tls_spec {
 	struct tls_text client_ca, crl;
 	const struct ticket_ring *tickets; /* NULL: none are given; stays the caller's */
 	uint64_t ticket_lifetime_ms;
-	bool is_strict; /* what has expired is refused */
+	bool refuse_expired; /* what has expired is refused */
 };
 
 /* Room for what is wrong with a file or a word. */

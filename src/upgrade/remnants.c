@@ -30,7 +30,7 @@ static void child_hand_over(const struct child *child, struct handover *h)
 	fprintf(h->state, "child %s %u %d %d %d %d %" PRIu64 "\n", role_word(child->role),
 		child->index, (int)child->pid,
 		child->channel_fd >= 0 ? handover_fd(h, child->channel_fd) : -1,
-		child->said_fd >= 0 ? handover_fd(h, child->said_fd) : -1,
+		child->stderr_fd >= 0 ? handover_fd(h, child->stderr_fd) : -1,
 		handover_fd(h, child->counters_fd), child->started_ms);
 }
 
@@ -43,7 +43,7 @@ void generation_hand_over(const struct generation *g, struct handover *h, bool w
 	if (!with_children)
 		return;
 	for (unsigned i = 0; i < g->n; i++)
-		child_hand_over(&g->seats[i].child, h);
+		child_hand_over(&g->slots[i].child, h);
 	if (g->keeper)
 		child_hand_over(&g->keeper->child, h);
 	if (g->exporter)
@@ -154,7 +154,7 @@ static int child_adopt(struct child *child, char *line, bool foreign)
 	if (child->pid < 0)
 		return 0; /* it had ended */
 	child->channel_fd = handover_own(&line);
-	child->said_fd = handover_own(&line);
+	child->stderr_fd = handover_own(&line);
 	counters_fd = handover_own(&line);
 	child->started_ms = (uint64_t)handover_number(&line);
 	child->foreign = foreign;
@@ -170,31 +170,31 @@ static int child_adopt(struct child *child, char *line, bool foreign)
 	return child_watch(child);
 }
 
-/* A seat is known by its address from the moment it is watched, so that the array may not grow. */
-static struct seat *generation_make_room(struct generation *g, enum role role)
+/* A slot is known by its address from the moment it is watched, so that the array may not grow. */
+static struct slot *generation_make_room(struct generation *g, enum role role)
 {
 	if (role == ROLE_KEEPER)
 		return g->keeper = calloc(1, sizeof(*g->keeper));
 	if (role == ROLE_EXPORTER)
 		return g->exporter = calloc(1, sizeof(*g->exporter));
-	if (!g->seats)
-		g->seats = calloc(SEATS_MAX, sizeof(*g->seats));
-	return g->seats && g->n < SEATS_MAX ? &g->seats[g->n] : NULL;
+	if (!g->slots)
+		g->slots = calloc(SLOTS_MAX, sizeof(*g->slots));
+	return g->slots && g->n < SLOTS_MAX ? &g->slots[g->n] : NULL;
 }
 
 /* What the state of the generation means for a child that has just been added. A keeper serves until
  * the last worker is gone. An exporter reads a page that is not written any more, and makes place for
  * another. */
-static void generation_settle(struct generation *g, struct seat *seat)
+static void generation_settle(struct generation *g, struct slot *slot)
 {
-	bool serving = g->state == GENERATION_SERVING, worker = seat->child.role == ROLE_WORKER;
+	bool serving = g->state == GENERATION_SERVING, worker = slot->child.role == ROLE_WORKER;
 
-	if (seat->child.state == CHILD_ENDED && serving)
-		seat_replace(seat);
-	else if (serving && seat->child.role == ROLE_EXPORTER)
-		seat_drain(seat);
-	else if (seat->child.state != CHILD_ENDED && !serving && seat != g->keeper)
-		seat->child.state = CHILD_DRAINING;
+	if (slot->child.state == CHILD_ENDED && serving)
+		slot_replace(slot);
+	else if (serving && slot->child.role == ROLE_EXPORTER)
+		slot_drain(slot);
+	else if (slot->child.state != CHILD_ENDED && !serving && slot != g->keeper)
+		slot->child.state = CHILD_DRAINING;
 	if (worker && serving)
 		g->plan.workers = g->n;
 }
@@ -203,22 +203,22 @@ int generation_adopt_child(struct generation *g, char *line, bool foreign)
 {
 	enum role role = role_find(handover_word(&line));
 	int64_t index = handover_number(&line);
-	struct seat *seat;
+	struct slot *slot;
 	int r;
 
 	if (role >= ROLE_SELFTEST || index < 0 || (role == ROLE_KEEPER && g->keeper) ||
 		(role == ROLE_EXPORTER && g->exporter))
 		return -EINVAL;
-	seat = generation_make_room(g, role);
-	if (!seat)
+	slot = generation_make_room(g, role);
+	if (!slot)
 		return -ENOMEM;
-	r = seat_init(seat, g, role, (unsigned)index);
+	r = slot_init(slot, g, role, (unsigned)index);
 	if (r < 0)
 		return r;
 	g->n += role == ROLE_WORKER;
-	r = child_adopt(&seat->child, line, foreign);
+	r = child_adopt(&slot->child, line, foreign);
 	if (r < 0)
 		return r;
-	generation_settle(g, seat);
+	generation_settle(g, slot);
 	return 0;
 }

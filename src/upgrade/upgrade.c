@@ -110,7 +110,7 @@ static void trial_hear(struct upgrade *u)
 	ssize_t n;
 
 	while (u->len < sizeof(u->words) - 1) {
-		n = read(u->said_fd, u->words + u->len, sizeof(u->words) - 1 - u->len);
+		n = read(u->stderr_fd, u->words + u->len, sizeof(u->words) - 1 - u->len);
 		if (n <= 0)
 			break;
 		u->len += (size_t)n;
@@ -125,7 +125,7 @@ static void trial_close(struct supervisor *s)
 	loop_clear_timer(&u->limit);
 	loop_unwatch(&s->loop, &u->ended);
 	close(take_fd(&u->pidfd));
-	close(take_fd(&u->said_fd));
+	close(take_fd(&u->stderr_fd));
 	u->pid = 0;
 }
 
@@ -231,7 +231,7 @@ static int trial_start(struct supervisor *s)
 		u->pid = 0;
 		return r;
 	}
-	u->said_fd = take_fd(&said);
+	u->stderr_fd = take_fd(&said);
 	u->len = 0;
 	u->late = false;
 	u->ended.on_event = trial_on_ended;

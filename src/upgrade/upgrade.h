@@ -15,10 +15,10 @@ struct supervisor;
 
 /* The new binary on trial, while there is one. */
 struct upgrade {
-	struct source ended, said;
+	struct source ended, stderr_source;
 	struct timer limit;
 	pid_t pid; /* 0: there is none */
-	int pidfd, said_fd;
+	int pidfd, stderr_fd;
 	bool late; /* it took too long, and was ended */
 	char words[2048];
 	size_t len;
