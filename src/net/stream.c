@@ -27,6 +27,29 @@ static void stream_free_task(struct task *task)
 	free(s);
 }
 
+/* The kernel is told before the connection ends, so that the death of this process is a reset too. */
+static void stream_set_reset(struct stream *s, bool resets)
+{
+	if (s->resets != resets)
+		transport_set_reset(&s->transport, resets);
+	s->resets = resets;
+}
+
+/* Whether something that was to be answered never will be. */
+static bool stream_is_cut(const struct stream *s, enum reason reason)
+{
+	bool reads_on = s->task.node.next && !list_is_empty(&s->task.node);
+
+	return buf_len(&s->out) > 0 || s->blocked || reads_on || reason == REASON_write ||
+		reason == REASON_memory;
+}
+
+/* A connection that we end although its peer could go on. */
+static bool ends_in_order(enum reason reason)
+{
+	return reason == REASON_idle || reason == REASON_drain;
+}
+
 void stream_close(struct stream *s, enum reason reason)
 {
 	const struct addr peer = stream_peer(s);
@@ -35,6 +58,12 @@ void stream_close(struct stream *s, enum reason reason)
 		return;
 	if (s->reason == REASON_done)
 		s->reason = reason;
+	if (s->stage == STAGE_TALK || s->stage == STAGE_FINISH) {
+		if (stream_is_cut(s, reason))
+			stream_set_reset(s, true);
+		else if (ends_in_order(reason) && !s->transport.ops->ends_by_closing)
+			s->transport.ops->finish(&s->transport);
+	}
 	if (s->stage == STAGE_HANDSHAKE)
 		s->class->crowd->n--;
 	s->stage = STAGE_CLOSED;
@@ -59,6 +88,24 @@ static enum reason stream_reason(const struct stream *s, int outcome)
 	return s->transport.reason != REASON_done ? s->transport.reason : REASON_reset;
 }
 
+bool stream_is_taken(struct stream *s)
+{
+	uint64_t progress = transport_progress(&s->transport);
+
+	if (progress != s->progress)
+		s->taken_ms = s->class->loop->now_ms;
+	s->progress = progress;
+	return s->class->loop->now_ms - s->taken_ms < s->class->write_ms;
+}
+
+/* Waits for a peer that has just taken something, but not all. */
+static void stream_wait_for_peer(struct stream *s)
+{
+	s->progress = transport_progress(&s->transport);
+	s->taken_ms = s->class->loop->now_ms;
+	deadline_set(&s->class->write, &s->deadline);
+}
+
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
 static void stream_say_end(struct stream *s)
 {
@@ -67,7 +114,7 @@ static void stream_say_end(struct stream *s)
 
 	r = s->ended && ops->ends_by_closing ? 0 : ops->finish(&s->transport);
 	if (r == TRANSPORT_E_WAIT) {
-		deadline_set(&s->class->write, &s->deadline);
+		stream_wait_for_peer(s);
 		return;
 	}
 	if (s->ended || r != 0) {
@@ -75,6 +122,8 @@ static void stream_say_end(struct stream *s)
 		return;
 	}
 	s->stage = STAGE_LINGER;
+	s->progress = transport_progress(&s->transport);
+	s->taken_ms = s->class->loop->now_ms;
 	deadline_set(&s->class->linger, &s->deadline);
 }
 
@@ -98,7 +147,8 @@ static int stream_send(struct stream *s, const uint8_t *data, size_t len)
 	while (len > 0) {
 		r = s->transport.ops->write(&s->transport, data, len, &n);
 		if (r == TRANSPORT_E_WAIT) {
-			deadline_set(&s->class->write, &s->deadline);
+			stream_wait_for_peer(s);
+			stream_set_reset(s, true);
 			return buf_keep(&s->out, data, len);
 		}
 		if (r != 0)
@@ -116,20 +166,27 @@ static int stream_send(struct stream *s, const uint8_t *data, size_t len)
 static int stream_flush(struct stream *s)
 {
 	struct buf *out = &s->out;
+	bool has_taken = false;
 	size_t n;
 	int r;
 
 	while (buf_len(out) > 0) {
 		r = s->transport.ops->write(&s->transport, out->data + out->at, buf_len(out), &n);
 		if (r == TRANSPORT_E_WAIT)
-			return 0;
+			break;
 		if (r != 0)
 			return r;
 
 		s->bytes_out += n;
 		s->class->counters->counted[COUNT_bytes_out] += n;
 		buf_take(out, n);
-		deadline_set(buf_len(out) > 0 ? &s->class->write : &s->class->idle, &s->deadline);
+		has_taken = true;
+	}
+	if (buf_len(out) == 0) {
+		stream_set_reset(s, false);
+		deadline_set(&s->class->idle, &s->deadline);
+	} else if (has_taken) {
+		stream_wait_for_peer(s);
 	}
 	return 0;
 }

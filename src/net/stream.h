@@ -27,7 +27,9 @@ struct stream_class {
 	struct talk talk;
 	bool access; /* a record per connection */
 	struct listener_counters *counters;
-	struct deadlines idle, write, handshake, linger;
+	uint64_t write_ms;
+	struct deadlines idle, write, handshake,
+		linger; /* `write` is a look at what the peer has taken */
 	struct list streams;
 	struct crowd *crowd; /* NULL: there is nothing to agree on */
 	void (*on_closed)(struct stream_class *class, const struct addr *peer, enum reason reason);

@@ -11,6 +11,7 @@
 #include "net/stream_inside.h"
 
 #define LINGER_MS 2000
+#define LOOKS     8   /* at what a peer has taken, in its time-out */
 #define CROWD_MS  500 /* who is honest has shaken hands by then */
 
 struct addr stream_peer(const struct stream *s)
@@ -49,7 +50,12 @@ static void stream_on_idle(struct deadline *deadline)
 
 static void stream_on_write(struct deadline *deadline)
 {
-	stream_close(container_of(deadline, struct stream, deadline), REASON_write);
+	struct stream *s = container_of(deadline, struct stream, deadline);
+
+	if (stream_is_taken(s))
+		deadline_set(&s->class->write, deadline);
+	else
+		stream_close(s, REASON_write);
 }
 
 static void stream_on_handshake(struct deadline *deadline)
@@ -57,10 +63,17 @@ static void stream_on_handshake(struct deadline *deadline)
 	stream_close(container_of(deadline, struct stream, deadline), REASON_handshake);
 }
 
-/* It has heard everything; that it does not hang up is no fault. */
+/* It has been sent everything; that it does not hang up is no fault. While it still takes what the kernel
+ * holds of that, a close would cut it off: the kernel answers what comes after a close with a reset. */
 static void stream_on_linger(struct deadline *deadline)
 {
-	stream_close(container_of(deadline, struct stream, deadline), REASON_done);
+	struct stream *s = container_of(deadline, struct stream, deadline);
+	uint64_t before = s->progress;
+
+	if (stream_is_taken(s) && s->progress != before)
+		deadline_set(&s->class->linger, deadline);
+	else
+		stream_close(s, REASON_done);
 }
 
 int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
@@ -76,6 +89,7 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 		return -ENOMEM;
 	}
 	s->transport = *transport;
+	s->transport.is_local = peer->sa.sa_family == AF_UNIX;
 	s->class = class;
 	s->source.on_event = stream_on_event;
 	s->task.run = stream_pump_task;
@@ -128,7 +142,9 @@ void stream_class_init(struct stream_class *class, const struct stream_timeouts 
 	struct loop *loop = class->loop;
 
 	deadlines_init(&class->idle, loop, timeouts->idle_ms, stream_on_idle);
-	deadlines_init(&class->write, loop, timeouts->write_ms, stream_on_write);
+	class->write_ms = timeouts->write_ms;
+	deadlines_init(
+		&class->write, loop, (timeouts->write_ms + LOOKS - 1) / LOOKS, stream_on_write);
 	deadlines_init(&class->handshake, loop, timeouts->handshake_ms, stream_on_handshake);
 	deadlines_init(&class->linger, loop, LINGER_MS, stream_on_linger);
 	list_init(&class->streams);

@@ -26,12 +26,15 @@ struct stream {
 	struct buf rest; /* of the input: it waits for its end, or for room */
 	struct buf out;  /* answers that the peer has not taken */
 	uint64_t bytes_in, bytes_out, opened_ms;
+	uint64_t taken_ms,
+		progress; /* when the peer last took something, and transport_progress() then */
 	struct trickle trickle;
 	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 	enum stage stage : 8;
 	enum reason reason : 8;
 	bool ended : 1;   /* the peer has said that no more will follow */
 	bool blocked : 1; /* the rest waits for room, not for input */
+	bool resets : 1;  /* a close would cut an answer, and the kernel knows */
 	/* An end is already behind what is to be read, so no event will tell of it; or an urgent byte has
 	 * been, at which the kernel ends a read, whatever is behind it. */
 	bool hangup : 1;
@@ -42,6 +45,8 @@ void stream_close(struct stream *s, enum reason reason);
 /* stream.c: whatever can be done without waiting. */
 void stream_pump_task(struct task *task);
 void stream_on_event(struct source *source, uint32_t events);
+/* Whether the peer has taken something within the write time-out. */
+bool stream_is_taken(struct stream *s);
 /* stream_class.c */
 struct addr stream_peer(const struct stream *s);
 void stream_record_end(const struct stream *s);

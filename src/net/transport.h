@@ -18,6 +18,7 @@ struct transport {
 	void *session;  /* of TLS */
 	int fd;         /* owned */
 	bool drained;   /* the last read took all there was: an event will tell of more */
+	bool is_local;  /* a unix socket */
 	uint8_t reason; /* enum reason: why the peer is gone, where more is known than that */
 };
 
@@ -36,3 +37,10 @@ struct transport_ops {
 };
 
 extern const struct transport_ops transport_plain;
+
+/* A number that changes whenever the peer has acknowledged something, and only then while nothing is
+ * written. Over a unix socket: whenever it has read one of the pieces that were written. */
+uint64_t transport_progress(const struct transport *transport);
+/* Whether a close tells the peer that something is missing, by a reset, also when it is the kernel that
+ * closes for a process that has died. A unix socket has no reset. */
+void transport_set_reset(const struct transport *transport, bool resets);

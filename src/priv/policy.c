@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -73,6 +74,9 @@ static const struct policy_call worker_calls[] = {
 	ANY("recvmmsg",        "datagrams"),
 	ANY("sendmmsg",        "datagrams"),
 	ANY("poll",            "an answer of the keeper"),
+	ONLY("getsockopt",     "what a slow peer has taken", 2, TCP_INFO),
+	ONLY("getsockopt",     "what a slow peer has taken", 2, SO_MEMINFO),
+	ONLY("setsockopt",     "a reset for an answer that is cut", 2, SO_LINGER),
 	ONLY("fcntl",          "the descriptor held in reserve", 1, F_DUPFD_CLOEXEC),
 	END
 };

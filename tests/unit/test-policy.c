@@ -31,7 +31,8 @@ static const struct {
 	{"worker",
 		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto",
 			"shutdown arg1&ffffffff=1", "recvmmsg", "sendmmsg", "poll",
-			"fcntl arg1&ffffffff=406", NULL}},
+			"getsockopt arg2&ffffffff=b", "getsockopt arg2&ffffffff=37",
+			"setsockopt arg2&ffffffff=d", "fcntl arg1&ffffffff=406", NULL}},
 	{"keeper", (const char *const[]){COMMON, "sendto", NULL}},
 	{"exporter",
 		(const char *const[]){
