@@ -45,7 +45,7 @@ int main(void)
 {
 	struct shared *shared = calloc(1, sizeof(*shared));
 	const struct guard_limits limits = {.datagrams = 10000000, .unchanged = 10000000};
-	const struct guard_limits usual = {.datagrams = 200, .unchanged = 5};
+	const struct guard_limits usual = {.datagrams = 200, .unchanged = 50};
 	struct guard *guard = malloc(sizeof(*guard));
 
 	if (!shared || !guard)

@@ -141,7 +141,7 @@ static const struct conf_row top_rows[] = {
 	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, 0,
 		AT(limits.datagrams), NULL,
 		"How many datagrams a client is answered per second."},
-	{"limits.unchanged", TYPE_COUNT, "5", 1, 10000000, 0, AT(limits.unchanged), NULL,
+	{"limits.unchanged", TYPE_COUNT, "50", 1, 10000000, 0, AT(limits.unchanged), NULL,
 		"How many of those may have a reply that equals the request."},
 	{"limits.exempt", TYPE_PREFIXES, "[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, 0,
 		AT(limits.exempt), NULL,

@@ -56,9 +56,19 @@ def test_burst_is_twice_the_rate(daemon):
 
 def test_unchanged_ones_have_a_rate_of_their_own(daemon):
     d = daemon(udp(), **limits(datagrams=1000))
-    answered, took = ask_many(d, 200, "%d")
-    assert 10 <= answered <= 10 + 5 * took + 1
+    answered, took = ask_many(d, 500, "%d")
+    assert 100 <= answered <= 100 + 50 * took + 1
     d.expect("peer-refused", reason="unchanged")
+
+
+def test_a_pinger_with_numbered_lines_is_answered(daemon):
+    """What has no lower case comes back as it was sent: digits, capitals, most of the world's writing."""
+    d = daemon(udp(), **limits())
+    with udp_socket(d.listeners[0]) as s:
+        for i in range(60):
+            s.send(b"%d" % i)
+            assert s.recv(100) == b"%d" % i
+    assert reasons_of(d)["unchanged"] == 0
 
 
 def test_rate_holds_for_all_sockets_of_a_client(daemon):
