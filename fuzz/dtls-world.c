@@ -104,7 +104,8 @@ void world_init(struct world *world)
 	const struct guard_limits limits = {.datagrams = 1000, .unchanged = 5, .per_client = 64};
 
 	log_set_level(LOG_LEVEL_ERROR);
-	*world = (struct world){.loop = LOOP_INIT(world->loop), .crowd.limit = 16};
+	*world = (struct world){.loop = LOOP_INIT(world->loop)};
+	handshakes_init(&world->handshakes, 16);
 	world->loop.now_ms = 1000000;
 	world->counters = calloc(1, counters_size(1));
 	world->shared = calloc(1, sizeof(*world->shared));
@@ -127,7 +128,7 @@ void world_init(struct world *world)
 		.amplification = 3,
 		.counters = &world->counters->listeners[0],
 		.acceptor = &world->acceptor,
-		.crowd = &world->crowd,
+		.handshakes = &world->handshakes,
 		.maker = {.open = fake_open, .mac = fake_mac, .userdata = world},
 		.fd = -1,
 	};
@@ -138,7 +139,7 @@ void world_init(struct world *world)
 void world_done(struct world *world)
 {
 	dtls_done(&world->dtls);
-	require(world->opened == 0 && world->crowd.n == 0 && world->counters->open == 0);
+	require(world->opened == 0 && world->handshakes.n == 0 && world->counters->open == 0);
 	scratch_done(&world->scratch);
 	free(world->counters);
 	free(world->shared);

@@ -13,7 +13,7 @@ struct world {
 	struct shared *shared;
 	struct guard guard;
 	struct acceptor acceptor;
-	struct crowd crowd;
+	struct handshakes handshakes;
 	struct scratch scratch;
 	struct dtls dtls;
 	bool may_open;   /* the datagram that is being taken is a hello with a good cookie */

@@ -133,7 +133,7 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 		.acceptor = &engine->acceptor,
 		.allotment =
 			allotment_of(&engine->guard, port->conf->name, port->conf->connections),
-		.crowd = &engine->crowd,
+		.handshakes = &engine->handshakes,
 		.maker = tls_datagrams_maker(port->datagrams),
 		.overflows = overflows_of(port->fd),
 		.fd = take_fd(&port->fd),
@@ -171,7 +171,7 @@ static void port_make_door(struct engine *engine, struct port *port)
 		port->door.transport_open = tls_open;
 		port->door.userdata =
 			engine->papers->contexts[port->conf - engine->conf->listeners];
-		port->door.class.crowd = &engine->crowd;
+		port->door.class.handshakes = &engine->handshakes;
 	}
 	stream_class_init(&port->door.class, &timeouts);
 	port->door.lobby.rule = proxy_rule_of(port->conf);
@@ -239,7 +239,7 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	if (r < 0)
 		return r;
 
-	engine->crowd.limit = engine->conf->limits.handshakes;
+	handshakes_init(&engine->handshakes, engine->conf->limits.handshakes);
 	engine_make_guard(engine, shared);
 	engine->acceptor.counters = engine->counters;
 	engine->acceptor.shared = shared;

@@ -22,7 +22,7 @@ struct engine {
 	struct counters *counters;
 	const struct papers *papers; /* built, for listeners with TLS */
 	struct acceptor acceptor;
-	struct crowd crowd; /* shaking hands */
+	struct handshakes handshakes;
 	struct scratch scratch;
 	struct udp_batch *batch;
 	struct guard guard;

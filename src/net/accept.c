@@ -233,6 +233,7 @@ static bool door_is_full(struct door *door)
 static int door_accept(struct door *door)
 {
 	struct acceptor *acceptor = door->acceptor;
+	struct handshakes *handshakes = door->class.handshakes;
 	struct addr peer = {.len = sizeof(peer) - offsetof(struct addr, sa)};
 	int fd;
 
@@ -240,7 +241,8 @@ static int door_accept(struct door *door)
 		acceptor_pause(acceptor, "limit", 0);
 		return ACCEPT_E_FULL;
 	}
-	if (door_is_full(door) || !stream_class_has_room(&door->class)) {
+	if (door_is_full(door) ||
+		(handshakes && !handshakes_make_room(handshakes, acceptor->loop->now_ms))) {
 		door_rest(door);
 		return ACCEPT_E_FULL;
 	}

@@ -30,7 +30,7 @@ struct dtls {
 	struct listener_counters *counters;
 	struct acceptor *acceptor; /* whose guard and limits are ours too */
 	struct allotment allotment;
-	struct crowd *crowd;
+	struct handshakes *handshakes;
 	struct secure_maker maker;
 	struct deadlines idle, handshake;
 	struct refusals refusals;

@@ -25,6 +25,7 @@ struct dtls_session {
 	struct udp_arrival way; /* back to the peer; without data */
 	struct list node;
 	struct deadline deadline; /* of the handshake, or idle */
+	struct handshake shake;   /* until the two agree */
 	uint8_t random[HELLO_RANDOM];
 	bool is_agreed; /* the handshake is over */
 	uint64_t bytes_in, bytes_out, opened_ms;

@@ -13,7 +13,7 @@
 #include "net/dtls_inside.h"
 #include "net/ending.h"
 
-#define CROWD_MS  3000 /* who is honest has shaken hands by then, even if something was lost twice */
+#define GRACE_MS  3000 /* an honest handshake is over by then, even if something was lost twice */
 #define REMIND_MS 100  /* how often it is seen to what was perhaps lost */
 
 static void session_send(struct secure *secure, const void *data, size_t len)
@@ -25,10 +25,11 @@ static void session_send(struct secure *secure, const void *data, size_t len)
 }
 
 /* Until the two agree, whoever can forge a datagram can make a handshake fail: that is nothing to hold
- * against the client. That it never finished is, since it has shown its cookie. */
+ * against the client. That it never finished is, since it has shown its cookie; and so is being evicted
+ * again and again from a crowd of those that do not finish. */
 static void session_judge(const struct dtls_session *s, enum reason reason)
 {
-	if (s->is_agreed || reason == REASON_handshake)
+	if (s->is_agreed || reason == REASON_handshake || reason == REASON_tls_crowded)
 		admit_judge_end(
 			s->dtls->acceptor->guard, &s->way.peer, reason, s->dtls->loop->now_ms);
 }
@@ -51,7 +52,7 @@ void session_end(struct dtls_session *s, enum reason reason)
 	if (s->is_agreed)
 		s->secure.ops->finish(&s->secure);
 	else
-		dtls->crowd->n--;
+		handshakes_remove(dtls->handshakes, &s->shake);
 	s->secure.ops->close(&s->secure);
 	session_judge(s, reason);
 	admit_leave(acceptor->guard, acceptor->counters, &s->way.peer);
@@ -138,7 +139,7 @@ static int session_shake(struct dtls_session *s)
 	if (r != 0)
 		return r;
 	s->is_agreed = true;
-	s->dtls->crowd->n--;
+	handshakes_remove(s->dtls->handshakes, &s->shake);
 	deadline_set(&s->dtls->idle, &s->deadline);
 	return 0;
 }
@@ -211,22 +212,9 @@ void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 	list_init(&dtls->sessions);
 }
 
-/* Whether one more may shake hands: as for streams, who has waited longest makes room, if that is longer
- * than anybody needs to. */
-static bool crowd_has_room(struct dtls *dtls)
+static void session_on_evict(struct handshake *shake)
 {
-	struct list *first = dtls->handshake.queue.next;
-	struct dtls_session *s;
-
-	if (dtls->crowd->n < dtls->crowd->limit)
-		return true;
-	if (first == &dtls->handshake.queue)
-		return false;
-	s = container_of(container_of(first, struct deadline, node), struct dtls_session, deadline);
-	if (dtls->loop->now_ms - s->opened_ms < CROWD_MS)
-		return false;
-	session_end(s, REASON_tls_crowded);
-	return true;
+	session_end(container_of(shake, struct dtls_session, shake), REASON_tls_crowded);
 }
 
 static bool dtls_is_full(const struct dtls *dtls)
@@ -246,7 +234,9 @@ static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
 	int reason, would;
 
 	reason = admit_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
-	if (reason == GUARD_ANSWER && (dtls_is_full(dtls) || !crowd_has_room(dtls))) {
+	if (reason == GUARD_ANSWER &&
+		(dtls_is_full(dtls) ||
+			!handshakes_make_room(dtls->handshakes, dtls->loop->now_ms))) {
 		admit_leave(acceptor->guard, acceptor->counters, peer);
 		reason = REASON_dtls_full;
 	}
@@ -274,6 +264,11 @@ static struct dtls_session *session_new(
 	s->way = *d->arrival;
 	s->way.data = NULL;
 	s->opened_ms = dtls->loop->now_ms;
+	s->shake = (struct handshake){
+		.since_ms = s->opened_ms,
+		.grace_ms = GRACE_MS,
+		.evict = session_on_evict,
+	};
 	memcpy(s->random, hello->random, sizeof(s->random));
 	return s;
 }
@@ -292,7 +287,7 @@ void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struc
 		return;
 	}
 	acceptor_gained(acceptor, &dtls->allotment);
-	dtls->crowd->n++;
+	handshakes_add(dtls->handshakes, &s->shake);
 	dtls->counters->counted[COUNT_connections]++;
 	flows_add(&dtls->flows, &s->flow);
 	list_append(&dtls->sessions, &s->node);

@@ -65,7 +65,7 @@ void stream_close(struct stream *s, enum reason reason)
 			s->transport.ops->finish(&s->transport);
 	}
 	if (s->stage == STAGE_HANDSHAKE)
-		s->class->crowd->n--;
+		handshakes_remove(s->class->handshakes, &s->handshake);
 	s->stage = STAGE_CLOSED;
 	stream_record_end(s);
 
@@ -322,7 +322,7 @@ static int stream_handshake(struct stream *s)
 	r = s->transport.ops->handshake(&s->transport);
 	if (r != 0)
 		return r;
-	s->class->crowd->n--;
+	handshakes_remove(s->class->handshakes, &s->handshake);
 	s->stage = STAGE_TALK;
 	deadline_set(&s->class->idle, &s->deadline);
 	return s->transport.drained && !s->hangup ? TRANSPORT_E_WAIT : 0;

@@ -11,13 +11,9 @@
 #include "base/loop.h"
 #include "core/counters.h"
 #include "core/talk.h"
+#include "net/handshakes.h"
 #include "net/scratch.h"
 #include "net/transport.h"
-
-/* Those who shake hands, in all listeners of a process together. */
-struct crowd {
-	uint64_t n, limit;
-};
 
 /* What all connections of a listener have in common. */
 struct stream_class {
@@ -31,7 +27,7 @@ struct stream_class {
 	struct deadlines idle, write, handshake,
 		linger; /* `write` is a look at what the peer has taken */
 	struct list streams;
-	struct crowd *crowd; /* NULL: there is nothing to agree on */
+	struct handshakes *handshakes; /* NULL: the transport has none */
 	void (*on_closed)(struct stream_class *class, const struct addr *peer, enum reason reason);
 };
 
@@ -46,8 +42,5 @@ void stream_class_done(struct stream_class *class);
  * peer was accepted. */
 int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
 	uint64_t since_ms);
-/* Whether one more may shake hands: a crowd that is full loses who has waited longest in it, if that
- * is longer than anybody needs to. */
-bool stream_class_has_room(struct stream_class *class);
 /* Ends all of them now, for `reason`. */
 void stream_close_all(struct stream_class *class, enum reason reason);

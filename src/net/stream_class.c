@@ -12,7 +12,7 @@
 
 #define LINGER_MS 2000
 #define LOOKS     8   /* at what a peer has taken, in its time-out */
-#define CROWD_MS  500 /* who is honest has shaken hands by then */
+#define GRACE_MS  500 /* of a handshake: an honest peer is done by then */
 
 struct addr stream_peer(const struct stream *s)
 {
@@ -63,6 +63,11 @@ static void stream_on_handshake(struct deadline *deadline)
 	stream_close(container_of(deadline, struct stream, deadline), REASON_handshake);
 }
 
+static void stream_on_evict(struct handshake *handshake)
+{
+	stream_close(container_of(handshake, struct stream, handshake), REASON_tls_crowded);
+}
+
 /* It has been sent everything; that it does not hang up is no fault. While it still takes what the kernel
  * holds of that, a close would cut it off: the kernel answers what comes after a close with a reset. */
 static void stream_on_linger(struct deadline *deadline)
@@ -106,29 +111,18 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 	}
 	list_append(&class->streams, &s->node);
 	if (agree) {
-		class->crowd->n++;
+		s->handshake = (struct handshake){
+			.since_ms = since_ms,
+			.grace_ms = GRACE_MS,
+			.evict = stream_on_evict,
+		};
+		handshakes_add(class->handshakes, &s->handshake);
 		deadline_set_since(&class->handshake, &s->deadline, since_ms);
 	} else {
 		deadline_set(&class->idle, &s->deadline);
 	}
 	class->counters->counted[COUNT_connections]++;
 	return 0;
-}
-
-bool stream_class_has_room(struct stream_class *class)
-{
-	struct list *first = class->handshake.queue.next;
-	struct stream *s;
-
-	if (!class->crowd || class->crowd->n < class->crowd->limit)
-		return true;
-	if (first == &class->handshake.queue)
-		return false;
-	s = container_of(container_of(first, struct deadline, node), struct stream, deadline);
-	if (class->loop->now_ms - s->opened_ms < CROWD_MS)
-		return false;
-	stream_close(s, REASON_tls_crowded);
-	return true;
 }
 
 void stream_close_all(struct stream_class *class, enum reason reason)

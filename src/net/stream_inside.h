@@ -21,7 +21,8 @@ struct stream {
 	struct transport transport;
 	struct stream_class *class;
 	struct list node;
-	struct deadline deadline; /* in the one queue that fits the stage */
+	struct deadline deadline;   /* in the one queue that fits the stage */
+	struct handshake handshake; /* while the stage is that */
 	struct task task;
 	struct buf rest; /* of the input: it waits for its end, or for room */
 	struct buf out;  /* answers that the peer has not taken */

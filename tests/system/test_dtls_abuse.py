@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done to sessions of DTLS: replays, garbage, forgeries, silence, crowds; and who comes again."""
 
+import contextlib
 import os
+import socket
 
 import pytest
 
 import forge
+import process
 from ctl import reasons_of, status_of
 from dtls import Hello, Session, Tap, ask, client_socket, cookie_of, dtls, many_clients, message, record
 from pki import Authority
+from secure import tls
 from settings import free_port
 
 pytestmark = pytest.mark.usefixtures("with_tls")
@@ -190,6 +194,35 @@ def test_a_crowd_that_never_finishes_makes_room(daemon, pair):
         session.ask("in the end")
     assert reasons_of(running)["tls_crowded"] >= 1
     assert reasons_of(running)["dtls_full"] >= 1
+    for s in crowd:
+        s.close()
+
+
+def test_a_crowd_over_tls_makes_room_for_dtls(daemon, pair):
+    running = daemon(dtls(pair), tls(pair, handshake_timeout="60s"), limits={"handshakes": 4}, workers=1)
+    at, crowded = running.listeners
+    crowd = [socket.create_connection((crowded["address"], crowded["port"]), timeout=30)
+             for _ in range(4)]
+    process.wait_until(lambda: status_of(running)["connections"] == 4, what="the crowd")
+    with Session(at) as session:
+        session.ask("in the end")
+    assert running.expect("peer-ended", reason="tls_crowded")["listener"] == "tls"
+    for s in crowd:
+        s.close()
+
+
+def test_one_who_crowds_over_dtls_again_and_again_is_turned_away(daemon, pair):
+    running = daemon(dtls(pair, handshake_timeout="60s"),
+                     limits={"handshakes": 1, "exempt": []}, workers=1)
+    crowd = []
+
+    def is_turned_away():
+        with contextlib.suppress(AssertionError, TimeoutError):
+            crowd.append(begin(running.listeners[0]))
+        return reasons_of(running)["penalty"] > 0
+
+    process.wait_until(is_turned_away, 60, what="a penalty")
+    assert reasons_of(running)["tls_crowded"] >= 4
     for s in crowd:
         s.close()
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import process
 import rawtls
 import rig
+from ctl import status_of
 from secure import ask_tls, context_for, tls
 from settings import tcp
 from wire import tcp_ask
@@ -111,6 +113,40 @@ def test_handshakes_in_flight_are_bounded(daemon, authority):
         assert tcp_ask(running.listeners[1], b"others") == b"OTHERS"
         assert ask_tls(running.listeners[0], context_for(authority)) == b"STRASSE"
         ended_for(running, authority, "tls_crowded")
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def test_a_crowd_at_one_listener_does_not_lock_the_others_out(daemon, authority):
+    """The oldest handshake of all gives way, although it is another listener's."""
+    pair = authority.issue("ec")
+    running = daemon(tls(pair), tls(pair, name="crowded", handshake_timeout="60s"),
+                     limits={"handshakes": 8}, workers=1)
+    sockets = [plain_connect(running, 1) for _ in range(8)]
+    process.wait_until(lambda: status_of(running)["connections"] == 8, what="the crowd")
+    try:
+        for _ in range(4):
+            assert ask_tls(running.listeners[0], context_for(authority)) == b"STRASSE"
+        assert running.expect("peer-ended", reason="tls_crowded")["listener"] == "crowded"
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def test_one_who_crowds_again_and_again_is_turned_away(daemon, authority):
+    running = daemon(tls(authority.issue("ec"), handshake_timeout="60s"),
+                     limits={"handshakes": 4, "exempt": []}, workers=1)
+    sockets = []
+    try:
+        with contextlib.suppress(OSError):
+            for _ in range(20):
+                sockets.append(plain_connect(running))
+        running.expect("peer-refused", reason="penalty")
+        clients = json.loads(subprocess.run(
+            [UPPERCTL, "-s", running.folder / "control", "--json", "clients"],
+            stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+        assert clients["clients"][0]["offences"] >= 4
     finally:
         for s in sockets:
             s.close()
