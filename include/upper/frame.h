@@ -12,7 +12,7 @@ extern "C" {
 enum upper_framing {
 	UPPER_STREAM,   /* a message is whatever has arrived */
 	UPPER_LINE,     /* a message is a line with its LF or CRLF, or the rest at end of input */
-	UPPER_ONESHOT,  /* as UPPER_STREAM, but the first message is the only one */
+	UPPER_ONESHOT,  /* as UPPER_STREAM; all that a connection brings is one message */
 	UPPER_DATAGRAM, /* the input is exactly one message */
 };
 

@@ -22,7 +22,7 @@ static int talk_one(
 int talk_answer(const struct talk *talk, bool last, size_t seen, struct upper_in *in,
 	struct upper_out *out, uint64_t *messages)
 {
-	bool once = talk->frame.framing == UPPER_ONESHOT || talk->frame.framing == UPPER_DATAGRAM;
+	bool once = talk->frame.framing == UPPER_DATAGRAM;
 	size_t length;
 	int r;
 

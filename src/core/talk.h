@@ -16,7 +16,7 @@ struct talk {
 
 enum {
 	TALK_E_ROOM = 1, /* `out` is full; call again with an empty one */
-	TALK_E_OVER,     /* the one message of a oneshot or a datagram has been answered */
+	TALK_E_OVER,     /* the one message of a datagram has been answered */
 	TALK_E_TOO_LONG, /* a line is longer than max_line */
 	TALK_E_INVALID,  /* not UTF-8, which the rule rejects; what came before it is answered */
 };

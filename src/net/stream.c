@@ -106,6 +106,19 @@ static void stream_wait_for_peer(struct stream *s)
 	deadline_set(&s->class->write, &s->deadline);
 }
 
+static bool is_oneshot(const struct stream *s)
+{
+	return s->class->talk.frame.framing == UPPER_ONESHOT;
+}
+
+/* From now on; a oneshot that has been answered is given less time. */
+static void stream_wait_for_input(struct stream *s)
+{
+	bool hurries = is_oneshot(s) && s->bytes_out > 0;
+
+	deadline_set(hurries ? &s->class->quiet : &s->class->idle, &s->deadline);
+}
+
 /* All is sent: says so. A peer that has ended too has nothing left that could come too late. */
 static void stream_say_end(struct stream *s)
 {
@@ -184,7 +197,7 @@ static int stream_flush(struct stream *s)
 	}
 	if (buf_len(out) == 0) {
 		stream_set_reset(s, false);
-		deadline_set(&s->class->idle, &s->deadline);
+		stream_wait_for_input(s);
 	} else if (has_taken) {
 		stream_wait_for_peer(s);
 	}
@@ -218,6 +231,13 @@ static void stream_record_messages(
 		stream_tell_messages(s, messages, at, end);
 }
 
+/* A oneshot is one message, however many pieces it comes in, and is acknowledged once. */
+static bool stream_has_acknowledged(const struct stream *s)
+{
+	return is_oneshot(s) && s->class->talk.service == &service_acknowledge &&
+		(s->bytes_out > 0 || buf_len(&s->out) > 0);
+}
+
 /* Answers what is in the span, as far as the peer takes it; the rest is kept. */
 static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
 {
@@ -225,12 +245,17 @@ static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
 	struct scratch *scratch = class->scratch;
 	int outcome, r;
 
+	if (stream_has_acknowledged(s)) {
+		in->at = in->end;
+		return 0;
+	}
 	do {
 		struct upper_out out = {scratch->out, scratch->out + scratch->out_size};
 		const uint8_t *from = in->at;
 		uint64_t messages = 0;
 
-		outcome = talk_answer(&class->talk, s->ended, seen, in, &out, &messages);
+		outcome =
+			talk_answer(&class->talk, s->ended || s->quiet, seen, in, &out, &messages);
 		stream_record_messages(s, messages, from, in->at);
 		r = stream_send(s, scratch->out, (size_t)(out.at - scratch->out));
 		if (r != 0)
@@ -283,7 +308,6 @@ static int stream_turn(struct stream *s)
 			return buf_keep(&s->rest, scratch->in, had) < 0 ? -ENOMEM : r;
 		else if (r != 0)
 			return r;
-		deadline_set(&s->class->idle, &s->deadline);
 	}
 	s->bytes_in += n;
 	s->class->counters->counted[COUNT_bytes_in] += n;
@@ -292,6 +316,8 @@ static int stream_turn(struct stream *s)
 	r = stream_answer(s, &in, was_blocked ? 0 : had);
 	if (r != 0)
 		return r;
+	if (reads && s->stage == STAGE_TALK && buf_len(&s->out) == 0)
+		stream_wait_for_input(s);
 	if (!s->blocked &&
 		trickle_is_too_slow(&s->trickle, buf_len(&s->rest), in.at > scratch->in,
 			s->class->idle.after_ms, s->class->loop->now_ms))
@@ -301,6 +327,19 @@ static int stream_turn(struct stream *s)
 	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
 		return TRANSPORT_E_WAIT; /* who has not read does not know: the event may be spent */
 	return 0;
+}
+
+void stream_hang_up(struct stream *s)
+{
+	struct upper_in in = {s->class->scratch->in, s->class->scratch->in + stream_fetch_rest(s)};
+	int r;
+
+	s->quiet = true;
+	r = stream_answer(s, &in, 0);
+	if (r != 0)
+		stream_close(s, stream_reason(s, r));
+	else if (s->stage == STAGE_TALK)
+		stream_finish(s, REASON_done);
 }
 
 static int stream_discard(struct stream *s)

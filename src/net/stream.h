@@ -23,9 +23,10 @@ struct stream_class {
 	struct talk talk;
 	bool access; /* a record per connection */
 	struct listener_counters *counters;
-	uint64_t write_ms;
-	struct deadlines idle, write, handshake,
-		linger; /* `write` is a look at what the peer has taken */
+	uint64_t
+		write_ms; /* `write` is set for a part of it, and looks at what the peer has taken */
+	struct deadlines quiet; /* of a oneshot that has been answered */
+	struct deadlines idle, write, handshake, linger;
 	struct list streams;
 	struct handshakes *handshakes; /* NULL: the transport has none */
 	void (*on_closed)(struct stream_class *class, const struct addr *peer, enum reason reason);

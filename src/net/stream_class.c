@@ -11,6 +11,7 @@
 #include "net/stream_inside.h"
 
 #define LINGER_MS 2000
+#define QUIET_MS  100
 #define LOOKS     8   /* at what a peer has taken, in its time-out */
 #define GRACE_MS  500 /* of a handshake: an honest peer is done by then */
 
@@ -46,6 +47,11 @@ void stream_record_end(const struct stream *s)
 static void stream_on_idle(struct deadline *deadline)
 {
 	stream_close(container_of(deadline, struct stream, deadline), REASON_idle);
+}
+
+static void stream_on_quiet(struct deadline *deadline)
+{
+	stream_hang_up(container_of(deadline, struct stream, deadline));
 }
 
 static void stream_on_write(struct deadline *deadline)
@@ -141,6 +147,7 @@ void stream_class_init(struct stream_class *class, const struct stream_timeouts 
 		&class->write, loop, (timeouts->write_ms + LOOKS - 1) / LOOKS, stream_on_write);
 	deadlines_init(&class->handshake, loop, timeouts->handshake_ms, stream_on_handshake);
 	deadlines_init(&class->linger, loop, LINGER_MS, stream_on_linger);
+	deadlines_init(&class->quiet, loop, QUIET_MS, stream_on_quiet);
 	list_init(&class->streams);
 }
 
@@ -150,4 +157,5 @@ void stream_class_done(struct stream_class *class)
 	deadlines_done(&class->write);
 	deadlines_done(&class->handshake);
 	deadlines_done(&class->linger);
+	deadlines_done(&class->quiet);
 }

@@ -33,7 +33,8 @@ struct stream {
 	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 	enum stage stage : 8;
 	enum reason reason : 8;
-	bool ended : 1;   /* the peer has said that no more will follow */
+	bool ended : 1; /* the peer has said that no more will follow */
+	bool quiet : 1; /* it has been answered, and has said nothing for a while: a oneshot is over */
 	bool blocked : 1; /* the rest waits for room, not for input */
 	bool resets : 1;  /* a close would cut an answer, and the kernel knows */
 	/* An end is already behind what is to be read, so no event will tell of it; or an urgent byte has
@@ -46,6 +47,8 @@ void stream_close(struct stream *s, enum reason reason);
 /* stream.c: whatever can be done without waiting. */
 void stream_pump_task(struct task *task);
 void stream_on_event(struct source *source, uint32_t events);
+/* A oneshot has been quiet for long enough. */
+void stream_hang_up(struct stream *s);
 /* Whether the peer has taken something within the write time-out. */
 bool stream_is_taken(struct stream *s);
 /* stream_class.c */

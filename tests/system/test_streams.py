@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import threading
 import time
 
 import pytest
@@ -125,6 +126,46 @@ def test_oneshot_answers_once_and_closes(server):
     with connect(server(framing="oneshot")) as s:
         s.sendall(b"hello")
         assert read_all(s) == b"HELLO"
+
+
+def test_oneshot_that_comes_byte_by_byte_is_answered_whole(server):
+    """As Java's DataOutputStream.writeBytes() does it; and a character may come in pieces."""
+    with connect(server(framing="oneshot")) as s:
+        for byte in "hello, straße".encode():
+            s.sendall(bytes([byte]))
+            time.sleep(0.01)
+        begun = time.monotonic()
+        assert read_all(s) == b"HELLO, STRASSE"
+        assert time.monotonic() - begun > 0.09
+
+
+def test_oneshot_ends_with_a_character_that_is_not_whole(server):
+    with connect(server(framing="oneshot", invalid="replace")) as s:
+        s.sendall(b"hello\xe2\x82")
+        assert read_all(s).decode() == "HELLO\ufffd"
+
+
+def test_oneshot_waits_for_its_first_byte(server):
+    with connect(server(framing="oneshot")) as s:
+        time.sleep(0.5)  # longer than the quiet after an answer
+        s.sendall(b"hello")
+        assert read_all(s) == b"HELLO"
+
+
+def test_oneshot_of_any_length_is_answered_whole(server):
+    """The reader is slow to begin; what waits for it is no quiet."""
+    with connect(server(framing="oneshot")) as s:
+        threading.Thread(target=s.sendall, args=(b"hello" * 2000000,), daemon=True).start()
+        time.sleep(1)
+        assert read_all(s) == b"HELLO" * 2000000
+
+
+def test_oneshot_is_acknowledged_once(server):
+    with connect(server(framing="oneshot", service="acknowledge")) as s:
+        for byte in b"hello":
+            s.sendall(bytes([byte]))
+            time.sleep(0.01)
+        assert read_all(s) == b"Message received."
 
 
 def test_acknowledge_answers_each_line(server):
