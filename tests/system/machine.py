@@ -116,8 +116,8 @@ class Machine:
     def run(self, *args, check=True, seconds=PATIENCE, **options):
         """A command inside; its words are text."""
         done = subprocess.run(
-            ["nsenter", "-t", str(self.pid), "-m", "-p", "-n", "-u", "-i", "-C", "--wd=/", "--",
-             "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ["nsenter", "-t", str(self.pid), "-m", "-p", "-n", "-u", "-i", "-C", "--",
+             "env", "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
              *map(str, args)],
             capture_output=True, text=True, timeout=seconds, **{"stdin": subprocess.DEVNULL, **options})
         assert not check or done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"

@@ -139,6 +139,45 @@ def test_unit_that_serves_is_restarted_when_an_upgrade_fails(installed):
     installed.systemctl("enable", "--now", *SOCKETS)
 
 
+def test_packages_own_tests(installed, built):
+    """debian/tests, as Debian's infrastructure would run them, on the machine as it is."""
+    if not shutil.which("autopkgtest"):
+        pytest.skip("autopkgtest is not installed")
+    shutil.copytree(ROOT / "debian", installed.path("/tmp/source/debian"))
+    shipped = installed.path("/etc/upperd/upperd.conf").read_text()
+    done = installed.run("env", "HOME=/root", "autopkgtest", "--no-built-binaries", "/tmp/source/",
+                         "--", "null", check=False, seconds=300)
+    installed.run("systemctl", "disable", "--now", "upperd-tls.socket", "upperd-certificate@localhost",
+                  "upperd-certificate@localhost.path", check=False)
+    installed.systemctl("stop", "upperd.service")
+    installed.path("/etc/upperd/upperd.conf").write_text(shipped)
+    installed.run("rm", "-rf", "/etc/upperd/certificates")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^(\w+) +(PASS|FAIL|SKIP)", done.stdout, re.M) == [
+        ("service", "PASS"), ("library", "PASS")], done.stdout
+
+
+def test_the_network_is_opened_as_the_readme_of_the_package_says(installed):
+    """Its commands, typed; before, this machine alone reaches the ports."""
+    def is_open():
+        listing = installed.run("ss", "-Hlntu", "sport = :12000").stdout
+        return sorted(line.split()[4] for line in listing.splitlines())
+
+    assert is_open() == ["127.0.0.1:12000", "127.0.0.1:12000"]
+    text = (ROOT / "debian/upperd.README.Debian").read_text().partition("Open to the network")[2]
+    for line in re.search(r"\n\n((?: {4}\S.*\n)+)", text)[1].splitlines():
+        installed.run("sh", "-c", line.strip())
+    try:
+        assert is_open() == ["*:12000", "*:12000"]
+        assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"
+    finally:
+        installed.run("rm", "-r", "/etc/systemd/system/upperd.socket.d",
+                      "/etc/systemd/system/upperd-tcp.socket.d")
+        installed.systemctl("daemon-reload")
+        installed.systemctl("stop", "upperd.service", *SOCKETS)
+        installed.systemctl("start", *SOCKETS)
+
+
 # TLS, as README has it
 
 
@@ -146,7 +185,7 @@ NAME = "upper.example.org"
 LIVE, ARCHIVE = f"/etc/letsencrypt/live/{NAME}", f"/etc/letsencrypt/archive/{NAME}"
 
 
-def typed_in_readme(heading):
+def typed_in_readme(heading="### TLS of an installed package"):
     """The commands of the first block below a heading, a line each."""
     text = (ROOT / "README.md").read_text().partition(f"\n{heading}\n")[2]
     block = re.search(r"\n\n((?: {4}\S.*\n)+)", text)[1]
@@ -211,7 +250,7 @@ def test_tls_by_the_recipe_and_renewed_under_load(certbot, installed):
     """README typed to the letter, in folders of mode 0700; then renewals with new keys, and one that is bad."""
     assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"  # it runs already
     first = certbot.renew()
-    for line in typed_in_readme("### TLS of an installed package"):
+    for line in typed_in_readme():
         installed.run("sh", "-c", line)
     context = ssl.create_default_context(cafile=str(certbot.authority.file))
     wait_served(installed, context, first, 5)
@@ -247,12 +286,18 @@ def test_tls_by_the_recipe_and_renewed_under_load(certbot, installed):
 def test_a_certificate_is_handed_over_again_after_a_boot(certbot, installed):
     """Nothing is in /run then; the start of the service waits for the copy."""
     first = certbot.renew()
-    for line in typed_in_readme("### TLS of an installed package"):
+    for line in typed_in_readme():
         installed.run("sh", "-c", line)
     installed.systemctl("stop", "upperd.service", f"upperd-certificate@{NAME}.path")
     installed.run("rm", "-rf", "/run/upperd-certificates")
     context = ssl.create_default_context(cafile=str(certbot.authority.file))
     assert certificate_served(installed, context) == der_of(first)
+
+
+def test_the_readme_of_the_package_has_the_same_recipe():
+    lines = [line.strip() for line in (ROOT / "debian/upperd.README.Debian").read_text().splitlines()]
+    recipe = typed_in_readme()
+    assert lines[lines.index(recipe[0]):][:len(recipe)] == recipe
 
 
 def test_keys_are_for_the_service_alone(certbot, installed):
