@@ -4,7 +4,8 @@
  * to each worker, over which it is asked to sign. It has no network socket and no file: key files come
  * as descriptors, are read once, and are closed.
  *
- * A worker that asks what no worker would ask is cut off, for it is no longer one of ours. */
+ * A worker that asks what no worker would ask is cut off, for it is no longer one of ours. The channel of
+ * a worker that has ended is closed at once, in case a copy of it is in other hands. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -76,6 +77,25 @@ static struct keeper *keeper_of(struct runtime *side)
 	return container_of(side, struct keeper, side);
 }
 
+/* The channel of a worker that has ended is worth as much as the worker was: it may be in other hands. */
+static void keeper_forget(struct keeper *k, uint32_t worker)
+{
+	list_foreach (node, &k->clients) {
+		struct client *client = container_of(node, struct client, node);
+
+		if (client->worker == worker)
+			client_end(client);
+	}
+}
+
+static int keeper_on_client_gone(struct runtime *side, struct message *message)
+{
+	const struct msg_client *gone = (const void *)message->data;
+
+	keeper_forget(keeper_of(side), gone->worker);
+	return 0;
+}
+
 static int keeper_on_client(struct runtime *side, struct message *message)
 {
 	struct keeper *k = keeper_of(side);
@@ -88,6 +108,7 @@ static int keeper_on_client(struct runtime *side, struct message *message)
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
+	keeper_forget(k, head->worker);
 	client->keeper = k;
 	client->worker = head->worker;
 	client->source.on_event = client_on_event;
@@ -166,6 +187,7 @@ static const struct runtime_handler keeper_handlers[N_MESSAGES] = {
 	[MSG_FILE] = {keeper_on_file},
 	[MSG_PREPARE] = {keeper_on_prepare},
 	[MSG_CLIENT] = {keeper_on_client, "cannot take a worker's channel"},
+	[MSG_CLIENT_GONE] = {keeper_on_client_gone},
 	[MSG_SERVE] = {keeper_on_serve},
 	[MSG_DRAIN] = {keeper_on_drain},
 };

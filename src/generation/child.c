@@ -272,6 +272,7 @@ static void child_on_message(struct child *child, const struct message *message)
 	case MSG_SIBLING:
 	case MSG_LOST:
 	case MSG_CLIENT:
+	case MSG_CLIENT_GONE:
 	case MSG_PREPARE:
 	case MSG_SERVE:
 	case MSG_DRAIN:

@@ -205,6 +205,8 @@ static void slot_on_ended(struct child *child, const struct child_end *end)
 	char why[160];
 
 	slot_take_back(slot);
+	if (child->role == ROLE_WORKER)
+		keeper_forget(g, child->index);
 	if (!child->failed)
 		slot_explain_end(child, slot->why);
 	switch (g->state) {

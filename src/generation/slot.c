@@ -39,6 +39,14 @@ static int keeper_introduce(struct generation *g, unsigned worker)
 	return pair[1];
 }
 
+void keeper_forget(struct generation *g, unsigned worker)
+{
+	const struct msg_client client = {.worker = worker};
+
+	if (g->keeper && !g->keeper->child.foreign && g->keeper->child.state < CHILD_DRAINING)
+		child_tell(&g->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
+}
+
 int slot_start(struct slot *slot)
 {
 	struct child *child = &slot->child;

@@ -39,6 +39,8 @@
 	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                         \
 	/* to the keeper: the channel of a worker; struct msg_client */                              \
 	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))         \
+	/* to the keeper: the worker has ended, and its channel with it; struct msg_client */        \
+	MESSAGE(CLIENT_GONE, SUPERVISOR, 0, sizeof(struct msg_client), sizeof(struct msg_client))    \
 	/* to the exporter: the socket that scrapes come to, and the page */                         \
 	MESSAGE(METRICS, SUPERVISOR, 2, 0, 0)                                                        \
 	/* all is said: get ready, and say so */                                                     \

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.usefixtures("with_tls")
 
 SIGN, SHA256 = 1, 1
 DATA = 512  # at most, in a question
+HANDSHAKE = (struct.pack("=6I", SIGN, 1, 0, SHA256, 0, 64 + 34 + 32) +
+             64 * b" " + b"TLS 1.3, server CertificateVerify\0" + bytes(32))
 PATIENT = {"handshake_timeout": "60s", "idle_timeout": "60s"}
 
 
@@ -140,6 +142,38 @@ def test_who_drains_to_the_end_lets_go_of_it(daemon, authority, pair, as_root):
         new = kill_keeper(d, old)
     d.expect("child-ended", role="keeper 0", pid=new)
     assert len(d.children("keeper")) == 1
+
+
+# When a worker has ended
+
+
+@pytest.mark.parametrize("also", [None, "reload"], ids=["", "while-draining"])
+def test_the_channel_of_a_worker_ends_with_it(daemon, authority, pair, as_root, also):
+    """A copy of it elsewhere is worth nothing, from the moment that the worker is dead."""
+    d = daemon(tls(pair, **PATIENT), workers=1, drain="60s")
+    worker, = d.workers()
+    keeper, = d.children("keeper")
+    with to_keeper(worker) as stolen, connect_tls(d.listeners[0], context_for(authority)):
+        stolen.settimeout(rig.PATIENCE)
+        stolen.send(HANDSHAKE)
+        assert len(stolen.recv(4096)) > 8
+        if also:
+            d.reload()
+            stolen.send(HANDSHAKE)
+            assert len(stolen.recv(4096)) > 8
+        d.killed += 1
+        os.kill(worker, signal.SIGKILL)
+        assert stolen.recv(4096) == b""
+    if not also:
+        assert d.children("keeper") == [keeper]
+    process.wait_until(lambda: answered(d.listeners[0], authority), what="an answer")
+
+
+def answered(at, authority):
+    try:
+        return ask_tls(at, context_for(authority)) == b"STRASSE"
+    except OSError:  # the worker is being replaced
+        return False
 
 
 # When it hears nonsense
