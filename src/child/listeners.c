@@ -6,8 +6,10 @@
 #include "child/listeners.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,6 +48,47 @@ int engine_take(struct engine *engine, size_t listener, int *fd)
 	port->next = engine->ports;
 	engine->ports = port;
 	return 0;
+}
+
+static bool port_is_datagram(const struct port *port)
+{
+	return port->conf->transport == CONF_UDP || port->conf->transport == CONF_DTLS;
+}
+
+/* The lowest number from `first` on that is free. */
+static int port_move(struct port *port, rlim_t first)
+{
+	int fd = fcntl(port->fd, F_DUPFD_CLOEXEC, (int)first);
+
+	if (fd < 0)
+		return errno == EINVAL ? -EMFILE : -errno;
+	close(port->fd);
+	port->fd = fd;
+	return 0;
+}
+
+int engine_fix_sockets(struct engine *engine, uint64_t files)
+{
+	struct rlimit limit;
+	rlim_t n = 0, first;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	for (const struct port *port = engine->ports; port; port = port->next)
+		n += port_is_datagram(port);
+	if (n == 0)
+		return 0;
+	if (limit.rlim_cur <= n)
+		return -EMFILE;
+	first = limit.rlim_cur - n < files ? limit.rlim_cur - n : files;
+	for (struct port *port = engine->ports; port; port = port->next) {
+		int r = port_is_datagram(port) ? port_move(port, first) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	limit = (struct rlimit){first, first};
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
 static struct talk talk_of(const struct conf_listener *conf)

@@ -34,6 +34,9 @@ struct engine {
 
 /* A socket of the listener with that place in the configuration; takes the descriptor over. */
 int engine_take(struct engine *engine, size_t listener, int *fd);
+/* Puts the sockets for datagrams where no later descriptor can be, which is how the sandbox knows them:
+ * they alone may send control data. No more than `files` descriptors can be open from then on. */
+int engine_fix_sockets(struct engine *engine, uint64_t files);
 /* Makes everything that serving needs. `on_idle` is called when no connection is open any more. */
 int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
 	void (*on_idle)(struct acceptor *acceptor));

@@ -22,6 +22,8 @@
 #include "process/channel.h"
 
 #define EXPIRY_TURNS 7200 /* once an hour */
+#define MOST_FILES   (1 << 20)
+#define SPARE_FILES  1024 /* listeners, channels, and the like */
 
 enum stage { STAGE_SETUP, STAGE_READY, STAGE_SERVING, STAGE_DRAINING };
 
@@ -123,6 +125,14 @@ static void worker_tell_expiry(struct worker *w)
 		papers_tell_expiry(&w->papers, time(NULL));
 }
 
+/* The kernel keeps a table of as many descriptors as the highest number says: 8 MB for the most here. */
+static uint64_t files_of(const struct worker *w)
+{
+	const uint64_t connections = w->side.setup.connections;
+
+	return connections < MOST_FILES - SPARE_FILES ? connections + SPARE_FILES : MOST_FILES;
+}
+
 static int worker_build(struct worker *w)
 {
 	char why[TLS_WHY];
@@ -131,6 +141,8 @@ static int worker_build(struct worker *w)
 	r = papers_build(&w->papers, runtime_report_fault, why);
 	if (r == TLS_E_REFUSED)
 		return runtime_fail(EX_CONFIG, why, 0);
+	if (r == 0)
+		r = engine_fix_sockets(&w->engine, files_of(w));
 	if (r == 0)
 		r = engine_build(&w->engine, w->shared, w->side.setup.connections, worker_on_idle);
 	return r < 0 ? runtime_fail(EX_OSERR, "cannot make what serving needs", r) : 0;

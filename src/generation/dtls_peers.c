@@ -43,7 +43,7 @@ static void dtls_peers_connect(const struct dtls_peers *peers, uint32_t number)
 	_cleanup_close_ int young = -1, old = -1;
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return;
 	young = pair[0];
 	old = pair[1];

@@ -206,7 +206,7 @@ static void slot_on_ended(struct child *child, const struct child_end *end)
 
 	slot_take_back(slot);
 	if (child->role == ROLE_WORKER)
-		keeper_forget(g, child->index);
+		keeper_send_gone(g, child->index);
 	if (!child->failed)
 		slot_explain_end(child, slot->why);
 	switch (g->state) {

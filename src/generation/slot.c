@@ -39,12 +39,12 @@ static int keeper_introduce(struct generation *g, unsigned worker)
 	return pair[1];
 }
 
-void keeper_forget(struct generation *g, unsigned worker)
+void keeper_send_gone(struct generation *g, unsigned worker)
 {
 	const struct msg_client client = {.worker = worker};
 
 	if (g->keeper && !g->keeper->child.foreign && g->keeper->child.state < CHILD_DRAINING)
-		child_tell(&g->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
+		child_send(&g->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
 }
 
 int slot_start(struct slot *slot)

@@ -65,7 +65,7 @@ void slot_serve(struct slot *slot);
 /* It is to finish, if it runs, and is not replaced. */
 void slot_drain(struct slot *slot);
 /* The keeper closes its channel to a worker that has ended. */
-void keeper_forget(struct generation *g, unsigned worker);
+void keeper_send_gone(struct generation *g, unsigned worker);
 /* Some time later, another takes the place of the one that died. */
 void slot_replace(struct slot *slot);
 /* It serves. */

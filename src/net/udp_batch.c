@@ -280,6 +280,14 @@ static struct msghdr message_of(struct reply *reply)
 	};
 }
 
+/* One message by the call for many: the sandbox has no other for messages with control data. */
+static ssize_t send_one(struct reply *reply, int fd)
+{
+	struct mmsghdr one = {.msg_hdr = message_of(reply)};
+
+	return sendmmsg(fd, &one, 1, MSG_DONTWAIT) < 0 ? -1 : (ssize_t)one.msg_len;
+}
+
 /* What could not be sent as one: a packet of that size may be too long for the way to this peer. */
 static void send_each(struct reply *reply, int fd, struct udp_sent *sent)
 {
@@ -288,13 +296,11 @@ static void send_each(struct reply *reply, int fd, struct udp_sent *sent)
 	reply->segments = 1;
 	for (size_t at = 0; at < all.iov_len; at += reply->segment) {
 		size_t left = all.iov_len - at;
-		struct msghdr message;
 		ssize_t n;
 
 		reply->span = (struct iovec){(uint8_t *)all.iov_base + at,
 			left < reply->segment ? left : reply->segment};
-		message = message_of(reply);
-		n = sendmsg(fd, &message, MSG_DONTWAIT);
+		n = send_one(reply, fd);
 		sent->bytes += n > 0 ? (uint64_t)n : 0;
 		sent->failed += n < 0;
 	}
@@ -330,7 +336,6 @@ int udp_send_back(int fd, const struct udp_arrival *to, const void *data, size_t
 		.segment = len,
 		.segments = 1,
 	};
-	struct msghdr message = message_of(&reply);
 
-	return sendmsg(fd, &message, MSG_DONTWAIT) < 0 ? -errno : 0;
+	return send_one(&reply, fd) < 0 ? -errno : 0;
 }

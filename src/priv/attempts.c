@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,6 +26,7 @@
 #include "priv/layers.h"
 
 #define FILE_OF_ALL "etc/passwd"
+#define MOST_FILES  64
 
 static int outcome(long result)
 {
@@ -44,6 +46,23 @@ static int before_socket(void)
 static int before_file(void)
 {
 	return memfd_create("upperd-attempt", MFD_CLOEXEC);
+}
+
+/* A connection of this machine, in a process that has a socket for datagrams where the worker puts them:
+ * at the limit on open files. */
+static int fixed_fd;
+
+static int before_connection(void)
+{
+	struct rlimit files;
+	int pair[2], datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (datagrams < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+		getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -1;
+	files.rlim_cur = files.rlim_max = MOST_FILES;
+	fixed_fd = fcntl(datagrams, F_DUPFD_CLOEXEC, MOST_FILES);
+	return fixed_fd < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ? -1 : pair[0];
 }
 
 static int before_parent(void)
@@ -130,6 +149,36 @@ static int bind_port(int fd)
 
 	to.sin_port = 0;
 	return outcome(bind(fd, (const struct sockaddr *)&to, sizeof(to)));
+}
+
+/* In each way that there is, also by giving the connection the number of the other socket, and by bits of
+ * the number that the kernel does not look at. */
+static int pass_descriptor(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec part = {(void *)(uintptr_t) "", 1};
+	struct mmsghdr message = {.msg_hdr = {.msg_iov = &part,
+					  .msg_iovlen = 1,
+					  .msg_control = &control,
+					  .msg_controllen = sizeof(control)}};
+	int error;
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (sendmsg(fd, &message.msg_hdr, 0) >= 0)
+		return 0;
+	error = errno;
+	if (sendmmsg(fd, &message, 1, 0) >= 0 ||
+		syscall(SYS_sendmmsg, (1ull << 32) + (unsigned)fd, &message, 1, 0) >= 0 ||
+		syscall(SYS_sendmmsg, (1ull << 32) - MOST_FILES + (unsigned)fd, &message, 1, 0) >=
+			0)
+		return 0;
+	close(fixed_fd);
+	if (fcntl(fd, F_DUPFD_CLOEXEC, fixed_fd) >= 0 || sendmmsg(fixed_fd, &message, 1, 0) >= 0)
+		return 0;
+	return error;
 }
 
 static int make_socket(int fd)
@@ -249,6 +298,7 @@ const struct attempt attempts[] = {
 	{LAYER_SECCOMP,  "make a socket",            false, 0, NULL, make_socket},
 	{LAYER_SECCOMP,  "connect a socket it holds", false, 0, before_socket, connect_peer},
 	{LAYER_SECCOMP,  "bind a socket it holds",   false, 0, before_socket, bind_port},
+	{LAYER_SECCOMP,  "pass a descriptor on",     false, 0, before_connection, pass_descriptor},
 	{LAYER_SECCOMP,  "signal another process",   false, 0, before_parent, signal_parent},
 	{LAYER_SECCOMP,  "signal another's thread",  false, 0, before_parent, signal_thread},
 	{LAYER_SECCOMP,  "make a process",           false, 0, NULL, make_process},

@@ -27,6 +27,7 @@
 #define ONLY(name, why, argument, value)   {name, why, argument, UINT32_MAX, value}
 #define WITHOUT(name, why, argument, bits) {name, why, argument, bits, 0}
 #define WITH(name, why, argument, bits)    {name, why, argument, bits, bits}
+#define FIXED(name, why, argument)         {name, why, argument, UINT32_MAX, POLICY_FIXED_FD}
 #define END                                {0}
 
 /* What later kernels and C libraries know, and these headers may not. */
@@ -45,7 +46,7 @@ static const struct policy_call common[] = {
 #endif
 	ANY("epoll_ctl",       "the loop"),
 	ANY("recvmsg",         "the channel"),
-	ANY("sendmsg",         "the channel"),
+	ANY("sendto",          "the channel; an answer"),
 	ANY("write",           "last words on stderr"),
 	ANY("close",           "a peer that is gone"),
 	ANY("brk",             "memory"),
@@ -61,7 +62,7 @@ static const struct policy_call common[] = {
 	ANY("getpid",          "abort()"),
 	ANY("gettid",          "abort()"),
 	ONLY("tgkill",         "abort()", 0, POLICY_SELF),
-	ANY("writev",          "last words of the C library"),
+	ANY("writev",          "a datagram for another worker; last words of the C library"),
 	ANY("exit_group",      "the end"),
 	END
 };
@@ -69,10 +70,9 @@ static const struct policy_call common[] = {
 static const struct policy_call worker_calls[] = {
 	ANY("accept4",         "a connection"),
 	ANY("recvfrom",        "a connection"),
-	ANY("sendto",          "a connection"),
 	ONLY("shutdown",       "a connection's last byte", 1, SHUT_WR),
 	ANY("recvmmsg",        "datagrams"),
-	ANY("sendmmsg",        "datagrams"),
+	FIXED("sendmmsg",      "datagrams, and no descriptor over a connection", 0),
 	ANY("poll",            "an answer of the keeper"),
 	ONLY("getsockopt",     "what a slow peer has taken", 2, TCP_INFO),
 	ONLY("getsockopt",     "what a slow peer has taken", 2, SO_MEMINFO),
@@ -81,15 +81,9 @@ static const struct policy_call worker_calls[] = {
 	END
 };
 
-static const struct policy_call keeper_calls[] = {
-	ANY("sendto",          "an answer to a worker"),
-	END
-};
-
 static const struct policy_call exporter_calls[] = {
 	ANY("accept4",         "a connection"),
 	ANY("recvfrom",        "a connection"),
-	ANY("sendto",          "a connection"),
 	ONLY("shutdown",       "a connection's last byte", 1, SHUT_WR),
 	END
 };
@@ -110,6 +104,8 @@ static const struct policy_call sanitizer_calls[] = {
 
 /* The supervisor: what it does itself. */
 static const struct policy_call supervisor_calls[] = {
+	ANY("sendmsg",         "the channels of children"),
+	ANY("sendmmsg",        "what workers may, whose limits are their own"),
 	ONLY("socket",         "listeners, logs", 0, AF_UNIX),
 	ONLY("socket",         "listeners", 0, AF_INET),
 	ONLY("socket",         "listeners", 0, AF_INET6),
@@ -321,10 +317,10 @@ static const struct policy_limit child_limits[] = {
  * when upperd was started as root, as whoever started it otherwise. */
 const struct policy policies[] = {
 	{"worker",     CHILD_LAYERS,      NULL, 0, ALL(child_limits), CALLS(common, worker_calls)},
-	{"keeper",     CHILD_LAYERS,      NULL, 0, ALL(child_limits), CALLS(common, keeper_calls)},
+	{"keeper",     CHILD_LAYERS,      NULL, 0, ALL(child_limits), CALLS(common)},
 	{"exporter",   CHILD_LAYERS,      NULL, 0, ALL(child_limits), CALLS(common, exporter_calls)},
 	{"supervisor", SUPERVISOR_LAYERS, ALL(supervisor_capabilities), NULL, 0,
-		CALLS(common, worker_calls, keeper_calls, exporter_calls, starting_calls, supervisor_calls)},
+		CALLS(common, worker_calls, exporter_calls, starting_calls, supervisor_calls)},
 };
 // clang-format on
 

@@ -27,7 +27,10 @@ enum layer {
 const char *layer_words(enum layer layer);
 
 /* As a value: the process that enters. */
-#define POLICY_SELF UINT64_MAX
+#define POLICY_SELF     UINT64_MAX
+/* As a value: a descriptor at or above the limit on open files (RLIMIT_NOFILE). Nothing new gets such a
+ * number: it was opened before the limit was lowered. */
+#define POLICY_FIXED_FD (UINT64_MAX - 1)
 
 /* A system call; where `mask` is not zero, only with `argument & mask` equal to `value`. */
 struct policy_call {

@@ -4,9 +4,11 @@
  * library or architecture does not know are passed over: there is nothing to let through or to stop. */
 
 #include <errno.h>
+#include <limits.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "priv/layers.h"
@@ -15,6 +17,26 @@ static void filter_freep(scmp_filter_ctx *filter)
 {
 	if (*filter)
 		seccomp_release(*filter);
+}
+
+/* All numbers from the limit on, as blocks whose first number and size are told by bits: a comparison
+ * with the whole argument could be passed with bits that the kernel does not look at. */
+static int filter_add_fixed(
+	scmp_filter_ctx filter, uint32_t action, int number, const struct policy_call *call)
+{
+	struct rlimit files;
+	uint64_t first, size;
+	int r = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -errno;
+	for (first = files.rlim_cur; first > 0 && first <= INT_MAX && r >= 0; first += size) {
+		size = first & -first;
+		r = seccomp_rule_add(filter, action, number, 1,
+			SCMP_CMP64(call->argument, SCMP_CMP_MASKED_EQ, call->mask & ~(size - 1),
+				first));
+	}
+	return r;
 }
 
 static int filter_add(scmp_filter_ctx filter, uint32_t action, const struct policy_call *call)
@@ -26,6 +48,8 @@ static int filter_add(scmp_filter_ctx filter, uint32_t action, const struct poli
 		return 0;
 	if (call->mask == 0)
 		return seccomp_rule_add(filter, action, number, 0);
+	if (call->value == POLICY_FIXED_FD)
+		return filter_add_fixed(filter, action, number, call);
 	return seccomp_rule_add(filter, action, number, 1,
 		SCMP_CMP64(call->argument, SCMP_CMP_MASKED_EQ, call->mask, value));
 }

@@ -64,6 +64,19 @@ static int channel_outcome(int error)
 	}
 }
 
+/* Of a child, whose sandbox lets it send no descriptor. */
+static ssize_t send_bare(int fd, enum message_type type, const void *data, size_t len, int flags)
+{
+	unsigned char packet[sizeof(uint32_t) + CHANNEL_PAYLOAD];
+	const uint32_t head = type;
+
+	assert(len <= CHANNEL_PAYLOAD);
+	memcpy(packet, &head, sizeof(head));
+	if (len > 0)
+		memcpy(packet + sizeof(head), data, len);
+	return send(fd, packet, sizeof(head) + len, flags | MSG_NOSIGNAL);
+}
+
 int channel_send(
 	int fd, enum message_type type, const void *data, size_t len, const int *fds, int flags)
 {
@@ -71,20 +84,21 @@ int channel_send(
 	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)(uintptr_t)data, len}};
 	union control control = {0};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	const size_t bytes = rows[type].fds * sizeof(int);
+	ssize_t n;
 
-	if (rows[type].fds > 0) {
-		size_t bytes = rows[type].fds * sizeof(int);
-
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(bytes);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(bytes);
-		memcpy(CMSG_DATA(&control.header), fds, bytes);
+	if (bytes == 0) {
+		n = send_bare(fd, type, data, len, flags);
+		return n < 0 ? channel_outcome(errno) : 0;
 	}
-	if (sendmsg(fd, &message, flags | MSG_NOSIGNAL) < 0)
-		return channel_outcome(errno);
-	return 0;
+	message.msg_control = &control;
+	message.msg_controllen = CMSG_SPACE(bytes);
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(bytes);
+	memcpy(CMSG_DATA(&control.header), fds, bytes);
+	n = sendmsg(fd, &message, flags | MSG_NOSIGNAL);
+	return n < 0 ? channel_outcome(errno) : 0;
 }
 
 /* Collects the descriptors that came along; more than fit are closed by the kernel. */

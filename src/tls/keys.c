@@ -249,8 +249,7 @@ int keys_answer(struct keys *keys, int fd)
 	if (r != 0)
 		return r;
 	answer.head = (struct answer_head){question.head.number, (uint32_t)len};
-	part = (struct iovec){&answer, sizeof(answer.head) + len};
-	if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(fd, &answer, sizeof(answer.head) + len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return keys_outcome(errno);
 	return 0;
 }

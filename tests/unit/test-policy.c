@@ -17,10 +17,10 @@
 /* What the sandbox of OpenSSH allows on this system; a worker is not to need more. */
 #define MOST_CALLS 33
 
-#define COMMON                                                                                     \
-	"epoll_wait", "epoll_ctl", "recvmsg", "sendmsg", "write", "close", "brk", "mmap arg2&4=0", \
-		"munmap", "mremap", "madvise", "futex", "clock_gettime", "getrandom",              \
-		"restart_syscall", "rt_sigprocmask", "getpid", "gettid", "tgkill arg0=self",       \
+#define COMMON                                                                                    \
+	"epoll_wait", "epoll_ctl", "recvmsg", "sendto", "write", "close", "brk", "mmap arg2&4=0", \
+		"munmap", "mremap", "madvise", "futex", "clock_gettime", "getrandom",             \
+		"restart_syscall", "rt_sigprocmask", "getpid", "gettid", "tgkill arg0=self",      \
 		"writev", "exit_group"
 
 /* Calls in the order of the table. */
@@ -29,14 +29,14 @@ static const struct {
 	const char *const *calls;
 } frozen[] = {
 	{"worker",
-		(const char *const[]){COMMON, "accept4", "recvfrom", "sendto",
-			"shutdown arg1&ffffffff=1", "recvmmsg", "sendmmsg", "poll",
-			"getsockopt arg2&ffffffff=b", "getsockopt arg2&ffffffff=37",
-			"setsockopt arg2&ffffffff=d", "fcntl arg1&ffffffff=406", NULL}},
-	{"keeper", (const char *const[]){COMMON, "sendto", NULL}},
+		(const char *const[]){COMMON, "accept4", "recvfrom", "shutdown arg1&ffffffff=1",
+			"recvmmsg", "sendmmsg arg0=fixed", "poll", "getsockopt arg2&ffffffff=b",
+			"getsockopt arg2&ffffffff=37", "setsockopt arg2&ffffffff=d",
+			"fcntl arg1&ffffffff=406", NULL}},
+	{"keeper", (const char *const[]){COMMON, NULL}},
 	{"exporter",
 		(const char *const[]){
-			COMMON, "accept4", "recvfrom", "sendto", "shutdown arg1&ffffffff=1", NULL}},
+			COMMON, "accept4", "recvfrom", "shutdown arg1&ffffffff=1", NULL}},
 };
 
 static void describe(const struct policy_call *call, char text[static 64])
@@ -45,6 +45,8 @@ static void describe(const struct policy_call *call, char text[static 64])
 		snprintf(text, 64, "%s", call->name);
 	else if (call->value == POLICY_SELF)
 		snprintf(text, 64, "%s arg%u=self", call->name, call->argument);
+	else if (call->value == POLICY_FIXED_FD)
+		snprintf(text, 64, "%s arg%u=fixed", call->name, call->argument);
 	else
 		snprintf(text, 64, "%s arg%u&%llx=%llx", call->name, call->argument,
 			(unsigned long long)call->mask, (unsigned long long)call->value);
@@ -183,6 +185,8 @@ static void print_row(const struct policy_call *call)
 	printf("| `%s`", call->name);
 	if (call->value == POLICY_SELF)
 		printf(" with argument %u = its own process", call->argument);
+	else if (call->value == POLICY_FIXED_FD)
+		printf(" with argument %u = a socket for datagrams", call->argument);
 	else if (call->mask == UINT32_MAX)
 		printf(" with argument %u = %llu", call->argument, (unsigned long long)call->value);
 	else if (call->mask != 0)

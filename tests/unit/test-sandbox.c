@@ -46,6 +46,7 @@ static const struct {
 	{LAYER_SECCOMP, "make a socket", EPERM},
 	{LAYER_SECCOMP, "connect a socket it holds", EPERM},
 	{LAYER_SECCOMP, "bind a socket it holds", EPERM},
+	{LAYER_SECCOMP, "pass a descriptor on", ENOSYS},
 	{LAYER_SECCOMP, "signal another process", EPERM},
 	{LAYER_SECCOMP, "signal another's thread", ENOSYS},
 	{LAYER_SECCOMP, "make a process", EPERM},
