@@ -120,6 +120,8 @@ void world_init(struct world *world)
 		.on_idle = on_idle,
 		.reserve_fd = -1,
 	};
+	displacer_init(&world->acceptor.displacer, &world->loop);
+	world->acceptor.displacer.shared = world->shared;
 	world->dtls = (struct dtls){
 		.loop = &world->loop,
 		.scratch = &world->scratch,

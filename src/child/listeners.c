@@ -285,7 +285,7 @@ int engine_build(struct engine *engine, struct shared *shared, uint64_t connecti
 	handshakes_init(&engine->handshakes, engine->conf->limits.handshakes);
 	engine_make_guard(engine, shared);
 	engine->acceptor.counters = engine->counters;
-	engine->acceptor.shared = shared;
+	engine->acceptor.shared = engine->acceptor.displacer.shared = shared;
 	engine->acceptor.guard = &engine->guard;
 	engine->acceptor.limit = connections;
 	engine->acceptor.on_idle = on_idle;

@@ -240,6 +240,8 @@ static void worker_on_heartbeat(struct runtime *side)
 {
 	struct worker *w = container_of(side, struct worker, side);
 
+	if (w->engine.acceptor.shared)
+		acceptor_look(&w->engine.acceptor);
 	if (w->stage != STAGE_SERVING || ++w->turns < EXPIRY_TURNS)
 		return;
 	w->turns = 0;

@@ -196,7 +196,7 @@ static const struct conf_row listener_rows[] = {
 	{"amplification", TYPE_RATIO, "3.0", 1, 1000, ON_DATAGRAMS, AT(amplification), NULL,
 		"The longest reply, as a multiple of the request."},
 
-	{"idle_timeout", TYPE_TIME, "\"60s\"", 10, 24 * HOURS, ON_STREAMS | ON_DTLS,
+	{"idle_timeout", TYPE_TIME, "\"15m\"", 10, 24 * HOURS, ON_STREAMS | ON_DTLS,
 		AT(idle_ms), NULL,
 		"A connection ends after this long without a byte either way."},
 	{"handshake_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS | ON_DTLS,

@@ -30,6 +30,7 @@
 	REASON(done, "the conversation was over")                                           \
 	REASON(reset, "the peer went away in the middle")                                   \
 	REASON(idle, "no byte either way for the idle time-out")                            \
+	REASON(displaced, "all connections were in use, and it had been idle longest")      \
 	REASON(write, "the peer took nothing for the write time-out")                       \
 	REASON(handshake, "the handshake took longer than its time-out")                    \
 	REASON(tls_crowded, "too many shook hands at once, and it had waited longest")      \
@@ -110,6 +111,8 @@ struct shared {
 	struct siphash_key key; /* random; written before anybody else sees it */
 	uint8_t secret[32];     /* the same; of the cookies of DTLS */
 	_Atomic(uint64_t) open;
+	_Atomic(uint64_t) idle_since_ms,
+		displace_ms; /* displace.c; 0: nothing is known, or asked */
 	struct loopguard loopguard;
 	struct quota quota;
 	struct clients clients;

@@ -18,16 +18,29 @@
 
 #define ACCEPTS_A_ROUND 64
 #define RETRY_MS        100
+#define SOON_MS         10
 
 enum { ACCEPT_E_NONE = 1, ACCEPT_E_FULL, ACCEPT_E_LOST };
 
-static void acceptor_pause(struct acceptor *acceptor, const char *reason, int error)
+static void acceptor_leave_doors(struct acceptor *acceptor)
 {
 	list_foreach (node, &acceptor->doors) {
 		struct door *door = container_of(node, struct door, node);
 
 		loop_unwatch(acceptor->loop, &door->source);
 	}
+}
+
+/* For as long as another worker takes to make room. */
+static void acceptor_rest(struct acceptor *acceptor)
+{
+	acceptor_leave_doors(acceptor);
+	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + SOON_MS);
+}
+
+static void acceptor_pause(struct acceptor *acceptor, const char *reason, int error)
+{
+	acceptor_leave_doors(acceptor);
 	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
 	acceptor->probing = false;
 	if (acceptor->paused)
@@ -72,7 +85,8 @@ static void acceptor_on_retry(struct timer *timer, uint64_t now_ms)
 {
 	struct acceptor *acceptor = container_of(timer, struct acceptor, retry);
 
-	if (acceptor_has_room(acceptor))
+	if (acceptor_has_room(acceptor) ||
+		displacer_where(&acceptor->displacer) != DISPLACE_NOWHERE)
 		acceptor_probe(acceptor);
 	else
 		loop_set_timer(acceptor->loop, &acceptor->retry, now_ms + RETRY_MS);
@@ -230,17 +244,36 @@ static bool door_is_full(struct door *door)
 	return door->full;
 }
 
-static int door_accept(struct door *door)
+/* All connections are in use: whether one of ours can give way; one of another worker is asked to. */
+static bool acceptor_makes_room(struct acceptor *acceptor)
+{
+	struct displacer *displacer = &acceptor->displacer;
+	enum displace_where where;
+
+	displacer_look(displacer, acceptor->limit);
+	where = displacer_where(displacer);
+	if (where == DISPLACE_ELSEWHERE && !displacer_ask(displacer))
+		where = displacer_where(displacer);
+	if (where == DISPLACE_ELSEWHERE)
+		acceptor_rest(acceptor);
+	else if (where == DISPLACE_NOWHERE)
+		acceptor_pause(acceptor, "limit", 0);
+	return where == DISPLACE_HERE;
+}
+
+/* `is_awaited`: an event has said so; else there may be no peer that waits, and no connection gives way. */
+static int door_accept(struct door *door, bool is_awaited)
 {
 	struct acceptor *acceptor = door->acceptor;
 	struct handshakes *handshakes = door->class.handshakes;
+	bool is_full = atomic_load(&acceptor->shared->open) >= acceptor->limit;
 	struct addr peer = {.len = sizeof(peer) - offsetof(struct addr, sa)};
 	int fd;
 
-	if (atomic_load(&acceptor->shared->open) >= acceptor->limit) {
-		acceptor_pause(acceptor, "limit", 0);
+	if (is_full && !is_awaited)
+		return ACCEPT_E_NONE;
+	if (is_full && !acceptor_makes_room(acceptor))
 		return ACCEPT_E_FULL;
-	}
 	if (door_is_full(door) ||
 		(handshakes && !handshakes_make_room(handshakes, acceptor->loop->now_ms))) {
 		door_rest(door);
@@ -248,6 +281,8 @@ static int door_accept(struct door *door)
 	}
 	fd = accept4(door->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
+		if (is_full)
+			displacer_displace(&acceptor->displacer);
 		door_receive(door, fd, &peer);
 		return 0;
 	}
@@ -272,7 +307,7 @@ static int door_accept_some(struct door *door, unsigned most)
 	int r = 0;
 
 	for (unsigned i = 0; i < most && (r == 0 || r == ACCEPT_E_LOST); i++) {
-		r = door_accept(door);
+		r = door_accept(door, i == 0);
 		lost += r == ACCEPT_E_LOST;
 	}
 	if (lost < most)
@@ -295,6 +330,7 @@ int acceptor_init(struct acceptor *acceptor, struct loop *loop)
 	*acceptor = (struct acceptor){.loop = loop, .retry.on_time = acceptor_on_retry};
 	list_init(&acceptor->doors);
 
+	displacer_init(&acceptor->displacer, loop);
 	acceptor->reserve_fd = fcntl(loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
 	if (acceptor->reserve_fd < 0)
 		return -errno;
@@ -304,6 +340,7 @@ int acceptor_init(struct acceptor *acceptor, struct loop *loop)
 void acceptor_done(struct acceptor *acceptor)
 {
 	loop_clear_timer(&acceptor->retry);
+	displacer_done(&acceptor->displacer);
 	if (acceptor->reserve_fd >= 0)
 		close(acceptor->reserve_fd);
 }
@@ -321,8 +358,18 @@ int acceptor_add(struct acceptor *acceptor, struct door *door)
 		.counters = door->class.counters,
 		.dry_run = acceptor->guard->limits.dry_run,
 	};
+	door->idle = (struct idle_queue){
+		.idle = &door->class.idle,
+		.displace = stream_displace,
+	};
+	displacer_add(&acceptor->displacer, &door->idle);
 	list_append(&acceptor->doors, &door->node);
 	return loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
+}
+
+void acceptor_look(struct acceptor *acceptor)
+{
+	displacer_look(&acceptor->displacer, acceptor->limit);
 }
 
 void acceptor_stop(struct acceptor *acceptor)

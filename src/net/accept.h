@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "core/counters.h"
 #include "net/admit.h"
+#include "net/displace.h"
 #include "net/guard.h"
 #include "net/lobby.h"
 #include "net/refusals.h"
@@ -23,6 +24,7 @@ struct acceptor {
 	struct list doors;
 	struct timer retry;
 	bool paused, probing;
+	struct displacer displacer;
 	void (*on_idle)(struct acceptor *acceptor); /* the last connection has ended */
 };
 
@@ -32,6 +34,7 @@ struct door {
 	struct stream_class class;
 	struct lobby lobby; /* its rule is filled in, and it is initialised */
 	struct refusals refusals;
+	struct idle_queue idle;
 	struct acceptor *acceptor;
 	struct list node;
 	int fd; /* owned */
@@ -48,6 +51,8 @@ void acceptor_done(struct acceptor *acceptor);
 
 /* The door is filled in and its class is initialised; it stays where it is from now on. */
 int acceptor_add(struct acceptor *acceptor, struct door *door);
+/* To be called twice a second. */
+void acceptor_look(struct acceptor *acceptor);
 /* Takes in what already waits at the doors, and closes them. */
 void acceptor_stop(struct acceptor *acceptor);
 

@@ -33,6 +33,7 @@ struct dtls {
 	struct handshakes *handshakes;
 	struct secure_maker maker;
 	struct deadlines idle, handshake;
+	struct idle_queue idle_queue;
 	struct refusals refusals;
 	struct timer again;  /* the socket is left alone until then */
 	struct timer remind; /* while somebody shakes hands */

@@ -203,6 +203,11 @@ static void dtls_on_remind(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(dtls->loop, timer, now_ms + REMIND_MS);
 }
 
+static void session_displace(struct deadline *deadline)
+{
+	session_end(container_of(deadline, struct dtls_session, deadline), REASON_displaced);
+}
+
 void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 {
 	deadlines_init(&dtls->idle, dtls->loop, idle_ms, session_on_idle);
@@ -210,6 +215,8 @@ void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 	dtls->remind.on_time = dtls_on_remind;
 	list_init(&dtls->remind.node);
 	list_init(&dtls->sessions);
+	dtls->idle_queue = (struct idle_queue){.idle = &dtls->idle, .displace = session_displace};
+	displacer_add(&dtls->acceptor->displacer, &dtls->idle_queue);
 }
 
 static void session_on_evict(struct handshake *shake)
@@ -217,13 +224,30 @@ static void session_on_evict(struct handshake *shake)
 	session_end(container_of(shake, struct dtls_session, shake), REASON_tls_crowded);
 }
 
-static bool dtls_is_full(const struct dtls *dtls)
+/* Whether there is room for a client that has been let in, or can be made. */
+static bool dtls_makes_room(struct dtls *dtls)
 {
-	const struct acceptor *acceptor = dtls->acceptor;
+	struct acceptor *acceptor = dtls->acceptor;
 	uint64_t limit = dtls->allotment.limit;
 
-	return atomic_load(&acceptor->shared->open) >= acceptor->limit ||
-		(limit > 0 && allotment_taken(acceptor->guard, &dtls->allotment) >= limit);
+	if (limit > 0 && allotment_taken(acceptor->guard, &dtls->allotment) >= limit)
+		return false;
+	if (!handshakes_make_room(dtls->handshakes, dtls->loop->now_ms))
+		return false;
+	if (atomic_load(&acceptor->shared->open) < acceptor->limit)
+		return true;
+	acceptor_look(acceptor);
+	switch (displacer_where(&acceptor->displacer)) {
+	case DISPLACE_HERE:
+		displacer_displace(&acceptor->displacer);
+		return true;
+	case DISPLACE_ELSEWHERE: /* and its client comes again by itself */
+		displacer_ask(&acceptor->displacer);
+		return false;
+	case DISPLACE_NOWHERE:
+		break;
+	}
+	return false;
 }
 
 /* Counts what stands in the way; its client will come again by itself. Nobody makes room for one who is
@@ -234,9 +258,7 @@ static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
 	int reason, would;
 
 	reason = admit_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
-	if (reason == GUARD_ANSWER &&
-		(dtls_is_full(dtls) ||
-			!handshakes_make_room(dtls->handshakes, dtls->loop->now_ms))) {
+	if (reason == GUARD_ANSWER && !dtls_makes_room(dtls)) {
 		admit_leave(acceptor->guard, acceptor->counters, peer);
 		reason = REASON_dtls_full;
 	}

@@ -47,7 +47,7 @@ static bool stream_is_cut(const struct stream *s, enum reason reason)
 /* A connection that we end although its peer could go on. */
 static bool ends_in_order(enum reason reason)
 {
-	return reason == REASON_idle || reason == REASON_drain;
+	return reason == REASON_idle || reason == REASON_drain || reason == REASON_displaced;
 }
 
 void stream_close(struct stream *s, enum reason reason)
@@ -320,7 +320,7 @@ static int stream_turn(struct stream *s)
 		stream_wait_for_input(s);
 	if (!s->blocked &&
 		trickle_is_too_slow(&s->trickle, buf_len(&s->rest), in.at > scratch->in,
-			s->class->idle.after_ms, s->class->loop->now_ms))
+			s->class->trickle_ms, s->class->loop->now_ms))
 		stream_finish(s, REASON_trickle);
 	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
 		stream_finish(s, REASON_done);

@@ -23,8 +23,8 @@ struct stream_class {
 	struct talk talk;
 	bool access; /* a record per connection */
 	struct listener_counters *counters;
-	uint64_t
-		write_ms; /* `write` is set for a part of it, and looks at what the peer has taken */
+	uint64_t trickle_ms;    /* the grace of trickle.h */
+	uint64_t write_ms;      /* `write` is a part of it, and looks at what the peer has taken */
 	struct deadlines quiet; /* of a oneshot that has been answered */
 	struct deadlines idle, write, handshake, linger;
 	struct list streams;
@@ -43,5 +43,7 @@ void stream_class_done(struct stream_class *class);
  * peer was accepted. */
 int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
 	uint64_t since_ms);
+/* Ends the one with that deadline, which is of the queue of idle ones, for a new connection. */
+void stream_displace(struct deadline *deadline);
 /* Ends all of them now, for `reason`. */
 void stream_close_all(struct stream_class *class, enum reason reason);

@@ -49,6 +49,11 @@ static void stream_on_idle(struct deadline *deadline)
 	stream_close(container_of(deadline, struct stream, deadline), REASON_idle);
 }
 
+void stream_displace(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_displaced);
+}
+
 static void stream_on_quiet(struct deadline *deadline)
 {
 	stream_hang_up(container_of(deadline, struct stream, deadline));
@@ -141,6 +146,7 @@ void stream_class_init(struct stream_class *class, const struct stream_timeouts 
 {
 	struct loop *loop = class->loop;
 
+	class->trickle_ms = timeouts->idle_ms < TRICKLE_MS ? timeouts->idle_ms : TRICKLE_MS;
 	deadlines_init(&class->idle, loop, timeouts->idle_ms, stream_on_idle);
 	class->write_ms = timeouts->write_ms;
 	deadlines_init(

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TRICKLE_RATE 100 /* bytes a second, over all of the message so far */
+#define TRICKLE_MS   60000 /* the grace, or the idle time-out where that is shorter */
+#define TRICKLE_RATE 100   /* bytes a second, over all of the message so far */
 
 struct trickle {
 	uint64_t since_ms; /* the unfinished message began to come; 0: there is none */

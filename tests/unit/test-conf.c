@@ -52,7 +52,7 @@ static void test_defaults(void **state)
 	assert_string_equal(addr_format(&l->address, text), "[::]:12000");
 	assert_int_equal(l->frame.framing, UPPER_DATAGRAM);
 	assert_true(l->amplification == 3.0);
-	assert_int_equal(l->idle_ms, 60000);
+	assert_int_equal(l->idle_ms, 15 * 60000);
 	conf_free(conf);
 }
 
