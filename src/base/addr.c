@@ -273,6 +273,13 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 		memcmp(&host_a, &host_b, sizeof(host_a)) == 0;
 }
 
+bool addr_is_wildcard(const struct addr *addr)
+{
+	if (addr_family(addr) == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+	return addr_family(addr) == AF_INET && addr->in.sin_addr.s_addr == INADDR_ANY;
+}
+
 uint16_t addr_port(const struct addr *addr)
 {
 	switch (addr_family(addr)) {

@@ -48,6 +48,8 @@ const char *addr_format_prefix(const struct addr_prefix *prefix, char text[stati
 
 /* An IPv4 address and the same one IPv4-mapped are equal. */
 bool addr_equal(const struct addr *a, const struct addr *b);
+/* 0.0.0.0 or `::`. */
+bool addr_is_wildcard(const struct addr *addr);
 uint16_t addr_port(const struct addr *addr); /* 0 for what has none */
 /* The host as 16 bytes, IPv4 as IPv4-mapped; all zero for a unix socket. */
 struct in6_addr addr_host6(const struct addr *addr);

@@ -38,6 +38,7 @@ EVENT(CERTIFICATE_EXPIRES, "certificate-expires", WARNING, "ae5a4029f9c9a453ef22
 EVENT(CERTIFICATE_RENEWED, "certificate-renewed", NOTICE,  "cfe255c9ca1da3c8a39916c85224a862")
 EVENT(KEEPER_CUT,      "keeper-cut",      ERROR,   "440d722875983148193d224b0d2b3e7b")
 EVENT(SOCKET_SHUT,     "socket-shut",     ERROR,   "080c1f3e6ffca4fcfaa3b1ee8164b67d")
+EVENT(SOCKET_REPLACED, "socket-replaced", WARNING, "dc13e959b7644cc796fc64d8a9f9c8de")
 EVENT(SANDBOX_OFF,     "sandbox-off",     WARNING, "69f2a42a39db99c8514e22cf8242f95d")
 EVENT(SANDBOX_GAP,     "sandbox-gap",     WARNING, "7df511a0d8fbc7bb10aab4933ab4898d")
 EVENT(UPGRADING,       "upgrading",       NOTICE,  "99ee3ff5b97315113161e0d2ae8455c4")

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "generation/slot.h"
+#include "sockets/socket_spec.h"
 
 /* One socket that both have: who reads it now, and who did. */
 struct dtls_peers {
@@ -78,7 +79,7 @@ static void dtls_peers_introduce_listener(
 	peers.old = reader_of(old, other);
 	if (peers.old && peers.old->foreign)
 		return;
-	for (uint32_t i = 0; peers.young && peers.old && i < socket_group_count(group); i++)
+	for (uint32_t i = 0; peers.young && peers.old && i < socket_group_count(group, false); i++)
 		dtls_peers_connect(&peers, i);
 }
 
@@ -89,19 +90,43 @@ void dtls_peers_introduce_one(struct generation *young, unsigned worker, struct 
 			dtls_peers_introduce_listener(young, i, old);
 }
 
-/* Two who read a socket and do not know each other would take datagrams from each other. */
+/* A listener of `old` whose address goes to another socket now. Groups are not looked into: those of `old`
+ * may be closed. */
+static bool is_given_up(
+	const struct generation *old, size_t other, const struct generation *young, size_t listener)
+{
+	struct listen_spec before, after;
+
+	return old->plan.groups[other] != young->plan.groups[listener] &&
+		socket_spec_of(&old->plan.conf->listeners[other], &before) == 0 &&
+		socket_spec_of(&young->plan.conf->listeners[listener], &after) == 0 &&
+		listen_overlaps(&before, &after);
+}
+
+static void dtls_peers_lose(const struct generation *old, size_t listener)
+{
+	const struct msg_listener lost = {.listener = (uint32_t)listener};
+	struct child *reader = reader_of(old, listener);
+
+	if (reader)
+		child_send(reader, MSG_LOST, &lost, sizeof(lost), NULL);
+}
+
+/* Two that read a socket and do not know each other would take datagrams from each other; and a narrower
+ * socket that drains would keep new clients to itself. */
 static void dtls_peers_take_listener(
 	const struct generation *young, size_t listener, struct generation *old)
 {
-	const struct msg_listener lost = {
-		.listener = (uint32_t)dtls_peers_find(old, young->plan.groups[listener])};
-	struct child *reader;
+	size_t same = dtls_peers_find(old, young->plan.groups[listener]);
 
-	if (lost.listener == old->plan.conf->n_listeners || old->n == 0)
+	if (old->n == 0)
 		return;
-	reader = reader_of(old, lost.listener);
-	if (reader && (reader->foreign || !is_dtls(young, listener)))
-		child_send(reader, MSG_LOST, &lost, sizeof(lost), NULL);
+	if (same < old->plan.conf->n_listeners &&
+		(!is_dtls(young, listener) || old->slots[plan_reader(same, old->n)].child.foreign))
+		dtls_peers_lose(old, same);
+	for (size_t i = 0; i < old->plan.conf->n_listeners; i++)
+		if (is_dtls(old, i) && is_given_up(old, i, young, listener))
+			dtls_peers_lose(old, i);
 }
 
 void dtls_peers_introduce(struct generation *young, struct generation *old)
@@ -122,14 +147,14 @@ static void dtls_peers_hold(const struct generation *old, struct sockets *socket
 	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)
 		if (is_dtls(old, i) && old->plan.groups[i] &&
 			old->slots[plan_reader(i, old->n)].child.state != CHILD_ENDED)
-			sockets_keep(sockets, old->plan.groups[i]);
+			sockets_hold(sockets, old->plan.groups[i]);
 }
 
-void dtls_peers_commit_sockets(
+void dtls_peers_prune_sockets(
 	struct sockets *sockets, const struct list *draining, const struct conf *conf)
 {
-	sockets_keep(sockets, NULL);
+	sockets_hold(sockets, NULL);
 	for (struct list *node = draining->next; node != draining; node = node->next)
 		dtls_peers_hold(generation_of_node(node), sockets);
-	sockets_settle(sockets, conf);
+	sockets_prune(sockets, conf);
 }

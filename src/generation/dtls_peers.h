@@ -12,6 +12,6 @@ void dtls_peers_introduce(struct generation *young, struct generation *old);
 void dtls_peers_take_over(const struct generation *young, struct generation *old);
 /* The same for one worker of `young` alone, which is new. */
 void dtls_peers_introduce_one(struct generation *young, unsigned worker, struct generation *old);
-/* sockets_settle(), but those of sessions which drain stay, so that a listener can come back to them. */
-void dtls_peers_commit_sockets(
+/* sockets_prune(), but those of sessions which drain stay, so that a listener can come back to them. */
+void dtls_peers_prune_sockets(
 	struct sockets *sockets, const struct list *draining, const struct conf *conf);

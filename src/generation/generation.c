@@ -375,6 +375,16 @@ void generation_free(struct generation *g)
 	loop_defer(g->parts.loop, &g->reap);
 }
 
+int generation_bind(const struct generation *g, char why[static 512])
+{
+	return plan_bind(&g->plan, why);
+}
+
+void generation_commit(struct generation *g)
+{
+	plan_commit(&g->plan);
+}
+
 void generation_serve(struct generation *g)
 {
 	struct slot *slot;

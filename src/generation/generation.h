@@ -63,7 +63,12 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 /* Ends whatever still runs, at once; the memory goes at the end of the round. */
 void generation_free(struct generation *generation);
 
+/* It is ready, and about to serve: its sockets are bound. What it returns when one cannot be had is as for
+ * generation_new(). */
+int generation_bind(const struct generation *generation, char why[static 512]);
 void generation_serve(struct generation *generation);
+/* All of it serves, and so do its sockets. */
+void generation_commit(struct generation *generation);
 void generation_drain(struct generation *generation);
 /* No more patience. */
 void generation_kill(struct generation *generation);

@@ -21,6 +21,7 @@
 #include "conf/fault.h"
 #include "priv/ident.h"
 #include "process/blame.h"
+#include "sockets/socket_spec.h"
 
 #define SPARE_FDS    64 /* for what is not a connection */
 #define LONGEST_TEXT (64 << 20)
@@ -120,40 +121,44 @@ static const char *advice_on(const struct conf_listener *l, int error)
 	}
 }
 
-static int plan_claim_one(const struct conf_listener *l, unsigned n, struct sockets *sockets,
-	struct socket_group **group, char why[static 512])
+/* The exit code that fits, and `why` the socket of a listener cannot be had. */
+static int plan_refused(const struct conf_listener *l, const struct sockets *sockets, int error,
+	char why[static 512])
 {
-	const bool is_new = !sockets_look(sockets, l);
 	char text[ADDR_TEXT];
-	int r;
 
 	addr_format(&l->address, text);
-	r = sockets_claim(sockets, l, n, group);
-	if (r == 0 && is_new)
-		log_each(EVENT_LISTENING, ABOUT(.listener = l->name), "on %s",
-			l->path ? l->path : text);
-	if (r == 0)
-		return 0;
-	if (r == SOCKETS_E_OTHER) {
-		snprintf(why, 512,
-			"listener %s: the socket that the service manager passes under this name "
-			"is "
-			"%s, and the listener asks for %s %s; change the .socket unit or the "
-			"listener",
-			l->name, socket_group_text(*group), conf_transport_name(l->transport),
-			l->path ? l->path : text);
-		return EX_CONFIG;
-	}
-	if (r == -EAFNOSUPPORT || (r < 0 && sockets_any_inherited(sockets)))
-		return plan_lacks_socket(l, sockets, strerror(-r), why);
-	if (r > 0) {
+	if (error == -EAFNOSUPPORT || (error < 0 && sockets_any_inherited(sockets)))
+		return plan_lacks_socket(l, sockets, strerror(-error), why);
+	if (error > 0) {
 		snprintf(why, 512, "listener %s: there is no such %s", l->name,
-			r == IDENT_E_NO_USER ? "owner" : "group");
+			error == IDENT_E_NO_USER ? "owner" : "group");
 		return EX_CONFIG;
 	}
 	snprintf(why, 512, "listener %s: cannot listen on %s: %s%s", l->name,
-		l->path ? l->path : text, strerror(-r), advice_on(l, r));
-	return r == -EACCES || r == -EPERM ? EX_NOPERM : EX_OSERR;
+		l->path ? l->path : text, strerror(-error), advice_on(l, error));
+	return error == -EACCES || error == -EPERM ? EX_NOPERM : EX_OSERR;
+}
+
+static int plan_claim_one(struct plan *plan, const struct conf_listener *l, unsigned n,
+	struct socket_group **group, char why[static 512])
+{
+	const struct socket_want want = {.conf = plan->conf, .listener = l, .n = n};
+	char text[ADDR_TEXT];
+	int r;
+
+	r = sockets_claim(plan->sockets, &want, group);
+	if (r == 0)
+		return 0;
+	if (r != SOCKETS_E_OTHER)
+		return plan_refused(l, plan->sockets, r, why);
+	addr_format(&l->address, text);
+	snprintf(why, 512,
+		"listener %s: the socket that the service manager passes under this name is %s, "
+		"and the listener asks for %s %s; change the .socket unit or the listener",
+		l->name, socket_group_text(*group), conf_transport_name(l->transport),
+		l->path ? l->path : text);
+	return EX_CONFIG;
 }
 
 /* A key is sure to be there when it is asked for: all are opened before anything is started. */
@@ -211,25 +216,65 @@ static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512]
 }
 
 /* The exporter is one process, and wants one socket. */
-static int plan_claim_metrics(struct plan *plan, struct sockets *sockets, char why[static 512])
+static int plan_claim_metrics(struct plan *plan, char why[static 512])
 {
 	struct conf_listener metrics;
 
 	if (!conf_metrics(plan->conf, &metrics))
 		return 0;
-	return plan_claim_one(&metrics, 1, sockets, &plan->metrics, why);
+	return plan_claim_one(plan, &metrics, 1, &plan->metrics, why);
 }
 
 static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[static 512])
 {
 	int r = 0;
 
+	plan->sockets = sockets;
+	plan->is_claim = true;
 	for (size_t i = 0; i < plan->conf->n_listeners && r == 0; i++)
-		r = plan_claim_one(&plan->conf->listeners[i], sockets_of(plan, i), sockets,
+		r = plan_claim_one(plan, &plan->conf->listeners[i], sockets_of(plan, i),
 			&plan->groups[i], why);
 	if (r == 0)
-		r = plan_claim_metrics(plan, sockets, why);
+		r = plan_claim_metrics(plan, why);
 	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
+}
+
+/* The listeners, and the metrics as the last of them, with the socket of each; false when there are no more. */
+static bool plan_socket(const struct plan *plan, size_t number, struct conf_listener *ret_listener,
+	struct socket_group **ret_group)
+{
+	if (!socket_spec_listener(plan->conf, number, ret_listener))
+		return false;
+	*ret_group = number < plan->conf->n_listeners ? plan->groups[number] : plan->metrics;
+	return true;
+}
+
+int plan_bind(const struct plan *plan, char why[static 512])
+{
+	struct conf_listener listener;
+	struct socket_group *group;
+
+	for (size_t i = 0; plan_socket(plan, i, &listener, &group); i++) {
+		int r = socket_group_bind(group);
+
+		if (r < 0)
+			return plan_refused(&listener, plan->sockets, r, why);
+	}
+	return 0;
+}
+
+void plan_commit(struct plan *plan)
+{
+	struct conf_listener listener;
+	struct socket_group *group;
+	char text[ADDR_TEXT];
+
+	for (size_t i = 0; plan_socket(plan, i, &listener, &group); i++)
+		if (socket_group_commit(group))
+			log_each(EVENT_LISTENING, ABOUT(.listener = listener.name), "on %s",
+				listener.path ? listener.path
+					      : addr_format(&listener.address, text));
+	plan->is_claim = false;
 }
 
 int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
@@ -260,7 +305,7 @@ int plan_resume_groups(struct plan *plan, struct sockets *sockets)
 {
 	plan->groups = calloc(plan->conf->n_listeners, sizeof(struct socket_group *));
 	for (size_t i = 0; plan->groups && i < plan->conf->n_listeners; i++)
-		plan->groups[i] = sockets_look(sockets, &plan->conf->listeners[i]);
+		plan->groups[i] = sockets_find(sockets, &plan->conf->listeners[i]);
 	return plan->groups ? 0 : -ENOMEM;
 }
 
@@ -274,7 +319,13 @@ int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, c
 		snprintf(why, 512, "no memory for the list of files");
 		r = EX_OSERR;
 	}
-	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
+	if (r == 0)
+		r = plan_claim_all(plan, sockets, why);
+	if (r == 0)
+		r = plan_bind(plan, why);
+	if (r == 0)
+		plan_commit(plan);
+	return r;
 }
 
 void plan_hand_over(const struct plan *plan, struct handover *h)
@@ -296,37 +347,42 @@ void plan_done(struct plan *plan)
 	*plan = PLAN_EMPTY;
 }
 
-struct give {
-	struct child *child;
-	struct msg_listener message;
-	int page_fd;
-};
-
-static int give_listener(void *userdata, int fd)
-{
-	struct give *give = userdata;
-
-	child_send(give->child, MSG_LISTENER, &give->message, sizeof(give->message), &fd);
-	return 0;
-}
-
 /* Such listeners take turns with them. */
 unsigned plan_reader(size_t listener, unsigned workers)
 {
 	return (unsigned)(listener % workers);
 }
 
+static void supply_socket(
+	const struct plan *plan, struct child *child, size_t listener, unsigned number)
+{
+	const struct msg_listener message = {(uint32_t)listener};
+	int fd = socket_group_fd(plan->groups[listener], plan->is_claim, number);
+
+	child_send(child, MSG_LISTENER, &message, sizeof(message), &fd);
+}
+
+/* With fewer sockets than workers, several workers read the same; with more, a worker reads several. */
+static void supply_listener(const struct plan *plan, struct child *child, size_t listener)
+{
+	unsigned n = socket_group_count(plan->groups[listener], plan->is_claim);
+
+	if (plan->conf->listeners[listener].transport == CONF_DTLS) {
+		for (unsigned i = 0; i < n && plan_reader(listener, plan->workers) == child->index;
+			i++)
+			supply_socket(plan, child, listener, i);
+	} else if (n < plan->workers) {
+		supply_socket(plan, child, listener, child->index % n);
+	} else {
+		for (unsigned i = child->index; i < n; i += plan->workers)
+			supply_socket(plan, child, listener, i);
+	}
+}
+
 static void supply_listeners(const struct plan *plan, struct child *child)
 {
-	for (size_t i = 0; i < plan->conf->n_listeners; i++) {
-		struct give give = {.child = child, .message = {(uint32_t)i}};
-
-		if (plan->conf->listeners[i].transport != CONF_DTLS)
-			socket_group_share(
-				plan->groups[i], child->index, plan->workers, give_listener, &give);
-		else if (plan_reader(i, plan->workers) == child->index)
-			socket_group_share(plan->groups[i], 0, 1, give_listener, &give);
-	}
+	for (size_t i = 0; i < plan->conf->n_listeners; i++)
+		supply_listener(plan, child, i);
 }
 
 /* Keys for the keeper alone, and all else for workers alone. */
@@ -350,20 +406,12 @@ static void supply_worker(const struct plan *plan, struct child *child, int keep
 		child_send(child, MSG_KEEPER, NULL, 0, &keeper_fd);
 }
 
-static int give_metrics(void *userdata, int fd)
-{
-	struct give *give = userdata;
-	const int fds[CHANNEL_FDS] = {fd, give->page_fd};
-
-	child_send(give->child, MSG_METRICS, NULL, 0, fds);
-	return 1; /* one is enough */
-}
-
 static void supply_exporter(const struct plan *plan, struct child *child)
 {
-	struct give give = {.child = child, .page_fd = plan->page_fd};
+	const int fds[CHANNEL_FDS] = {
+		socket_group_fd(plan->metrics, plan->is_claim, 0), plan->page_fd};
 
-	socket_group_share(plan->metrics, 0, 1, give_metrics, &give);
+	child_send(child, MSG_METRICS, NULL, 0, fds);
 }
 
 void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)

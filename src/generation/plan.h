@@ -14,8 +14,10 @@ struct plan {
 	struct conf *conf;
 	int conf_fd;
 	unsigned workers;
-	uint64_t connections;         /* open at most, in all workers together */
+	uint64_t connections; /* open at most, in all workers together */
+	struct sockets *sockets;
 	struct socket_group **groups; /* per listener */
+	bool is_claim;                /* they are claimed, and do not serve yet */
 	struct socket_group *metrics; /* NULL: nobody scrapes */
 	int page_fd;                  /* for the exporter; borrowed */
 	struct files files;           /* open, so that they stay what they were */
@@ -32,6 +34,10 @@ struct plan {
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */
 int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512]);
+/* It is about to serve: its sockets are bound. What it returns when one cannot be had is as for plan_make(). */
+int plan_bind(const struct plan *plan, char why[static 512]);
+/* It serves, and so do its sockets. */
+void plan_commit(struct plan *plan);
 void plan_done(struct plan *plan);
 
 /* For the supervisor after an upgrade: the rest of a line with the configuration and the open files; and

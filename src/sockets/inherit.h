@@ -6,12 +6,15 @@
 
 #include <stddef.h>
 
+#include "sockets/socket_file.h"
+
 #define INHERIT_FIRST_FD 3
 
 struct inherited {
 	int fd;     /* owned */
 	char *name; /* owned; empty when it came without one */
 	char *key;  /* owned; of a socket that was ours before an upgrade; NULL: the manager's */
+	struct socket_file file; /* of such a socket */
 };
 
 struct inheritance {

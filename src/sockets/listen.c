@@ -11,15 +11,16 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
 
 #define RECEIVE_BUFFER (1 << 20)
+#define PORT_DISCARD   9
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -30,7 +31,15 @@ static int set_option(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static bool is_path(const struct listen_spec *spec)
+static int get_option(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &len) < 0 ? -errno : value;
+}
+
+bool listen_has_file(const struct listen_spec *spec)
 {
 	return spec->address.sa.sa_family == AF_UNIX && spec->address.un.sun_path[0] != '\0';
 }
@@ -93,54 +102,6 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 	return r;
 }
 
-/* A file that a daemon left behind when it was killed is taken away; one that answers is not. */
-static int listen_clear_path(const struct listen_spec *spec)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (lstat(spec->address.un.sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EADDRINUSE;
-
-	fd = socket(AF_UNIX, spec->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, &spec->address.sa, spec->address.len) == 0 || errno != ECONNREFUSED)
-		return -EADDRINUSE;
-	return unlink(spec->address.un.sun_path) < 0 ? -errno : 0;
-}
-
-static int listen_own_path(const struct listen_spec *spec)
-{
-	const char *path = spec->address.un.sun_path;
-
-	if (chmod(path, spec->mode) < 0)
-		return -errno;
-	if (spec->owner == (uid_t)-1 && spec->group == (gid_t)-1)
-		return 0;
-	return chown(path, spec->owner, spec->group) < 0 ? -errno : 0;
-}
-
-/* Nobody may reach the socket before its mode is set: it is made closed to all. */
-static int listen_bind(const struct listen_spec *spec, int fd)
-{
-	mode_t mask;
-	int r;
-
-	if (!is_path(spec))
-		return bind(fd, &spec->address.sa, spec->address.len) < 0 ? -errno : 0;
-
-	r = listen_clear_path(spec);
-	if (r < 0)
-		return r;
-	mask = umask(0777);
-	r = bind(fd, &spec->address.sa, spec->address.len) < 0 ? -errno : 0;
-	umask(mask);
-	return r < 0 ? r : listen_own_path(spec);
-}
-
 /* On a system without IPv6, `::` means all that there is. */
 static struct listen_spec listen_fall_back(const struct listen_spec *spec)
 {
@@ -154,7 +115,20 @@ static struct listen_spec listen_fall_back(const struct listen_spec *spec)
 	return four;
 }
 
-static int listen_open_bound(const struct listen_spec *spec, int *ret_fd)
+/* Whether the first is bound to all addresses that the second has. */
+static bool spec_covers(const struct listen_spec *wide, const struct listen_spec *narrow)
+{
+	bool six = wide->address.sa.sa_family == AF_INET6;
+
+	if (!addr_is_wildcard(&wide->address))
+		return false;
+	if (narrow->address.sa.sa_family == AF_INET ||
+		IN6_IS_ADDR_V4MAPPED(&narrow->address.in6.sin6_addr))
+		return !six || !wide->v6only;
+	return six;
+}
+
+int listen_make(const struct listen_spec *spec, int *ret_fd)
 {
 	int family = spec->address.sa.sa_family;
 	_cleanup_close_ int fd = -1;
@@ -165,59 +139,89 @@ static int listen_open_bound(const struct listen_spec *spec, int *ret_fd)
 		IN6_IS_ADDR_UNSPECIFIED(&spec->address.in6.sin6_addr)) {
 		struct listen_spec four = listen_fall_back(spec);
 
-		return listen_open_bound(&four, ret_fd);
+		return listen_make(&four, ret_fd);
 	}
 	if (fd < 0)
 		return -errno;
 
 	if (family != AF_UNIX)
 		r = listen_options_inet(spec, fd);
-	if (r >= 0)
-		r = listen_bind(spec, fd);
 	if (r < 0)
 		return r;
 
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+static int listen_bind_inet(const struct listen_spec *spec, int fd)
+{
+	struct listen_spec four = listen_fall_back(spec);
+	const struct addr *address = &spec->address;
+
+	if (address->sa.sa_family == AF_INET6 && get_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET)
+		address = &four.address;
+	return bind(fd, &address->sa, address->len) < 0 ? -errno : 0;
+}
+
+int listen_bind(const struct listen_spec *spec, int fd, struct socket_file *ret_file)
+{
+	struct socket_file file = SOCKET_FILE_NONE;
+	int r;
+
+	r = listen_has_file(spec) ? socket_file_bind(spec, fd, &file) : listen_bind_inet(spec, fd);
+	if (r >= 0 && spec->type != SOCK_DGRAM && listen(fd, (int)spec->backlog) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+
+	*ret_file = file;
+	return 0;
+}
+
+bool listen_overlaps(const struct listen_spec *a, const struct listen_spec *b)
+{
+	if (a->type != b->type || a->address.sa.sa_family == AF_UNIX ||
+		b->address.sa.sa_family == AF_UNIX ||
+		addr_port(&a->address) != addr_port(&b->address))
+		return false;
+	if (a->interface && b->interface && strcmp(a->interface, b->interface) != 0)
+		return false;
+	return addr_equal(&a->address, &b->address) || spec_covers(a, b) || spec_covers(b, a);
 }
 
 int listen_probe(const struct listen_spec *spec)
 {
 	struct listen_spec alone = *spec;
 	_cleanup_close_ int fd = -1;
+	int r;
 
+	if (listen_has_file(spec))
+		return 0;
 	alone.shared = false;
-	return is_path(spec) ? 0 : listen_open_bound(&alone, &fd);
+	r = listen_make(&alone, &fd);
+	return r < 0 ? r : listen_bind_inet(&alone, fd);
 }
 
-int listen_open(const struct listen_spec *spec, int *ret_fd)
+int listen_open(const struct listen_spec *spec, int *ret_fd, struct socket_file *ret_file)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = listen_open_bound(spec, &fd);
+	r = listen_make(spec, &fd);
+	if (r >= 0)
+		r = listen_bind(spec, fd, ret_file);
 	if (r < 0)
 		return r;
-	if (spec->type != SOCK_DGRAM && listen(fd, (int)spec->backlog) < 0)
-		return -errno;
 
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
-int listen_adjust(const struct listen_spec *spec, int fd)
+int listen_adjust(const struct listen_spec *spec, int fd, const struct socket_file *file)
 {
 	if (spec->type != SOCK_DGRAM && listen(fd, (int)spec->backlog) < 0)
 		return -errno;
-	return is_path(spec) ? listen_own_path(spec) : 0;
-}
-
-static int get_option(int fd, int level, int option)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(fd, level, option, &value, &len) < 0 ? -errno : value;
+	return listen_has_file(spec) ? socket_file_adjust(spec, file) : 0;
 }
 
 /* What the socket is, as far as it can be asked. */
@@ -256,13 +260,80 @@ int listen_take(int fd, struct listen_spec *ret_spec, char interface[static LIST
 	return r;
 }
 
-bool listen_is_gone(const struct listen_spec *spec)
+/* An address of this host, at a port where no program listens, as the socket itself would reach it. */
+static struct addr discard_of(const struct addr *bound)
 {
-	return is_path(spec) && access(spec->address.un.sun_path, F_OK) < 0 && errno == ENOENT;
+	struct addr discard = *bound;
+
+	if (discard.sa.sa_family == AF_INET6) {
+		discard.in6.sin6_port = htons(PORT_DISCARD);
+		if (IN6_IS_ADDR_UNSPECIFIED(&discard.in6.sin6_addr))
+			discard.in6.sin6_addr = in6addr_loopback;
+	} else {
+		discard.in.sin_port = htons(PORT_DISCARD);
+		if (discard.in.sin_addr.s_addr == INADDR_ANY)
+			discard.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	}
+	return discard;
 }
 
-void listen_remove(const struct listen_spec *spec)
+static bool is_multicast(const struct addr *address)
 {
-	if (is_path(spec))
-		unlink(spec->address.un.sun_path);
+	return address->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_MULTICAST(&address->in6.sin6_addr)
+						 : IN_MULTICAST(ntohl(address->in.sin_addr.s_addr));
+}
+
+/* The kernel prefers another socket of the port to one that has a peer, which this one gets. */
+void listen_divert(const struct listen_spec *spec, int fd)
+{
+	struct addr discard = discard_of(&spec->address);
+
+	if (spec->type == SOCK_DGRAM && !is_multicast(&spec->address))
+		(void)connect(fd, &discard.sa, discard.len);
+}
+
+static bool cannot_receive(int fd)
+{
+	struct pollfd in = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&in, 1, 0) == 1 && (in.revents & (POLLRDHUP | POLLHUP)) != 0;
+}
+
+/* A datagram socket tells only when it sends. The datagram must not leave this host, as it would from a
+ * socket that is bound to a device or a group. */
+static bool cannot_send(const struct listen_spec *spec, int fd)
+{
+	struct addr bound = {.len = sizeof(bound) - offsetof(struct addr, sa)}, discard;
+
+	if (spec->type != SOCK_DGRAM || spec->interface ||
+		getsockname(fd, &bound.sa, &bound.len) < 0 || bound.sa.sa_family == AF_UNIX ||
+		is_multicast(&bound))
+		return false;
+	discard = discard_of(&bound);
+	return sendto(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, &discard.sa, discard.len) < 0 &&
+		errno == EPIPE;
+}
+
+int listen_probe_shutdown(const struct listen_spec *spec, int fd)
+{
+	return cannot_receive(fd) || cannot_send(spec, fd) ? LISTEN_E_SHUT : 0;
+}
+
+/* A TCP socket that was shut down keeps its address, and can listen again. Unix and datagram sockets stay
+ * as they are for good, so that another has to take their place. */
+int listen_reopen(const struct listen_spec *spec, int *fd, struct socket_file *file)
+{
+	int backlog = spec->backlog > 0 ? (int)spec->backlog : SOMAXCONN, fresh, r;
+
+	if (spec->type == SOCK_STREAM && listen(*fd, backlog) == 0 &&
+		listen_probe_shutdown(spec, *fd) == 0)
+		return 0;
+	if (!file)
+		return -ESHUTDOWN;
+	r = listen_open(spec, &fresh, file);
+	if (r < 0)
+		return r;
+	close(*fd);
+	*fd = fresh;
+	return 0;
 }

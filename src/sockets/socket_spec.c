@@ -43,13 +43,6 @@ int socket_spec_of(const struct conf_listener *listener, struct listen_spec *ret
 	return 0;
 }
 
-static bool is_wildcard(const struct addr *address)
-{
-	return address->sa.sa_family == AF_INET6
-		? IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr)
-		: address->sa.sa_family == AF_INET && address->in.sin_addr.s_addr == INADDR_ANY;
-}
-
 bool socket_spec_allows(const struct listen_spec *wanted, const struct listen_spec *found)
 {
 	const struct addr *w = &wanted->address, *f = &found->address;
@@ -60,10 +53,11 @@ bool socket_spec_allows(const struct listen_spec *wanted, const struct listen_sp
 	if (wanted->interface &&
 		(!found->interface || strcmp(wanted->interface, found->interface) != 0))
 		return false;
-	if (wanted->v6only && !found->v6only && is_wildcard(f))
+	if (wanted->v6only && !found->v6only && addr_is_wildcard(f))
 		return false;
 	return addr_equal(w, f) ||
-		(is_wildcard(w) && (w->sa.sa_family == AF_INET6 || f->sa.sa_family == AF_INET));
+		(addr_is_wildcard(w) &&
+			(w->sa.sa_family == AF_INET6 || f->sa.sa_family == AF_INET));
 }
 
 bool socket_spec_listener(

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A group never shrinks: when a reload asks for fewer workers, each of those serves several sockets,
+/* A build claims what it will serve with, and nothing that serves changes by that: a socket that would share
+ * an address with those that serve is made, and handed to the new workers, but not bound before the build is
+ * ready. Then it is bound, and the claim is committed; or the build fails, and the claim is rolled back.
+ * There is one build at a time, so that a group has room for one claim.
+ *
+ * A group never shrinks: when a reload asks for fewer workers, each of those serves several sockets,
  * since to close one would lose what is queued in it.
  *
  * The service manager's go by name. It may have others than we would make, and narrower ones; but never
@@ -19,33 +24,70 @@
 #include "base/log.h"
 #include "sockets/inherit.h"
 #include "sockets/listen.h"
-#include "sockets/mend.h"
 #include "sockets/socket_spec.h"
-#include "upgrade/handover.h"
+
+/* What a build wants of a group. */
+struct claim {
+	bool is_made;
+	bool is_bound;   /* as far as it has sockets */
+	bool is_instead; /* its socket takes the place of the one that serves, whose file is gone */
+	struct listen_spec spec;
+	int *fds; /* beyond those that serve */
+	unsigned n;
+	struct socket_file file;
+};
 
 struct socket_group {
 	struct list node;
 	char key[LISTEN_KEY];
-	struct listen_spec spec;
-	char *interface; /* owned, for the spec */
 	char *name;      /* owned; the manager's; NULL when the socket is our own */
-	bool lent;       /* for a trial, which leaves everything as it is */
-	bool kept;       /* for who drains */
-	int lost;        /* owned; whose file is gone, until it is known who serves; or -1 */
-	int *fds;
+	bool borrowed;   /* in a trial, which leaves everything as it is */
+	bool held;       /* for sessions that drain */
+	char *interface; /* owned, for the specs */
+	struct listen_spec spec;
+	int *fds; /* that serve */
 	unsigned n;
+	struct socket_file file;
+	struct claim claim;
 };
+
+static void report_other_file(const struct socket_group *group)
+{
+	log_each(EVENT_SOCKET_REPLACED, ABOUT_NOTHING,
+		"something else has taken the path of %s; it is left alone, and the listener is "
+		"not "
+		"reached there",
+		group->key);
+}
+
+static void group_remove_file(const struct socket_group *group, const struct listen_spec *spec,
+	const struct socket_file *file)
+{
+	if (listen_has_file(spec) && socket_file_remove(spec, file) == SOCKET_FILE_E_OTHER)
+		report_other_file(group);
+}
+
+static void claim_close(struct socket_group *group)
+{
+	struct claim *claim = &group->claim;
+
+	for (unsigned i = 0; i < claim->n; i++)
+		close(claim->fds[i]);
+	if (claim->n > 0 && claim->is_bound)
+		group_remove_file(group, &claim->spec, &claim->file);
+	free(claim->fds);
+	*claim = (struct claim){0};
+}
 
 static void group_free(struct socket_group *group)
 {
 	if (!group)
 		return;
+	claim_close(group);
 	for (unsigned i = 0; i < group->n; i++)
 		close(group->fds[i]);
-	if (group->lost >= 0)
-		close(group->lost);
-	if (group->n > 0 && !group->name && !group->lent)
-		listen_remove(&group->spec);
+	if (group->n > 0 && !group->name && !group->borrowed)
+		group_remove_file(group, &group->spec, &group->file);
 	free(group->fds);
 	free(group->name);
 	free(group->interface);
@@ -70,7 +112,7 @@ void sockets_done(struct sockets *sockets)
 	}
 }
 
-static struct socket_group *sockets_find(struct sockets *sockets, const char *key)
+static struct socket_group *sockets_find_key(struct sockets *sockets, const char *key)
 {
 	list_foreach (node, &sockets->all) {
 		struct socket_group *group = container_of(node, struct socket_group, node);
@@ -109,7 +151,6 @@ static int group_new(const struct listen_spec *spec, struct socket_group **ret_g
 	if (!group)
 		return -ENOMEM;
 	group->spec = *spec;
-	group->lost = -1;
 	if (spec->interface) {
 		group->spec.interface = group->interface = strdup(spec->interface);
 		if (!group->interface)
@@ -121,64 +162,21 @@ static int group_new(const struct listen_spec *spec, struct socket_group **ret_g
 	return 0;
 }
 
-static int group_reserve(struct socket_group *group, unsigned wanted)
+static int group_take(struct socket_group *group, int *fd)
 {
-	int *fds = reallocarray(group->fds, wanted, sizeof(*fds));
+	int *fds = reallocarray(group->fds, group->n + 1, sizeof(*fds));
 
 	if (!fds)
 		return -ENOMEM;
 	group->fds = fds;
-	return 0;
-}
-
-static int group_grow(struct socket_group *group, unsigned wanted)
-{
-	int r;
-
-	if (group->n >= wanted)
-		return 0;
-	r = group_reserve(group, wanted);
-	if (r < 0)
-		return r;
-	while (group->n < wanted) {
-		r = listen_open(&group->spec, &group->fds[group->n]);
-		if (r < 0)
-			return r;
-		group->n++;
-	}
-	return 0;
-}
-
-/* Whoever comes by the path of a file that was removed finds nobody. */
-static int group_renew(struct socket_group *group)
-{
-	int fd, r;
-
-	if (group->lost >= 0 || !listen_is_gone(&group->spec))
-		return 0;
-	r = listen_open(&group->spec, &fd);
-	if (r < 0)
-		return r;
-	group->lost = group->fds[0];
-	group->fds[0] = fd;
-	return 0;
-}
-
-static int group_take(struct socket_group *group, int *fd)
-{
-	int r;
-
-	r = group_reserve(group, group->n + 1);
-	if (r < 0)
-		return r;
 	group->fds[group->n++] = take_fd(fd);
 	return 0;
 }
 
 static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
 {
-	struct socket_group *group =
-		one->key ? sockets_find(sockets, one->key) : sockets_find_named(sockets, one->name);
+	struct socket_group *group = one->key ? sockets_find_key(sockets, one->key)
+					      : sockets_find_named(sockets, one->name);
 	char interface[LISTEN_INTERFACE], key[LISTEN_KEY];
 	struct listen_spec spec;
 	int r;
@@ -194,11 +192,13 @@ static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
 	if (r < 0)
 		return r;
 	list_append(&sockets->all, &group->node);
-	group->lent = sockets->frozen;
+	group->borrowed = sockets->is_trial;
 	if (one->key)
 		snprintf(group->key, sizeof(group->key), "%s", one->key);
 	else
 		group->name = take_ptr(&one->name);
+	if (listen_has_file(&group->spec))
+		group->file = one->file.inode != 0 ? one->file : socket_file_at(&group->spec);
 	return group_take(group, &one->fd);
 }
 
@@ -224,13 +224,16 @@ size_t sockets_count(const struct sockets *sockets)
 	return n;
 }
 
-void sockets_hand_over(const struct sockets *sockets, struct handover *handover)
+void sockets_each(const struct sockets *sockets,
+	void (*on_socket)(void *userdata, const struct socket_entry *entry), void *userdata)
 {
 	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
 		const struct socket_group *group = container_of(node, struct socket_group, node);
 
 		for (unsigned i = 0; i < group->n; i++)
-			handover_socket(handover, group->fds[i], group->name, group->key);
+			on_socket(userdata,
+				&(struct socket_entry){
+					group->fds[i], group->name, group->key, &group->file});
 	}
 }
 
@@ -283,9 +286,9 @@ static void group_mend(struct socket_group *group)
 	for (unsigned i = 0; i < group->n; i++) {
 		int r;
 
-		if (!mend_is_needed(&group->spec, group->fds[i]))
+		if (listen_probe_shutdown(&group->spec, group->fds[i]) == 0)
 			continue;
-		r = mend(&group->spec, &group->fds[i], !group->name);
+		r = listen_reopen(&group->spec, &group->fds[i], group->name ? NULL : &group->file);
 		log_each(EVENT_SOCKET_SHUT, ABOUT(.error = r),
 			r < 0 ? "a child has shut %s down, and it cannot be opened again"
 			      : "a child has shut %s down; it is open again",
@@ -299,7 +302,7 @@ void sockets_mend(struct sockets *sockets)
 		group_mend(container_of(node, struct socket_group, node));
 }
 
-struct socket_group *sockets_look(struct sockets *sockets, const struct conf_listener *listener)
+struct socket_group *sockets_find(struct sockets *sockets, const struct conf_listener *listener)
 {
 	struct socket_group *group = sockets_find_named(sockets, listener->name);
 	struct listen_spec spec;
@@ -307,105 +310,208 @@ struct socket_group *sockets_look(struct sockets *sockets, const struct conf_lis
 
 	if (group || socket_spec_of(listener, &spec) != 0)
 		return group;
-	return sockets_find(sockets, listen_key(&spec, key));
+	return sockets_find_key(sockets, listen_key(&spec, key));
 }
 
-int sockets_claim(struct sockets *sockets, const struct conf_listener *listener, unsigned workers,
-	struct socket_group **ret_group)
+/* Room for them is made here, so that a commit cannot fail. */
+static int group_claim_sockets(struct socket_group *group, unsigned wanted)
+{
+	struct claim *claim = &group->claim;
+	int *fds = reallocarray(group->fds, group->n + wanted, sizeof(*fds));
+	int r;
+
+	if (!fds)
+		return -ENOMEM;
+	group->fds = fds;
+	claim->fds = calloc(wanted, sizeof(*claim->fds));
+	if (!claim->fds)
+		return -ENOMEM;
+	while (claim->n < wanted) {
+		r = listen_make(&claim->spec, &claim->fds[claim->n]);
+		if (r < 0)
+			return r;
+		claim->n++;
+	}
+	return 0;
+}
+
+/* What a group that serves has too few of, or a file that was removed. */
+static int group_claim(struct socket_group *group, const struct listen_spec *spec, unsigned wanted)
+{
+	struct claim *claim = &group->claim;
+
+	claim->is_made = true;
+	claim->spec = *spec;
+	claim->spec.interface = group->interface;
+	claim->is_instead = group->n > 0 && listen_has_file(spec) && socket_file_is_gone(spec);
+	if (claim->is_instead)
+		return group_claim_sockets(group, 1);
+	return wanted > group->n ? group_claim_sockets(group, wanted - group->n) : 0;
+}
+
+/* A socket of ours that has an address in common with `spec` and is about to be given up. The probe cannot
+ * tell it from another program's, so that one of the same user which shares the port would not be noticed.
+ * -EADDRINUSE: there is one that stays. */
+static int sockets_give_way(
+	const struct sockets *sockets, const struct conf *conf, const struct listen_spec *spec)
+{
+	struct listen_spec named;
+	int gives_way = 0;
+
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
+		const struct socket_group *group = container_of(node, struct socket_group, node);
+
+		if (!listen_overlaps(&group->spec, spec))
+			continue;
+		if (group->name || group->claim.is_made ||
+			socket_spec_find(conf, group->key, &named))
+			return -EADDRINUSE;
+		gives_way = 1;
+	}
+	return gives_way;
+}
+
+static int claim_new(struct sockets *sockets, const struct socket_want *want,
+	const struct listen_spec *spec, struct socket_group **ret_group)
+{
+	__attribute__((cleanup(group_freep))) struct socket_group *group = NULL;
+	int gives_way, r;
+
+	gives_way = sockets_give_way(sockets, want->conf, spec);
+	r = gives_way == 0 ? listen_probe(spec) : gives_way;
+	if (r >= 0)
+		r = group_new(spec, &group);
+	if (r >= 0)
+		r = group_claim(group, spec, spec->shared ? want->n : 1);
+	if (r >= 0 && !gives_way)
+		r = socket_group_bind(group);
+	if (r < 0)
+		return r;
+
+	list_append(&sockets->all, &group->node);
+	*ret_group = take_ptr(&group);
+	return 0;
+}
+
+int sockets_claim(
+	struct sockets *sockets, const struct socket_want *want, struct socket_group **ret_group)
 {
 	struct socket_group *group;
 	struct listen_spec spec;
 	char key[LISTEN_KEY];
-	bool fresh;
 	int r;
 
-	r = socket_spec_of(listener, &spec);
+	r = socket_spec_of(want->listener, &spec);
 	if (r != 0)
 		return r;
-	group = sockets_find_named(sockets, listener->name);
+	group = sockets_find_named(sockets, want->listener->name);
 	if (group) {
 		*ret_group = group;
 		return socket_spec_allows(&spec, &group->spec) ? 0 : SOCKETS_E_OTHER;
 	}
-	group = sockets_find(sockets, listen_key(&spec, key));
-	fresh = !group;
-	if (fresh) {
-		r = listen_probe(&spec);
-		if (r >= 0)
-			r = group_new(&spec, &group);
+	group = sockets_find_key(sockets, listen_key(&spec, key));
+	if (!group)
+		return claim_new(sockets, want, &spec, ret_group);
+
+	*ret_group = group;
+	return sockets->is_trial ? 0 : group_claim(group, &spec, spec.shared ? want->n : 1);
+}
+
+int socket_group_bind(struct socket_group *group)
+{
+	struct claim *claim = &group->claim;
+
+	for (unsigned i = 0; i < claim->n && !claim->is_bound; i++) {
+		int r = listen_bind(&claim->spec, claim->fds[i], &claim->file);
+
 		if (r < 0)
 			return r;
-	} else if (sockets->frozen) {
-		*ret_group = group;
-		return 0;
-	} else {
-		spec.interface = group->interface;
-		group->spec = spec;
 	}
-	r = fresh ? 0 : group_renew(group);
-	if (r >= 0)
-		r = group_grow(group, spec.shared ? workers : 1);
-	if (r < 0) {
-		if (fresh)
-			group_free(group);
-		return r;
-	}
-	if (fresh)
-		list_append(&sockets->all, &group->node);
-	*ret_group = group;
+	claim->is_bound = true;
 	return 0;
 }
 
-static void group_adjust(struct socket_group *group, const struct listen_spec *spec)
+static void group_adjust(struct socket_group *group)
 {
 	int r = 0;
 
-	for (unsigned i = 0; i < group->n && r >= 0; i++)
-		r = listen_adjust(spec, group->fds[i]);
-	if (r < 0)
+	for (unsigned i = 0; i < group->n && r == 0; i++)
+		r = listen_adjust(&group->spec, group->fds[i], &group->file);
+	if (r == SOCKET_FILE_E_OTHER)
+		report_other_file(group);
+	else if (r < 0)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r), "cannot adjust %s", group->key);
 }
 
-void sockets_settle(struct sockets *sockets, const struct conf *conf)
+bool socket_group_commit(struct socket_group *group)
+{
+	struct claim *claim = &group->claim;
+	bool is_new = group->n == 0;
+
+	if (!claim->is_made)
+		return false;
+	group->spec = claim->spec;
+	if (claim->n > 0)
+		group->file = claim->file;
+	if (claim->is_instead)
+		close(group->fds[--group->n]);
+	for (unsigned i = 0; i < claim->n; i++)
+		group->fds[group->n++] = claim->fds[i];
+	claim->n = 0;
+	claim_close(group);
+	group_adjust(group);
+	return is_new;
+}
+
+void sockets_rollback(struct sockets *sockets)
 {
 	list_foreach (node, &sockets->all) {
 		struct socket_group *group = container_of(node, struct socket_group, node);
-		struct listen_spec spec;
 
-		if (group->name)
-			continue;
-		if (group->lost >= 0)
-			close(take_fd(&group->lost));
-		if (socket_spec_find(conf, group->key, &spec)) {
-			group_adjust(group, &spec);
-			continue;
-		}
-		if (conf && group->kept)
+		claim_close(group);
+		if (group->n > 0)
 			continue;
 		list_remove(node);
 		group_free(group);
 	}
 }
 
-void sockets_restore(struct sockets *sockets)
+void sockets_hold(struct sockets *sockets, const struct socket_group *held)
 {
 	list_foreach (node, &sockets->all) {
 		struct socket_group *group = container_of(node, struct socket_group, node);
 
-		if (group->lost < 0)
-			continue;
-		close(group->fds[0]);
-		listen_remove(&group->spec);
-		group->fds[0] = take_fd(&group->lost);
+		group->held = held && (group->held || group == held);
 	}
 }
 
-void sockets_keep(struct sockets *sockets, const struct socket_group *kept)
+static bool sockets_overlap(const struct sockets *sockets, const struct socket_group *group)
+{
+	for (struct list *node = sockets->all.next; node != &sockets->all; node = node->next) {
+		const struct socket_group *other = container_of(node, struct socket_group, node);
+
+		if (other != group && listen_overlaps(&other->spec, &group->spec))
+			return true;
+	}
+	return false;
+}
+
+/* Where another of ours has the address, too, the kernel must not prefer this one, neither while sessions on
+ * it drain nor while the old workers read what is queued in it. */
+void sockets_prune(struct sockets *sockets, const struct conf *conf)
 {
 	list_foreach (node, &sockets->all) {
 		struct socket_group *group = container_of(node, struct socket_group, node);
+		bool gives_way = sockets_overlap(sockets, group);
+		struct listen_spec spec;
 
-		group->kept = kept && (group->kept || group == kept);
+		if (group->name || socket_spec_find(conf, group->key, &spec) ||
+			(conf && group->held && !gives_way))
+			continue;
+		for (unsigned i = 0; i < group->n && gives_way; i++)
+			listen_divert(&group->spec, group->fds[i]);
+		list_remove(node);
+		group_free(group);
 	}
 }
 
@@ -414,22 +520,16 @@ const char *socket_group_text(const struct socket_group *group)
 	return group->key;
 }
 
-unsigned socket_group_count(const struct socket_group *group)
+unsigned socket_group_count(const struct socket_group *group, bool claimed)
 {
-	return group->n;
+	if (!claimed)
+		return group->n;
+	return group->claim.is_instead ? 1 : group->n + group->claim.n;
 }
 
-int socket_group_share(const struct socket_group *group, unsigned worker, unsigned workers,
-	int (*give)(void *userdata, int fd), void *userdata)
+int socket_group_fd(const struct socket_group *group, bool claimed, unsigned number)
 {
-	int r;
-
-	if (group->n < workers)
-		return give(userdata, group->fds[worker % group->n]);
-	for (unsigned i = worker; i < group->n; i += workers) {
-		r = give(userdata, group->fds[i]);
-		if (r != 0)
-			return r;
-	}
-	return 0;
+	if (claimed && group->claim.is_instead)
+		return group->claim.fds[0];
+	return number < group->n ? group->fds[number] : group->claim.fds[number - group->n];
 }

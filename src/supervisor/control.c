@@ -6,6 +6,7 @@
 #include "supervisor/control.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -190,7 +191,7 @@ static void control_on_event(struct source *source, uint32_t events)
 		take_fd(&fd);
 }
 
-static int control_bind(const char *path, int *ret_fd)
+static int control_spec(const char *path, struct listen_spec *ret_spec)
 {
 	struct listen_spec spec = {
 		.type = SOCK_SEQPACKET,
@@ -202,58 +203,89 @@ static int control_bind(const char *path, int *ret_fd)
 
 	if (addr_parse_unix(path, &spec.address) != 0)
 		return -ENAMETOOLONG;
-	return listen_open(&spec, ret_fd);
+	*ret_spec = spec;
+	return 0;
+}
+
+static int control_bind(const char *path, int *ret_fd, struct socket_file *ret_file)
+{
+	struct listen_spec spec;
+	int r;
+
+	r = control_spec(path, &spec);
+	return r < 0 ? r : listen_open(&spec, ret_fd, ret_file);
 }
 
 int control_open(struct control *control, struct loop *loop, const char *path)
 {
+	struct socket_file file;
 	int fd, r;
 
-	r = control_bind(path, &fd);
-	return r < 0 ? r : control_resume(control, loop, fd);
+	r = control_bind(path, &fd, &file);
+	return r < 0 ? r : control_resume(control, loop, fd, &file);
 }
 
 /* The path that it is bound to is the one to remove in the end, whatever a configuration says by then. */
-static int control_own(struct control *control, int fd)
+static int control_own(struct control *control, int fd, const struct socket_file *file)
 {
 	struct addr address = {.len = sizeof(address) - offsetof(struct addr, sa)};
 
 	control->fd = fd;
+	control->file = *file;
 	if (getsockname(fd, &address.sa, &address.len) < 0)
 		return -errno;
 	addr_format(&address, control->path);
 	return 0;
 }
 
-int control_resume(struct control *control, struct loop *loop, int fd)
+/* A program before an upgrade may have handed over no file. */
+static void control_find_file(struct control *control)
+{
+	struct listen_spec spec;
+
+	if (control->file.inode == 0 && control_spec(control->path, &spec) == 0 &&
+		listen_has_file(&spec))
+		control->file = socket_file_at(&spec);
+}
+
+int control_resume(
+	struct control *control, struct loop *loop, int fd, const struct socket_file *file)
 {
 	int r;
 
 	control->loop = loop;
 	control->source.on_event = control_on_event;
 	list_init(&control->clients);
-	r = control_own(control, fd);
+	r = control_own(control, fd, file);
+	control_find_file(control);
 	return r < 0 ? r : loop_watch(loop, &control->source, control->fd, EPOLLIN);
 }
 
 static void control_close(struct control *control)
 {
+	struct listen_spec spec;
+
 	loop_clear_timer(&control->again);
 	loop_unwatch(control->loop, &control->source);
 	close(take_fd(&control->fd));
-	if (control->path[0] != '@')
-		unlink(control->path);
+	if (control_spec(control->path, &spec) == 0 && listen_has_file(&spec) &&
+		socket_file_remove(&spec, &control->file) == SOCKET_FILE_E_OTHER)
+		log_each(EVENT_SOCKET_REPLACED, ABOUT_NOTHING,
+			"something else has taken the path of the control socket, %s; it is left "
+			"alone",
+			control->path);
 }
 
 int control_move(struct control *control, const char *path)
 {
+	struct socket_file file;
 	int fd, r;
 
-	r = control_bind(path, &fd);
+	r = control_bind(path, &fd, &file);
 	if (r < 0)
 		return r;
 	control_close(control);
-	r = control_own(control, fd);
+	r = control_own(control, fd, &file);
 	control->again.on_time = control_on_again;
 	control_on_again(&control->again, control->loop->now_ms);
 	return r;
@@ -263,7 +295,8 @@ void control_hand_over(const struct control *control, struct handover *h)
 {
 	if (control->fd < 0)
 		return;
-	fprintf(h->state, "control %d\n", handover_fd(h, control->fd));
+	fprintf(h->state, "control %d %ju %ju\n", handover_fd(h, control->fd),
+		(uintmax_t)control->file.device, (uintmax_t)control->file.inode);
 	for (struct list *node = control->clients.next; node != &control->clients;
 		node = node->next) {
 		const struct client *client = container_of(node, struct client, node);

@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "process/ctl.h"
+#include "sockets/socket_file.h"
 #include "upgrade/handover.h"
 
 /* Instead of an exit code. */
@@ -43,8 +44,9 @@ struct control {
 	struct timer again; /* it is not listened to until then */
 	struct list clients;
 	unsigned n_clients;
-	int fd;               /* owned */
-	char path[ADDR_TEXT]; /* as it is bound */
+	int fd;                  /* owned */
+	char path[ADDR_TEXT];    /* as it is bound */
+	struct socket_file file; /* at the path */
 };
 
 #define CONTROL_EMPTY ((struct control){.fd = -1})
@@ -57,7 +59,8 @@ void control_done(struct control *control);
 
 /* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
 void control_hand_over(const struct control *control, struct handover *handover);
-int control_resume(struct control *control, struct loop *loop, int fd);
+int control_resume(
+	struct control *control, struct loop *loop, int fd, const struct socket_file *file);
 int control_resume_client(struct control *control, char *line);
 
 /* Those who wait for the next answer to `verb` are among those who hear the one that comes now. */

@@ -110,8 +110,8 @@ static void build_failed(struct supervisor *s, int exit_code, const char *why)
 		start_failed(s, exit_code, why);
 		return;
 	}
-	sockets_restore(&s->sockets);
-	dtls_peers_commit_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
+	sockets_rollback(&s->sockets);
+	dtls_peers_prune_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
 	configuration_quote(&s->faults);
 	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
 	if (s->reload_again)
@@ -157,7 +157,7 @@ static void on_gone(struct generation *g)
 	generation_add_counters(g, &s->stats.history);
 	generation_free(g);
 	if (s->serving && !s->building)
-		dtls_peers_commit_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
+		dtls_peers_prune_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
 	stop_if_idle(s);
 }
 
@@ -213,9 +213,18 @@ static void introduce_all(struct supervisor *s, struct generation *young)
 static void on_ready(struct generation *g)
 {
 	struct supervisor *s = generation_userdata(g);
+	char why[512];
+	int exit_code;
 
 	if (s->trial) {
 		loop_stop(&s->loop, TRIAL_PASSED);
+		return;
+	}
+	exit_code = generation_bind(g, why);
+	if (exit_code != 0) {
+		s->building = NULL;
+		generation_free(g); /* first: its workers have the sockets that could be bound */
+		build_failed(s, exit_code, why);
 		return;
 	}
 	if (s->serving)
@@ -235,6 +244,7 @@ static void on_served(struct generation *g)
 	s->replaced = old;
 	stats_count_generation(&s->stats);
 	records_to_log(generation_conf(g));
+	generation_commit(g);
 	if (old) {
 		supervisor_set_aside(s, old);
 		generation_drain(old);
@@ -242,7 +252,7 @@ static void on_served(struct generation *g)
 	list_foreach (node, &s->draining)
 		dtls_peers_take_over(g, generation_of_node(node));
 	supervisor_publish(s);
-	dtls_peers_commit_sockets(&s->sockets, &s->draining, generation_conf(g));
+	dtls_peers_prune_sockets(&s->sockets, &s->draining, generation_conf(g));
 	if (old)
 		supervisor_open_control(s, generation_conf(g));
 	else
@@ -378,7 +388,7 @@ void supervisor_stop(struct supervisor *s)
 		generation_drain(s->serving);
 	}
 	s->serving = NULL;
-	sockets_settle(&s->sockets, NULL);
+	sockets_prune(&s->sockets, NULL);
 	stop_if_idle(s);
 }
 

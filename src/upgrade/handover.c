@@ -51,19 +51,22 @@ int handover_fd(struct handover *h, int fd)
 	return h->fds[h->n_fds++] = copy;
 }
 
-void handover_socket(struct handover *h, int fd, const char *name, const char *key)
+void handover_socket(struct handover *h, const struct socket_entry *entry)
 {
-	struct inherited one = {.fd = fcntl(fd, F_DUPFD_CLOEXEC, h->above)};
+	struct inherited one = {.fd = fcntl(entry->fd, F_DUPFD_CLOEXEC, h->above)};
 
 	if (one.fd < 0) {
 		handover_fail(h, -errno);
 		return;
 	}
-	one.name = strdup(name ? name : "");
+	one.name = strdup(entry->name ? entry->name : "");
 	if (!one.name)
 		handover_fail(h, -ENOMEM);
 	h->sockets.list[h->sockets.n++] = one;
-	fprintf(h->state, "socket %s\n", name ? "" : key);
+	fprintf(h->state, "socket %s\n", entry->name ? "" : entry->key);
+	if (entry->file->inode != 0)
+		fprintf(h->state, "file %ju %ju\n", (uintmax_t)entry->file->device,
+			(uintmax_t)entry->file->inode);
 }
 
 static int set_number(const char *variable, long number)

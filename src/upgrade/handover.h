@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "sockets/inherit.h"
+#include "sockets/sockets.h"
 
 /* Being written. */
 struct handover {
@@ -30,8 +31,8 @@ struct handover {
 int handover_begin(struct handover *handover, size_t n_sockets);
 /* The number that the descriptor will have; it stays the caller's. */
 int handover_fd(struct handover *handover, int fd);
-/* A listening socket: the manager's with its `name`, or our own with its `key`. */
-void handover_socket(struct handover *handover, int fd, const char *name, const char *key);
+/* A listening socket. */
+void handover_socket(struct handover *handover, const struct socket_entry *entry);
 /* Becomes `path`. Returns only what went wrong before anything was changed; after that, a program that
  * cannot be executed is replaced by the present one. */
 int handover_exec(struct handover *handover, const char *path, char *const argv[]);

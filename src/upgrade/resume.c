@@ -40,7 +40,7 @@ static int on_kind_line(void *userdata, const char *word, char *rest)
 	struct supervisor *s = userdata;
 
 	if (strcmp(word, "trial") == 0)
-		s->trial = s->sockets.frozen = true;
+		s->trial = s->sockets.is_trial = true;
 	else if (strcmp(word, "confined") == 0)
 		s->confined = true;
 	return 0;
@@ -58,11 +58,24 @@ int supervisor_find_handover(struct supervisor *s)
 	return r;
 }
 
+/* Of the socket in the line before. */
+static int on_file_line(const struct resume *resume, char *rest)
+{
+	struct socket_file file = {(dev_t)handover_number(&rest), (ino_t)handover_number(&rest)};
+
+	if (resume->n_sockets == 0)
+		return -EINVAL;
+	resume->inheritance->list[resume->n_sockets - 1].file = file;
+	return 0;
+}
+
 static int on_socket_line(void *userdata, const char *word, char *rest)
 {
 	struct resume *resume = userdata;
 	struct inherited *one;
 
+	if (strcmp(word, "file") == 0)
+		return on_file_line(resume, rest);
 	if (strcmp(word, "socket") != 0)
 		return 0;
 	if (resume->n_sockets == resume->inheritance->n)
@@ -163,7 +176,13 @@ static int resume_control(struct resume *resume, char *rest)
 {
 	struct supervisor *s = resume->supervisor;
 
-	return control_resume(&s->control, &s->loop, handover_own(&rest));
+	int fd = handover_own(&rest);
+	int64_t device = handover_number(&rest), inode = handover_number(&rest);
+	struct socket_file file = SOCKET_FILE_NONE;
+
+	if (inode > 0)
+		file = (struct socket_file){(dev_t)device, (ino_t)inode};
+	return control_resume(&s->control, &s->loop, fd, &file);
 }
 
 static int resume_client(struct resume *resume, char *rest)

@@ -43,6 +43,11 @@ static void describe_memory(const struct supervisor *s, struct handover *h)
 		fprintf(h->state, "tickets %d\n", handover_fd(h, s->tickets.fd));
 }
 
+static void describe_socket(void *userdata, const struct socket_entry *entry)
+{
+	handover_socket(userdata, entry);
+}
+
 static int describe(const struct supervisor *s, struct handover *h, bool trial)
 {
 	int r;
@@ -53,7 +58,7 @@ static int describe(const struct supervisor *s, struct handover *h, bool trial)
 	h->trial = trial;
 	fprintf(h->state, "%s%slayout %s\n", trial ? "trial\n" : "",
 		s->confined ? "confined\n" : "", supervisor_layout());
-	sockets_hand_over(&s->sockets, h);
+	sockets_each(&s->sockets, describe_socket, h);
 	if (!trial)
 		describe_memory(s, h);
 	generation_hand_over(s->serving, h, !trial);

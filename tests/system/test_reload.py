@@ -2,13 +2,17 @@
 """What a reload takes up, and what serves meanwhile."""
 
 import os
+import signal
+import socket
+import time
 
 import pytest
 
+import process
 from dtls import Session, dtls
 from secure import ask_tls, context_for, tls
 from settings import configuration, free_port, listener, tcp, udp
-from wire import tcp_ask, udp_ask
+from wire import Background, tcp_ask, udp_ask
 
 # Every kind of value, in the strictest sandbox
 
@@ -64,3 +68,151 @@ def ask(one, authority):
     else:
         with Session(one) as session:
             session.ask("a")
+
+
+# A build that does not come to serve takes nothing away
+
+
+UNREACHABLE = {"address": "192.0.2.1"}
+
+
+def all_answer(*listeners, n=60):
+    """So many that each socket of the kernel's group has had its share."""
+    for one in listeners:
+        for _ in range(n):
+            ask(one, None)
+
+
+def test_failed_reload_with_more_workers_takes_no_traffic_away(daemon):
+    d = daemon(udp(), tcp(), workers=2)
+    serving = d.listeners
+    d.reconfigure(*serving, tcp(name="elsewhere", **UNREACHABLE), workers=8)
+    d.reload("reload-failed")
+    all_answer(*serving)
+    d.reconfigure(*serving, workers=8)
+    d.reload()
+    all_answer(*serving)
+
+
+def test_build_that_fails_in_a_child_takes_no_traffic_away(daemon, authority, with_tls):
+    """The sockets of the new workers are with them already."""
+    d = daemon(udp(), tcp(), workers=2)
+    serving = d.listeners
+    mismatched = {**authority.issue("ec").group(), "key": str(authority.issue("ec").key)}
+    d.reconfigure(*serving, tls(mismatched), workers=8)
+    d.reload("reload-failed")
+    all_answer(*serving)
+
+
+def test_traffic_is_served_while_a_build_takes_its_time(daemon):
+    d = daemon(udp(), tcp(), workers=1)
+    serving = d.listeners
+    old, since = d.workers(), d.mark()
+    d.reconfigure(*serving, workers=6)
+    d.signal(signal.SIGHUP)
+    d.expect("child-started", since)
+    fresh = process.wait_until(lambda: set(d.workers()) - set(old), what="a new worker")
+    for pid in fresh:
+        os.kill(pid, signal.SIGSTOP)
+    all_answer(*serving)
+    assert not d.records("reloaded", since), "the build was quicker than this test"
+    for pid in fresh:
+        os.kill(pid, signal.SIGCONT)
+    d.expect("reloaded", since)
+    all_answer(*serving)
+
+
+def test_worker_that_dies_during_a_build_is_replaced_with_what_serves(daemon):
+    """And not with the sockets of the build, which nothing can come to yet."""
+    d = daemon(udp(), tcp(), workers=1)
+    serving = d.listeners
+    old, since = d.workers(), d.mark()
+    d.reconfigure(*serving, workers=6)
+    d.signal(signal.SIGHUP)
+    d.expect("child-started", since)
+    fresh = process.wait_until(lambda: set(d.workers()) - set(old), what="a new worker")
+    for pid in fresh:
+        os.kill(pid, signal.SIGSTOP)
+    d.killed += 1
+    os.kill(old[0], signal.SIGKILL)
+    d.expect("child-died", since, pid=old[0])
+    replaced = process.wait_until(lambda: set(d.workers()) - set(old) - set(fresh), what="another")
+    assert not d.records("reloaded", since), "the build was quicker than this test"
+    all_answer(*serving)
+    before = sum(map(process.cpu_seconds_of, replaced))
+    time.sleep(1)
+    assert sum(map(process.cpu_seconds_of, replaced)) - before < 0.5, "a worker spins"
+    for pid in fresh:
+        os.kill(pid, signal.SIGCONT)
+    d.expect("reloaded", since)
+    all_answer(*serving)
+
+
+# Another address on the same port
+
+
+ADDRESSES = [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "::"),
+             ("::", "127.0.0.1"), ("0.0.0.0", "::"), ("::", "0.0.0.0")]
+
+
+@pytest.mark.parametrize("before, after", ADDRESSES)
+def test_address_changes_on_the_same_port(daemon, before, after):
+    d = daemon(udp(address=before), tcp(address=before))
+    for address in (after, before, after):
+        d.reconfigure(*({**one, "address": address} for one in d.listeners))
+        with Background(lambda: udp_ask(d.listeners[0], b"a", "127.0.0.1")) as on_udp, \
+                Background(lambda: tcp_ask(d.listeners[1], b"a", "127.0.0.1")) as on_tcp:
+            on_udp.ask_more(5)
+            on_tcp.ask_more(5)
+            d.reload()
+            on_udp.ask_more(5)
+            on_tcp.ask_more(5)
+        assert not on_udp.failures and not on_tcp.failures
+        assert tcp_answers(d.listeners[1], "127.0.0.2") == (address != "127.0.0.1")
+
+
+def tcp_answers(one, address):
+    try:
+        return tcp_ask(one, b"a", address) == b"A"
+    except ConnectionRefusedError:
+        return False
+
+
+def test_address_changes_with_sessions_of_datagrams(daemon, pair, authority, with_tls):
+    """The narrower socket must not keep new clients to itself while it drains."""
+    d = daemon(dtls(pair, address="127.0.0.1"), drain="60s")
+    with Session(d.listeners[0]) as session:
+        session.ask("before")
+        d.reconfigure({**d.listeners[0], "address": "0.0.0.0"}, drain="60s")
+        d.reload()
+        assert session.wait_for_end() == 0
+    here = {**d.listeners[0], "address": "127.0.0.1"}
+    for _ in range(3):
+        with Session(here) as session:
+            session.ask("after")
+
+
+def test_address_that_somebody_else_has_fails_the_reload(daemon):
+    """Only when the build is ready is it known, and then it is not too late."""
+    d = daemon(udp(), tcp())
+    serving = d.listeners
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+        datagram.bind(("127.0.0.2", serving[0]["port"]))
+        stream.bind(("127.0.0.2", serving[1]["port"]))
+        stream.listen()
+        for one in serving:
+            wider = [{**other, "address": "0.0.0.0"} if other is one else other for other in serving]
+            d.reconfigure(*wider, workers=4)
+            since = d.mark()
+            d.reload("reload-failed")
+            assert "already in use" in d.expect("config-fault", since)["message"]
+            all_answer(*serving)
+    d.reconfigure(*wider)
+    d.reload()
+
+
+def test_two_listeners_on_addresses_that_overlap_are_refused_by_a_reload_too(daemon):
+    """As by a start, which could not come up with them."""
+    d = daemon(tcp())
+    d.reconfigure(d.listeners[0], {**d.listeners[0], "name": "wider", "address": "0.0.0.0"})
+    d.reload("reload-failed")
