@@ -174,6 +174,15 @@ bool text_is_utf8(const char *text, size_t len, size_t *ret_bad)
 	return true;
 }
 
+unsigned text_characters(const char *from, const char *to)
+{
+	unsigned n = 0;
+
+	for (; from < to; from++)
+		n += ((unsigned char)*from & 0xc0) != 0x80;
+	return n;
+}
+
 static size_t least(size_t a, size_t b)
 {
 	return a < b ? a : b;

@@ -13,6 +13,9 @@ size_t text_escape(const char *from, size_t len, char *to, size_t size);
  * UTF-8 becomes the four characters \xNN, since JSON has no way to hold it. */
 size_t text_escape_json(const char *from, size_t len, char *to, size_t size);
 
+/* Characters, as opposed to bytes, between two places. */
+unsigned text_characters(const char *from, const char *to);
+
 /* How many single letters differ, are missing, or are swapped. */
 size_t text_distance(const char *a, const char *b);
 /* The candidate nearest to `word`, or NULL when none is near enough to be a slip of the hand. */

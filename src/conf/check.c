@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What no key alone can show: keys that exclude or need each other, and listeners that get in each
- * other's way. What the machine would say to it is not asked here: nothing is opened or bound. */
+/* Faults that no key alone shows: keys that exclude or need each other, and listeners that get in each
+ * other's way. Changes nothing, and does not ask the machine: nothing is opened or bound. */
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 struct check {
 	const struct load *load;
 	const struct section *section;
-	struct conf_listener *listener;
+	const struct conf_listener *listener;
 };
 
 #define FAULT(check, at, key, ...) \
@@ -31,8 +31,9 @@ static bool is_root(const char *user)
 	return strcmp(user, "root") == 0 || (*user && user[strspn(user, "0")] == '\0');
 }
 
-void check_top(const struct load *load, const struct section *top)
+static void check_top(const struct load *load)
 {
+	const struct section *top = &load->top;
 	const struct conf *conf = load->conf;
 
 	if (conf->user && is_root(conf->user))
@@ -99,7 +100,7 @@ static void check_applies(const struct check *check, const struct conf_row *row)
 
 static void check_place(const struct check *check)
 {
-	struct conf_listener *l = check->listener;
+	const struct conf_listener *l = check->listener;
 	bool has_port = has(check, "port"), has_path = has(check, "path");
 
 	if (has_port && has_path && may_have_path(l))
@@ -108,17 +109,7 @@ static void check_place(const struct check *check)
 	else if (!has_port && !has_path && !section_meant(check->section, "port") &&
 		!section_meant(check->section, "path"))
 		FAULT(check, check->section->at, "port", "missing; a port or a path is needed");
-	if (l->path && addr_parse_unix(l->path, &l->address))
-		FAULT(check, has(check, "path"), "path",
-			"\"%s\" is not a path of a unix socket, nor @ and a name", l->path);
-	if (l->path)
-		return;
-
-	if (l->address.sa.sa_family == AF_INET6)
-		l->address.in6.sin6_port = htons(l->port);
-	else if (l->address.sa.sa_family == AF_INET)
-		l->address.in.sin_port = htons(l->port);
-	if (l->v6only && l->address.sa.sa_family == AF_INET)
+	if (!l->path && l->v6only && l->address.sa.sa_family == AF_INET)
 		FAULT(check, has(check, "v6only"), "v6only", "the address is IPv4");
 }
 
@@ -163,24 +154,24 @@ static void check_tls(const struct check *check)
 			"group of this listener");
 }
 
-void check_listener(
-	const struct load *load, const struct section *section, struct conf_listener *listener)
+static void check_listener(const struct load *load, size_t i)
 {
 	const struct conf_schema *schema = &conf_schemas[SCOPE_LISTENER];
-	const struct check check = {load, section, listener};
+	const struct conf_listener *listener = &load->conf->listeners[i];
+	const struct check check = {load, &load->sections[i], listener};
 	size_t transport = (size_t)(conf_schema_find(SCOPE_LISTENER, "transport") - schema->rows);
 
+	if (!check.section->object)
+		return;
 	check_place(&check);
 	/* Without a transport nothing can be said of the rest. */
 	if (!listener->origins[transport])
 		return;
 	check_name(&check);
-	for (size_t i = 0; i < schema->n; i++)
-		check_applies(&check, &schema->rows[i]);
+	for (size_t row = 0; row < schema->n; row++)
+		check_applies(&check, &schema->rows[row]);
 	check_proxy(&check);
 	check_tls(&check);
-	if ((1u << listener->transport) & ON_DATAGRAMS)
-		listener->frame.framing = UPPER_DATAGRAM;
 }
 
 static bool is_any(const struct addr *addr)
@@ -216,38 +207,27 @@ static bool overlap(const struct conf_listener *a, const struct conf_listener *b
 static void check_pair(const struct load *load, size_t i, size_t j)
 {
 	const struct conf_listener *a = &load->conf->listeners[i], *b = &load->conf->listeners[j];
-	config_setting_t *at = config_setting_get_elem(load->listeners, (unsigned)j);
+	const struct section *section = &load->sections[j];
 	const char *key = a->path ? "path" : "port";
-	char path[512], text[ADDR_TEXT];
+	const config_setting_t *name, *place;
+	char text[ADDR_TEXT];
 
 	/* Without a name there was no group. */
 	if (!a->name || !b->name)
 		return;
-	snprintf(path, sizeof(path), "listeners%s%s.", *load->labels[j] == '[' ? "" : ".",
-		load->labels[j]);
-	if (strcmp(a->name, b->name) == 0) {
-		const config_setting_t *name = config_setting_get_member(at, "name");
-
-		load_fault(load, name ? name : at, path, "name",
+	name = section_has(section, "name");
+	place = section_has(section, key);
+	if (strcmp(a->name, b->name) == 0)
+		load_fault(load, name ? name : section->at, section->path, "name",
 			"\"%s\" is the name of an earlier listener", b->name);
-	}
-	if (overlap(a, b)) {
-		const config_setting_t *place = config_setting_get_member(at, key);
-
-		load_fault(load, place ? place : at, path, key, "listener \"%s\" has %s already",
-			a->name, addr_format(&a->address, text));
-	}
+	if (overlap(a, b))
+		load_fault(load, place ? place : section->at, section->path, key,
+			"listener \"%s\" has %s already", a->name, addr_format(&a->address, text));
 }
 
-void check_names_and_addresses(const struct load *load)
+static void check_metrics_place(const struct load *load)
 {
-	for (size_t j = 0; j < load->conf->n_listeners; j++)
-		for (size_t i = 0; i < j; i++)
-			check_pair(load, i, j);
-}
-
-static void check_metrics_place(const struct load *load, const struct section *top)
-{
+	const struct section *top = &load->top;
 	const struct conf *conf = load->conf;
 	const config_setting_t *path = section_has(top, "metrics.path");
 	const config_setting_t *address = section_has(top, "metrics.address");
@@ -271,13 +251,14 @@ static void check_metrics_place(const struct load *load, const struct section *t
 			conf->control_path);
 }
 
-void check_metrics(const struct load *load, const struct section *top)
+static void check_metrics(const struct load *load)
 {
+	const struct section *top = &load->top;
 	const char *key = load->conf->metrics.path ? "metrics.path" : "metrics.port";
 	struct conf_listener metrics;
 	char text[ADDR_TEXT];
 
-	check_metrics_place(load, top);
+	check_metrics_place(load);
 	if (!conf_metrics(load->conf, &metrics))
 		return;
 	for (size_t i = 0; i < load->conf->n_listeners; i++) {
@@ -293,4 +274,17 @@ void check_metrics(const struct load *load, const struct section *top)
 				"socket for metrics",
 				l->name);
 	}
+}
+
+void check(const struct load *load)
+{
+	size_t n = load->conf->n_listeners;
+
+	for (size_t i = 0; i < n; i++)
+		check_listener(load, i);
+	for (size_t j = 0; j < n; j++)
+		for (size_t i = 0; i < j; i++)
+			check_pair(load, i, j);
+	check_top(load);
+	check_metrics(load);
 }

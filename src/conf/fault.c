@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "conf/conf.h"
 
 /* As much of a line as is worth showing on a terminal. */
 #define SHOWN 160
@@ -32,23 +33,16 @@ static bool copy(const char *from, char **ret_to)
 }
 
 /* Cut between characters, and a tab is one column wide. */
-static bool copy_line(const struct fault_place *place, char **ret_line)
+static bool copy_line(const char *line, size_t len, char **ret_line)
 {
-	size_t len = place->source_len;
-
 	if (len > SHOWN)
-		for (len = SHOWN; len > 0 && ((unsigned char)place->source[len] & 0xc0) == 0x80;)
+		for (len = SHOWN; len > 0 && ((unsigned char)line[len] & 0xc0) == 0x80;)
 			len--;
-	if (!place->source)
-		return true;
-	*ret_line = strndup(place->source, len);
-	if (!*ret_line)
-		return false;
-
-	for (char *at = *ret_line; *at; at++)
+	*ret_line = strndup(line, len);
+	for (char *at = *ret_line; at && *at; at++)
 		if (*at == '\t')
 			*at = ' ';
-	return true;
+	return *ret_line;
 }
 
 static int compare(const struct fault *a, const struct fault *b)
@@ -120,8 +114,7 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 	if (!ok)
 		fault.message = NULL;
 
-	ok = ok && copy(place->file, &fault.file) && copy(place->key, &fault.key) &&
-		copy_line(place, &fault.source);
+	ok = ok && copy(place->file, &fault.file) && copy(place->key, &fault.key);
 	if (ok && is_known(faults, &fault)) {
 		fault_done(&fault);
 	} else if (!ok || !insert(faults, &fault)) {
@@ -130,11 +123,86 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 	}
 }
 
-void fault_show(struct fault *fault, const struct fault_place *place)
+static bool is_in_name(char c)
 {
-	if (!fault->source && copy_line(place, &fault->source)) {
-		fault->column = place->column;
-		fault->width = place->width;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		c == '_' || c == '-' || c == '*';
+}
+
+/* `name` as a whole word with its sign behind it, and not as part of a value. */
+static const char *find_setting(const char *line, const char *end, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = line; (at = memmem(at, (size_t)(end - at), name, len)); at++) {
+		const char *after = at + len;
+
+		while (after < end && (*after == ' ' || *after == '\t'))
+			after++;
+		if ((at == line || !is_in_name(at[-1])) &&
+			(after == end || *after == '=' || *after == ':' || *after == '\r'))
+			return at;
+	}
+	return NULL;
+}
+
+/* Marks the setting that the fault is about, the first group for one that is missing, or the whole line. */
+static void mark(struct fault *fault, const char *line, const char *end)
+{
+	const char *dot = fault->key ? strrchr(fault->key, '.') : NULL;
+	const char *name = dot ? dot + 1 : fault->key;
+	const char *at = name && *name ? find_setting(line, end, name) : NULL;
+	const char *group = name && *name ? memchr(line, '{', (size_t)(end - line)) : NULL;
+	const char *to = at ? at + strlen(name) : group ? group + 1 : end;
+
+	if (!at)
+		at = group ? group : line;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	while (to > at && strchr(" \t\r", to[-1]))
+		to--;
+	fault->column = text_characters(line, at) + 1;
+	fault->width = text_characters(at, to);
+}
+
+static void show(struct fault *fault, const char *text, const char *end)
+{
+	const char *newline;
+
+	for (unsigned line = 1; line < fault->line; line++) {
+		text = memchr(text, '\n', (size_t)(end - text));
+		if (!text)
+			return;
+		text++;
+	}
+	newline = memchr(text, '\n', (size_t)(end - text));
+	end = newline ? newline : end;
+	if (text < end && copy_line(text, (size_t)(end - text), &fault->source) &&
+		fault->column == 0)
+		mark(fault, text, end);
+}
+
+void conf_show_faults(struct faults *faults, conf_read_fn read, void *userdata)
+{
+	const char *file = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0, mark_len;
+
+	for (size_t i = 0; i < faults->n; i++) {
+		struct fault *f = &faults->list[i];
+
+		if (!f->file || f->line == 0 || f->source)
+			continue;
+		if (!file || strcmp(file, f->file) != 0) {
+			free(take_ptr(&text));
+			file = f->file;
+			if (read(userdata, file, &text, &len) != 0)
+				text = NULL;
+		}
+		if (!text)
+			continue;
+		mark_len = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+		show(f, text + mark_len, text + len);
 	}
 }
 

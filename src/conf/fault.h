@@ -37,15 +37,11 @@ struct fault_place {
 	const char *file;
 	unsigned line, column, width;
 	const char *key;
-	const char *source;
-	size_t source_len;
 };
 
 /* Adds one fault; strings are copied. Never fails: see `cut`. */
 __attribute__((format(printf, 3, 4))) void faults_add(
 	struct faults *faults, const struct fault_place *place, const char *format, ...);
-/* Gives it the column, width and source line that it lacks. */
-void fault_show(struct fault *fault, const struct fault_place *place);
 /* From here on, warnings are errors. */
 void faults_harden(struct faults *faults);
 bool faults_any_errors(const struct faults *faults);

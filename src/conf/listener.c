@@ -85,8 +85,8 @@ int listeners_name(struct load *load)
 }
 
 /* The keys of its own tls group over those of the top. */
-static int read_tls(
-	const struct load *load, const struct section *of, struct conf_listener *listener, size_t i)
+static int read_own_tls(
+	const struct load *load, const struct section *of, struct conf_listener *listener)
 {
 	const config_setting_t *own = section_has(of, "tls");
 	_cleanup_free_ char *path = NULL;
@@ -105,57 +105,33 @@ static int read_tls(
 	else if (own)
 		section_collect(load, &section, config_setting_get_member(of->at, "tls"));
 	section.at = of->at;
-	section_override(load, &section, i);
 	return section_read(load, &section);
 }
 
-static int default_name(struct conf_listener *l)
-{
-	const char *transport = conf_transport_name(l->transport);
-	int r;
-
-	if (l->name)
-		return 0;
-	r = l->path ? asprintf(&l->name, "%s:%s", transport, l->path)
-		    : asprintf(&l->name, "%s:%u", transport, l->port);
-	if (r < 0)
-		l->name = NULL;
-	return r < 0 ? -ENOMEM : 0;
-}
-
-static int read_listener(const struct load *load, struct conf_listener *listener, size_t i)
+static int read_listener(struct load *load, struct conf_listener *listener, size_t i)
 {
 	config_setting_t *group = config_setting_get_elem(load->listeners, (unsigned)i);
 	const char *label = load->labels[i];
-	_cleanup_free_ char *path = NULL;
-	struct section section = {
-		.scope = SCOPE_LISTENER,
-		.object = listener,
-		.origins = &listener->origins,
-	};
+	struct section *section = &load->sections[i];
+	char *path;
 	int r;
 
 	if (asprintf(&path, "listeners%s%s.", *label == '[' ? "" : ".", label) < 0)
 		return -ENOMEM;
-	section.path = path;
+	*section = (struct section){.scope = SCOPE_LISTENER, .path = path};
 	if (!config_setting_is_group(group)) {
 		path[strlen(path) - 1] = '\0';
 		load_fault(load, group, path, "", "each listener is a group { ... }");
 		return 0;
 	}
 
-	section_collect(load, &section, group);
-	section_override(load, &section, i);
-	r = section_read(load, &section);
+	section->object = listener;
+	section->origins = &listener->origins;
+	section_collect(load, section, group);
+	r = section_read(load, section);
 	if (r == 0 && conf_has_tls(listener))
-		r = read_tls(load, &section, listener, i);
-	if (r == 0)
-		r = default_name(listener);
-	if (r)
-		return r;
-
-	check_listener(load, &section, listener);
-	return 0;
+		r = read_own_tls(load, section, listener);
+	return r;
 }
 
 int listeners_read(struct load *load)
@@ -164,8 +140,9 @@ int listeners_read(struct load *load)
 
 	if (!load->listeners)
 		return 0;
+	load->sections = calloc(load->n_labels, sizeof(*load->sections));
 	conf->listeners = calloc(load->n_labels, sizeof(*conf->listeners));
-	if (!conf->listeners)
+	if (!conf->listeners || !load->sections)
 		return -ENOMEM;
 	conf->n_listeners = load->n_labels;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the steps of conf_load() share: the text, its tree, and the configuration that grows. */
+/* What the steps of conf_load() share. Each step is a file: text and syntax, sets, section with listener,
+ * resolve, check. Each adds to the faults, and none calls a step behind it. */
 
 #include <libconfig.h>
 #include <stdbool.h>
@@ -9,12 +10,12 @@
 #include "conf/conf.h"
 #include "conf/fault.h"
 #include "conf/schema.h"
-#include "conf/source.h"
+#include "conf/text.h"
 
 /* No scope has more rows. */
 #define LOAD_MAX_ROWS 32
-/* Room for a key with its groups: brackets nest no deeper than keys do in the table. */
-#define LOAD_MAX_KEY  (4 * CONF_MAX_WORD)
+/* Room for a key with its groups. */
+#define LOAD_MAX_KEY  (4 * CONF_NAME + 64)
 
 /* A group of the file on its way into the struct of its scope. */
 struct section {
@@ -25,18 +26,8 @@ struct section {
 	char ***origins;
 	const struct section *under; /* counts where this one says nothing; may be NULL */
 	const config_setting_t *settings[LOAD_MAX_ROWS]; /* by row; NULL: not set here */
-	bool meant
-		[LOAD_MAX_ROWS]; /* an unknown key looks like it: do not call it missing as well */
-};
-
-/* One --set. It keeps its place: the setting points to its `config`. */
-struct conf_set {
-	char *name; /* "--set KEY=VALUE" */
-	const struct conf_row *row;
-	enum conf_scope scope;
-	size_t listener; /* SIZE_MAX: none */
-	config_t config;
-	config_setting_t *setting;
+	/* An unknown key looks like it: do not call it missing as well. */
+	bool meant[LOAD_MAX_ROWS];
 };
 
 struct load {
@@ -47,9 +38,10 @@ struct load {
 	config_setting_t *listeners; /* NULL: missing or no list */
 	char **labels;               /* what each listener is called in keys, from the raw file */
 	size_t n_labels;
-	struct conf_set *sets;
+	char **sets; /* "--set KEY=VALUE": the hook of a setting that came from one */
 	size_t n_sets;
-	struct section tls; /* of the top */
+	struct section top, tls;
+	struct section *sections; /* of the listeners, in their order */
 	struct conf *conf;
 };
 
@@ -57,26 +49,21 @@ struct load {
 __attribute__((format(printf, 5, 6))) void load_fault(const struct load *load,
 	const config_setting_t *at, const char *path, const char *key, const char *format, ...);
 
+/* conf/sets.c: what --set says, as if the file said it. 0 or -ENOMEM. */
+int sets_apply(struct load *load);
+
 /* conf/section.c. Both return 0 or -ENOMEM; what is wrong is in the faults. */
 void section_collect(const struct load *load, struct section *section, config_setting_t *group);
-void section_override(const struct load *load, struct section *section, size_t listener);
 int section_read(const struct load *load, const struct section *section);
 /* The setting of a key in this section, or NULL when it is not set. */
 const config_setting_t *section_has(const struct section *section, const char *key);
 bool section_meant(const struct section *section, const char *key);
 
-/* conf/sets.c */
-int sets_read(struct load *load);
-const struct conf_set *sets_of(const struct load *load, const config_setting_t *setting);
-void sets_done(struct load *load);
-
 /* conf/listener.c */
 int listeners_name(struct load *load);
 int listeners_read(struct load *load);
 
-/* conf/check.c: what no key alone can show. */
-void check_top(const struct load *load, const struct section *top);
-void check_listener(
-	const struct load *load, const struct section *section, struct conf_listener *listener);
-void check_names_and_addresses(const struct load *load);
-void check_metrics(const struct load *load, const struct section *top);
+/* conf/resolve.c: what follows from several keys: addresses with their ports, names. 0 or -ENOMEM. */
+int resolve(const struct load *load);
+/* conf/check.c: keys that exclude or need each other, and listeners that get in each other's way. */
+void check(const struct load *load);

@@ -15,19 +15,26 @@
 #include "conf/load.h"
 #include "conf/value.h"
 
+/* The --set that a setting, or the list that it is in, came from; NULL: the file. */
+static const char *set_of(const config_setting_t *setting)
+{
+	const char *set = NULL;
+
+	for (; setting && !set; setting = config_setting_parent(setting))
+		set = config_setting_get_hook(setting);
+	return set;
+}
+
 void load_fault(const struct load *load, const config_setting_t *at, const char *path,
 	const char *key, const char *format, ...)
 {
-	const struct conf_set *set = at ? sets_of(load, at) : NULL;
+	const char *set = set_of(at);
 	_cleanup_free_ char *whole = NULL, *message = NULL;
-	struct fault_place place = {.file = set ? set->name : load->source->file};
+	struct fault_place place = {.file = set ? set : load->source->file};
 	va_list args;
 
-	/* The search for a column takes time; a file with a million faults gets no more of it. */
-	if (load->faults->cut && load->faults->errors)
-		return;
 	if (at && !set)
-		place = conf_text_place(&load->text, at->line, at->name ? at->name : "{");
+		place = text_place(&load->text, at->line);
 
 	va_start(args, format);
 	if (vasprintf(&message, format, args) < 0)
@@ -110,16 +117,6 @@ void section_collect(const struct load *load, struct section *section, config_se
 		collect_group(load, section, group, "");
 }
 
-void section_override(const struct load *load, struct section *section, size_t listener)
-{
-	for (size_t i = 0; i < load->n_sets; i++) {
-		const struct conf_set *set = &load->sets[i];
-
-		if (set->row && set->scope == section->scope && set->listener == listener)
-			section->settings[index_of(set->scope, set->row)] = set->setting;
-	}
-}
-
 const config_setting_t *section_has(const struct section *section, const char *key)
 {
 	const struct conf_row *row = conf_schema_find(section->scope, key);
@@ -148,16 +145,16 @@ static const char *lacks(const struct conf_row *row, const void *object)
 
 static char *origin_of(const struct load *load, const config_setting_t *setting)
 {
-	const struct conf_set *set = sets_of(load, setting);
+	const char *set = set_of(setting);
 	size_t size;
 	char *origin;
 
 	if (!set)
-		return conf_text_origin(&load->text, setting->line);
-	size = 4 * strlen(set->name) + 1;
+		return text_origin(&load->text, setting->line);
+	size = 4 * strlen(set) + 1;
 	origin = malloc(size);
 	if (origin)
-		text_escape(set->name, strlen(set->name), origin, size);
+		text_escape(set, strlen(set), origin, size);
 	return origin;
 }
 
@@ -215,16 +212,16 @@ static int read_set(const struct load *load, const struct section *section,
 	const struct conf_row *row, const config_setting_t *setting)
 {
 	size_t i = index_of(section->scope, row);
-	char complaint[VALUE_COMPLAINT];
+	struct why why;
 	const char *reason;
 	int r;
 
 	if (row->type == TYPE_CERTIFICATES)
 		r = read_certificates(load, section, row, setting);
 	else
-		r = value_read(row, setting, section->object, complaint);
+		r = value_read(row, setting, section->object, &why);
 	if (r == VALUE_E_BAD) {
-		load_fault(load, setting, section->path, row->key, "%s", complaint);
+		load_fault(load, setting, section->path, row->key, "%s", why.text);
 		return 0;
 	}
 	if (r)
@@ -251,13 +248,12 @@ static int read_preset(
 	config_setting_t *presets =
 		config_setting_get_elem(config_root_setting(&load->presets), section->scope);
 	size_t i = index_of(section->scope, row);
-	char complaint[VALUE_COMPLAINT];
+	struct why why;
 	int r;
 
 	if (!row->preset)
 		return 0;
-	r = value_read(
-		row, config_setting_get_elem(presets, (unsigned)i), section->object, complaint);
+	r = value_read(row, config_setting_get_elem(presets, (unsigned)i), section->object, &why);
 	assert(r <= 0);
 	return r;
 }

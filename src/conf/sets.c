@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* --set KEY=VALUE: finds the row of the key, and makes a setting of the value, as if the file had
- * it. Strings may go without quotes, since a shell takes them away. */
+/* --set KEY=VALUE: puts the value into the tree, as if the file had it, with a hook that remembers where it
+ * came from. What is wrong with it is then found as in the file. Strings may go without quotes, since a
+ * shell takes them away. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,133 +15,48 @@
 static const char LISTENERS[] = "listeners.";
 static const char TLS[] = "tls.";
 
-__attribute__((format(printf, 4, 5))) static void set_fault(const struct load *load,
-	const struct conf_set *set, const char *key, const char *format, ...)
-{
-	_cleanup_free_ char *message = NULL;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&message, format, args) < 0)
-		message = NULL;
-	va_end(args);
-	faults_add(load->faults, &(struct fault_place){.file = set->name, .key = key}, "%s",
-		message ? message : "out of memory");
-}
-
-static bool begins(const char *text, const char *with)
+static bool begins_with(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* A listener for an example. */
-static const char *some_listener(const struct load *load)
-{
-	return load->n_labels > 0 && load->labels[0][0] != '[' ? load->labels[0] : "NAME";
-}
+#define SET_FAULT(load, set, about, ...) \
+	faults_add(                      \
+		(load)->faults, &(struct fault_place){.file = (set), .key = (about)}, __VA_ARGS__)
 
-static void no_such_listener(
-	const struct load *load, const struct conf_set *set, const char *key, const char *name)
+static int no_such_listener(const struct load *load, const char *set, const char *key)
 {
-	_cleanup_free_ char *wanted = strndup(name, strcspn(name, "."));
+	_cleanup_free_ char *wanted = strdup(key + strcspn(key, "."));
+	const char *const *labels = (const char *const *)load->labels;
 	const char *nearest = NULL;
 
-	for (size_t i = 0; i < load->n_labels; i++) {
-		if (strcmp(name, load->labels[i]) == 0) {
-			set_fault(load, set, key,
-				"this is a listener; set one of its keys, as in %s.port=12000",
-				key);
-			return;
-		}
+	if (wanted && *wanted) {
+		wanted[strcspn(wanted + 1, ".") + 1] = '\0';
+		nearest = text_nearest(wanted + 1, labels, load->n_labels);
 	}
-	if (wanted)
-		nearest = text_nearest(wanted, (const char *const *)load->labels, load->n_labels);
-	if (nearest)
-		set_fault(
+	if (nearest && strcmp(wanted + 1, nearest) != 0)
+		SET_FAULT(
 			load, set, key, "there is no such listener; did you mean \"%s\"?", nearest);
 	else
-		set_fault(load, set, key, "there is no such listener; there is \"%s\", for one",
-			some_listener(load));
-}
-
-/* Names may have dots, so that each listener is asked whether it is meant. Returns what follows
- * its name, or NULL. */
-static const char *find_listener(
-	const struct load *load, const struct conf_set *set, const char *key, size_t *ret_listener)
-{
-	const char *name = key + strlen(LISTENERS);
-
-	for (size_t i = 0; i < load->n_labels; i++) {
-		size_t len = strlen(load->labels[i]);
-
-		if (strncmp(name, load->labels[i], len) == 0 && name[len] == '.') {
-			*ret_listener = i;
-			return name + len + 1;
-		}
-	}
-
-	no_such_listener(load, set, key, name);
-	return NULL;
-}
-
-static void unknown_key(
-	const struct load *load, const struct conf_set *set, const char *key, const char *rest)
-{
-	const char *dot = strrchr(rest, '.');
-	size_t len = dot ? (size_t)(dot - rest) + 1 : 0;
-	_cleanup_free_ char *group = strndup(rest, len);
-	char suggestion[CONF_NAME];
-
-	if (group && conf_schema_suggest(set->scope, group, rest + len, suggestion))
-		set_fault(load, set, key, "unknown key; did you mean \"%s\"?", suggestion);
-	else
-		set_fault(load, set, key, "unknown key");
-}
-
-/* What a group begins with. */
-static const char *first_key(enum conf_scope scope, const char *group)
-{
-	const struct conf_schema *schema = &conf_schemas[scope];
-	size_t len = strlen(group);
-
-	for (size_t i = 0; i < schema->n; i++)
-		if (begins(schema->rows[i].key, group) && schema->rows[i].key[len] == '.')
-			return schema->rows[i].key + len + 1;
-	return "KEY";
-}
-
-/* The row, scope and listener that `key` names; without a row, a fault says why. */
-static void find_row(const struct load *load, struct conf_set *set, const char *key)
-{
-	const struct conf_row *row;
-	const char *rest = key;
-
-	set->scope = SCOPE_TOP;
-	set->listener = SIZE_MAX;
-	if (begins(key, LISTENERS)) {
-		set->scope = SCOPE_LISTENER;
-		rest = find_listener(load, set, key, &set->listener);
-		if (!rest)
-			return;
-	}
-	if (begins(rest, TLS)) {
-		set->scope = SCOPE_TLS;
-		rest += strlen(TLS);
-	}
-
-	row = conf_schema_find(set->scope, rest);
-	if (row && row->type != TYPE_TLS && row->type != TYPE_LISTENERS)
-		set->row = row;
-	else if (begins(rest, "listeners"))
-		set_fault(load, set, key,
+		SET_FAULT(load, set, key,
 			"listeners go by their names; set a key of one, as in "
 			"listeners.%s.port=12000",
-			some_listener(load));
-	else if (row || conf_schema_is_group(set->scope, rest))
-		set_fault(load, set, key, "this is a group; set one of its keys, as in %s.%s", key,
-			row ? "min_version" : first_key(set->scope, rest));
-	else
-		unknown_key(load, set, key, rest);
+			load->n_labels > 0 && *labels[0] != '[' ? labels[0] : "NAME");
+	return 0;
+}
+
+/* Names may have dots, so that each listener is tried. Returns what follows its name, or NULL. */
+static const char *find_listener(const struct load *load, const char *key, size_t *ret_listener)
+{
+	for (size_t i = 0; begins_with(key, LISTENERS) && i < load->n_labels; i++) {
+		const char *name = key + strlen(LISTENERS), *label = load->labels[i];
+
+		if (begins_with(name, label) && name[strlen(label)] == '.') {
+			*ret_listener = i;
+			return name + strlen(label) + 1;
+		}
+	}
+	return NULL;
 }
 
 static bool takes_bare_string(const struct conf_row *row)
@@ -158,7 +74,7 @@ static bool takes_bare_string(const struct conf_row *row)
 	}
 }
 
-/* The "file" that a value is read from, with the checks that every file gets. */
+/* A value as the file could have it, with the checks that every file gets. */
 static int read_value(void *userdata, const char *path, char **ret_text, size_t *ret_len)
 {
 	int len;
@@ -172,65 +88,114 @@ static int read_value(void *userdata, const char *path, char **ret_text, size_t 
 	return 0;
 }
 
-/* Leaves `set->setting` NULL when this is not one value as the file would have it. */
-static int parse_value(struct conf_set *set, char *value)
+static config_setting_t *copy_setting(
+	config_setting_t *to, const char *name, config_setting_t *from)
 {
-	const struct conf_source source = {.file = "", .read = read_value, .userdata = value};
-	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	struct conf_text text = CONF_TEXT_EMPTY;
-	int r;
+	int type = config_setting_type(from);
+	config_setting_t *copy = config_setting_add(to, name, type);
 
-	r = conf_text_join(&text, &source, &faults);
-	if (r == 0 && config_read_string(&set->config, text.text) &&
-		config_setting_length(config_root_setting(&set->config)) == 1)
-		set->setting = config_lookup(&set->config, "value");
-	conf_text_done(&text);
-	return r < 0 ? r : 0;
+	if (!copy)
+		return NULL;
+	if (type == CONFIG_TYPE_STRING)
+		return config_setting_set_string(copy, config_setting_get_string(from)) ? copy
+											: NULL;
+	if (!config_setting_is_aggregate(from)) {
+		copy->value = from->value; /* a number or a bool, and nothing to free */
+		return copy;
+	}
+	for (int i = 0; i < config_setting_length(from); i++) {
+		config_setting_t *element = config_setting_get_elem(from, (unsigned)i);
+
+		if (!copy_setting(copy, config_setting_name(element), element))
+			return NULL;
+	}
+	return copy;
 }
 
-/* What is no value is a string, and if none will do, the complaint shows it. */
-static int make_setting(struct conf_set *set, char *value)
+/* Adds the value as it would stand in the file, or, when it is no such value, as a string: if none will
+ * do, the complaint shows it. */
+static int add_value(config_setting_t *group, const char *name, const char *value, bool is_bare,
+	config_setting_t **ret_setting)
 {
-	config_setting_t *root;
-	int r;
+	const struct conf_source source = {
+		.file = "", .read = read_value, .userdata = (void *)(uintptr_t)value};
+	_cleanup_faults_ struct faults unused = FAULTS_EMPTY;
+	struct conf_text text = {0};
+	config_setting_t *setting = NULL;
+	config_t parsed;
+	int r = 0;
 
-	if (!takes_bare_string(set->row) || value[0] == '"') {
-		r = parse_value(set, value);
-		if (r || set->setting)
-			return r;
+	config_init(&parsed);
+	if (!is_bare)
+		r = text_join(&text, &source, &unused);
+	if (!is_bare && r == 0 && config_read_string(&parsed, text.text) &&
+		config_setting_length(config_root_setting(&parsed)) == 1)
+		setting = copy_setting(group, name, config_lookup(&parsed, "value"));
+	config_destroy(&parsed);
+	text_done(&text);
+	if (r == -ENOMEM)
+		return r;
+	if (!setting) {
+		setting = config_setting_add(group, name, CONFIG_TYPE_STRING);
+		if (setting && !config_setting_set_string(setting, value))
+			return -ENOMEM;
 	}
-
-	config_destroy(&set->config);
-	config_init(&set->config);
-	root = config_root_setting(&set->config);
-	set->setting = config_setting_add(root, "value", CONFIG_TYPE_STRING);
-	if (!set->setting || !config_setting_set_string(set->setting, value))
-		return -ENOMEM;
+	*ret_setting = setting;
 	return 0;
 }
 
-static int set_read(const struct load *load, struct conf_set *set, const char *option)
+/* Goes into the groups that `path` names, which moves on to the last name, and makes those that are not
+ * there. NULL: a part of it is no group, or no name. */
+static config_setting_t *find_group(config_setting_t *at, const char **path, char *set)
 {
-	_cleanup_free_ char *key = strdup(option);
-	char *value;
+	for (const char *dot; at && (dot = strchr(*path, '.')); *path = dot + 1) {
+		char name[LOAD_MAX_KEY];
+		config_setting_t *next;
 
-	config_init(&set->config);
-	if (asprintf(&set->name, "--set %s", option) < 0)
-		set->name = NULL;
-	if (!key || !set->name)
-		return -ENOMEM;
-
-	value = strchr(key, '=');
-	if (!value || value == key) {
-		set_fault(load, set, NULL, "KEY=VALUE is needed, as in limits.connections=100");
-		return 0;
+		snprintf(name, sizeof(name), "%.*s", (int)(dot - *path), *path);
+		next = config_setting_get_member(at, name);
+		if (!next) {
+			next = config_setting_add(at, name, CONFIG_TYPE_GROUP);
+			if (next)
+				config_setting_set_hook(next, set);
+		}
+		at = next && config_setting_is_group(next) ? next : NULL;
 	}
-	*value++ = '\0';
-	find_row(load, set, key);
-	return set->row ? make_setting(set, value) : 0;
+	return at;
 }
 
-int sets_read(struct load *load)
+static int set_apply(struct load *load, char *set, const char *key, const char *value)
+{
+	config_setting_t *group = config_root_setting(&load->tree), *setting = NULL;
+	enum conf_scope scope = SCOPE_TOP;
+	const struct conf_row *row;
+	const char *rest = key;
+	size_t listener;
+	int r = 0;
+
+	if (begins_with(key, "listeners")) {
+		rest = find_listener(load, key, &listener);
+		if (!rest)
+			return no_such_listener(load, set, key);
+		group = config_setting_get_elem(load->listeners, (unsigned)listener);
+		scope = SCOPE_LISTENER;
+	}
+	row = begins_with(rest, TLS) ? conf_schema_find(SCOPE_TLS, rest + strlen(TLS))
+				     : conf_schema_find(scope, rest);
+	group = find_group(group, &rest, set);
+	if (group) {
+		config_setting_remove(group, rest);
+		r = add_value(group, rest, value, row && takes_bare_string(row) && value[0] != '"',
+			&setting);
+	}
+	if (setting)
+		config_setting_set_hook(setting, set);
+	else if (r == 0)
+		SET_FAULT(load, set, key, "unknown key");
+	return r;
+}
+
+int sets_apply(struct load *load)
 {
 	const char *const *options = load->source->sets;
 	size_t n = 0;
@@ -242,29 +207,22 @@ int sets_read(struct load *load)
 		return -ENOMEM;
 
 	for (size_t i = 0; i < n; i++) {
-		int r;
+		_cleanup_free_ char *key = strdup(options[i]);
+		char *equals = key ? strchr(key, '=') : NULL;
+		int r = 0;
 
-		load->n_sets = i + 1;
-		r = set_read(load, &load->sets[i], options[i]);
+		if (!key || asprintf(&load->sets[i], "--set %s", options[i]) < 0)
+			return -ENOMEM;
+		load->n_sets++;
+		if (!equals || equals == key) {
+			SET_FAULT(load, load->sets[i], NULL,
+				"KEY=VALUE is needed, as in limits.connections=100");
+			continue;
+		}
+		*equals = '\0';
+		r = set_apply(load, load->sets[i], key, equals + 1);
 		if (r)
 			return r;
 	}
 	return 0;
-}
-
-const struct conf_set *sets_of(const struct load *load, const config_setting_t *setting)
-{
-	for (size_t i = 0; i < load->n_sets; i++)
-		if (setting->config == &load->sets[i].config)
-			return &load->sets[i];
-	return NULL;
-}
-
-void sets_done(struct load *load)
-{
-	for (size_t i = 0; i < load->n_sets; i++) {
-		config_destroy(&load->sets[i].config);
-		free(load->sets[i].name);
-	}
-	free(load->sets);
 }

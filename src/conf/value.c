@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How each type is read: one row a type; numbers are in conf/number.c. A complaint names what was
- * found and what would do, and never the key, which the caller knows. */
+/* How each type is read: one row a type. A reason names what was found and what would do, and never the
+ * key, which the caller knows. */
 
 #include "conf/value.h"
 
@@ -16,16 +16,17 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "conf/conf.h"
-#include "conf/source.h"
+#include "conf/text.h"
 
 struct value_type {
 	const char *wanted;
-	value_read_fn *read;
+	int (*read)(const struct conf_row *row, const config_setting_t *setting, void *field,
+		struct why *why);
 };
 
 static const struct value_type types[TYPE_LISTENERS + 1];
 
-/* Long values are cut: a complaint is to be read. */
+/* Long values are cut: a reason is to be read. */
 static void describe_string(const char *text, char *to, size_t size)
 {
 	size_t len = strlen(text);
@@ -72,12 +73,12 @@ void value_describe(const config_setting_t *setting, char *to, size_t size)
 	}
 }
 
-int value_wrong_type(const struct conf_row *row, const config_setting_t *setting, char *complaint)
+static int wrong_type(const struct conf_row *row, const config_setting_t *setting, struct why *why)
 {
 	char found[128];
 
 	value_describe(setting, found, sizeof(found));
-	return VALUE_COMPLAIN("%s is needed, not %s", types[row->type].wanted, found);
+	return why_set(why, VALUE_E_BAD, "%s is needed, not %s", types[row->type].wanted, found);
 }
 
 const char *value_string(const config_setting_t *setting)
@@ -87,7 +88,149 @@ const char *value_string(const config_setting_t *setting)
 		: NULL;
 }
 
-static int unknown_word(const struct conf_row *row, const char *word, char *complaint)
+static bool is_integer(const config_setting_t *setting)
+{
+	int type = config_setting_type(setting);
+
+	return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+}
+
+static int value_bool(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	if (config_setting_type(setting) != CONFIG_TYPE_BOOL)
+		return wrong_type(row, setting, why);
+
+	*(bool *)field = config_setting_get_bool(setting);
+	return 0;
+}
+
+static int value_integer(const struct conf_row *row, const config_setting_t *setting,
+	uint64_t *ret_value, struct why *why)
+{
+	long long value;
+
+	if (!is_integer(setting))
+		return wrong_type(row, setting, why);
+	value = config_setting_get_int64(setting);
+	if (value < 0 || (uint64_t)value < row->min || (uint64_t)value > row->max)
+		return why_set(why, VALUE_E_BAD,
+			"%lld is out of range; %" PRIu64 " to %" PRIu64 " will do", value, row->min,
+			row->max);
+
+	*ret_value = (uint64_t)value;
+	return 0;
+}
+
+static int value_number(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	uint64_t value = 0;
+	int r = value_integer(row, setting, &value, why);
+
+	if (r == 0)
+		*(unsigned *)field = (unsigned)value;
+	return r;
+}
+
+static int value_port(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	uint64_t value = 0;
+	int r = value_integer(row, setting, &value, why);
+
+	if (r == 0)
+		*(uint16_t *)field = (uint16_t)value;
+	return r;
+}
+
+static int value_count(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	return value_integer(row, setting, field, why);
+}
+
+static int value_size(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	const char *text = value_string(setting);
+	uint64_t bytes = 0;
+	int r;
+
+	if (!text) {
+		r = value_integer(row, setting, &bytes, why);
+		if (r == 0)
+			*(size_t *)field = bytes;
+		return r;
+	}
+
+	r = quantity_parse_size(text, &bytes);
+	if (r == QUANTITY_E_SYNTAX)
+		return wrong_type(row, setting, why);
+	if (r == QUANTITY_E_RANGE || bytes < row->min || bytes > row->max)
+		return why_set(why, VALUE_E_BAD,
+			"\"%.64s\" is out of range; %" PRIu64 " to %" PRIu64 " will do", text,
+			row->min, row->max);
+	*(size_t *)field = bytes;
+	return 0;
+}
+
+static int value_time(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	const char *text = value_string(setting);
+	char min[QUANTITY_TEXT], max[QUANTITY_TEXT];
+	uint64_t ms = 0;
+	int r = text ? quantity_parse_time(text, &ms) : QUANTITY_E_SYNTAX;
+
+	if (r == QUANTITY_E_SYNTAX)
+		return wrong_type(row, setting, why);
+	if (r == QUANTITY_E_RANGE || ms < row->min || ms > row->max)
+		return why_set(why, VALUE_E_BAD,
+			"\"%.64s\" is out of range; \"%s\" to \"%s\" will do", text,
+			quantity_format_time(row->min, min), quantity_format_time(row->max, max));
+
+	*(uint64_t *)field = ms;
+	return 0;
+}
+
+static int value_ratio(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	double value;
+
+	if (config_setting_type(setting) == CONFIG_TYPE_FLOAT)
+		value = config_setting_get_float(setting);
+	else if (is_integer(setting))
+		value = (double)config_setting_get_int64(setting);
+	else
+		return wrong_type(row, setting, why);
+	if (!(value >= (double)row->min && value <= (double)row->max))
+		return why_set(why, VALUE_E_BAD,
+			"%g is out of range; %" PRIu64 ".0 to %" PRIu64 ".0 will do", value,
+			row->min, row->max);
+
+	*(double *)field = value;
+	return 0;
+}
+
+/* libconfig reads 0660 as six hundred and sixty, so that only a string can be octal. */
+static int value_mode(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	const char *text = value_string(setting);
+
+	if (!text || !*text || strspn(text, "01234567") != strlen(text) || strlen(text) > 8)
+		return wrong_type(row, setting, why);
+	if (strtoul(text, NULL, 8) > row->max)
+		return why_set(why, VALUE_E_BAD, "\"%s\" is out of range; at most \"0%o\" will do",
+			text, (unsigned)row->max);
+
+	*(mode_t *)field = (mode_t)strtoul(text, NULL, 8);
+	return 0;
+}
+
+static int unknown_word(const struct conf_row *row, const char *word, struct why *why)
 {
 	const char *words[16], *nearest;
 	char all[256] = "", found[128];
@@ -104,41 +247,43 @@ static int unknown_word(const struct conf_row *row, const char *word, char *comp
 	describe_string(word, found, sizeof(found));
 	nearest = text_nearest(word, words, n);
 	if (nearest)
-		return VALUE_COMPLAIN("%s is not known; did you mean \"%s\"?", found, nearest);
-	return VALUE_COMPLAIN("%s is not known; %s will do", found, all);
+		return why_set(
+			why, VALUE_E_BAD, "%s is not known; did you mean \"%s\"?", found, nearest);
+	return why_set(why, VALUE_E_BAD, "%s is not known; %s will do", found, all);
 }
 
-static int read_word(
-	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
+static int value_word(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
 {
 	const char *word = value_string(setting);
 	unsigned i = 0;
 
 	if (!word)
-		return value_wrong_type(row, setting, complaint);
+		return wrong_type(row, setting, why);
 	while (row->words[i].word && strcmp(row->words[i].word, word) != 0)
 		i++;
 	if (!row->words[i].word)
-		return unknown_word(row, word, complaint);
+		return unknown_word(row, word, why);
 
 	memcpy(field, &i, sizeof(i));
 	return 0;
 }
 
 static int copy_string(const struct conf_row *row, const config_setting_t *setting,
-	char **ret_string, char *complaint)
+	char **ret_string, struct why *why)
 {
 	const char *text = value_string(setting);
 	size_t len = text ? strlen(text) : 0;
 	char *copy;
 
 	if (!text)
-		return value_wrong_type(row, setting, complaint);
+		return wrong_type(row, setting, why);
 	if (!text_is_utf8(text, len, NULL))
-		return VALUE_COMPLAIN("the string is not UTF-8");
+		return why_set(why, VALUE_E_BAD, "the string is not UTF-8");
 	if (len < row->min || len > row->max)
-		return VALUE_COMPLAIN("a string of %zu bytes is out of range; %" PRIu64
-				      " to %" PRIu64 " bytes will do",
+		return why_set(why, VALUE_E_BAD,
+			"a string of %zu bytes is out of range; %" PRIu64 " to %" PRIu64
+			" bytes will do",
 			len, row->min, row->max);
 
 	copy = strdup(text);
@@ -148,62 +293,63 @@ static int copy_string(const struct conf_row *row, const config_setting_t *setti
 	return 0;
 }
 
-static int read_string(
-	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
+static int value_text(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
 {
-	return copy_string(row, setting, field, complaint);
+	return copy_string(row, setting, field, why);
 }
 
-static int read_address(
-	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
+static int value_address(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
 {
 	const char *text = value_string(setting);
 	char found[128];
 
 	if (!text)
-		return value_wrong_type(row, setting, complaint);
+		return wrong_type(row, setting, why);
 	if (addr_parse(text, 0, field) == 0)
 		return 0;
 	describe_string(text, found, sizeof(found));
-	return VALUE_COMPLAIN("%s is not an IPv4 or IPv6 address; names are not looked up", found);
+	return why_set(why, VALUE_E_BAD,
+		"%s is not an IPv4 or IPv6 address; names are not looked up", found);
 }
 
 /* The element `i` of an array of strings; elements of a list may be of other types. */
-static int read_element(const struct conf_row *row, const config_setting_t *setting, unsigned i,
-	const char **ret_text, char *complaint)
+static int value_element(const struct conf_row *row, const config_setting_t *setting, unsigned i,
+	const char **ret_text, struct why *why)
 {
 	const config_setting_t *element = config_setting_get_elem(setting, i);
 
 	*ret_text = value_string(element);
-	return *ret_text ? 0 : value_wrong_type(row, element, complaint);
+	return *ret_text ? 0 : wrong_type(row, element, why);
 }
 
 static int array_length(const struct conf_row *row, const config_setting_t *setting,
-	unsigned *ret_n, char *complaint)
+	unsigned *ret_n, struct why *why)
 {
 	int type = config_setting_type(setting);
 	int n;
 
 	if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
-		return value_wrong_type(row, setting, complaint);
+		return wrong_type(row, setting, why);
 	n = config_setting_length(setting);
 	if ((uint64_t)n > row->max)
-		return VALUE_COMPLAIN(
+		return why_set(why, VALUE_E_BAD,
 			"%d of them are too many; at most %" PRIu64 " will do", n, row->max);
 
 	*ret_n = (unsigned)n;
 	return 0;
 }
 
-static int read_prefixes(
-	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
+static int value_prefixes(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
 {
 	_cleanup_free_ struct addr_prefix *list = NULL;
 	struct conf_prefixes *prefixes = field;
 	unsigned n;
 	int r;
 
-	r = array_length(row, setting, &n, complaint);
+	r = array_length(row, setting, &n, why);
 	if (r)
 		return r;
 	list = calloc(n + 1, sizeof(*list));
@@ -213,12 +359,13 @@ static int read_prefixes(
 	for (unsigned i = 0; i < n; i++) {
 		const char *text;
 
-		r = read_element(row, setting, i, &text, complaint);
+		r = value_element(row, setting, i, &text, why);
 		if (r)
 			return r;
 		if (addr_parse_prefix(text, &list[i]))
-			return VALUE_COMPLAIN("\"%.64s\" is not a prefix such as \"192.0.2.0/24\", "
-					      "with no bits set beyond its length",
+			return why_set(why, VALUE_E_BAD,
+				"\"%.64s\" is not a prefix such as \"192.0.2.0/24\", "
+				"with no bits set beyond its length",
 				text);
 	}
 
@@ -234,8 +381,8 @@ static void free_strings(char **strings, size_t n)
 	free(strings);
 }
 
-static int read_strings(
-	const struct conf_row *row, const config_setting_t *setting, void *field, char *complaint)
+static int value_texts(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
 {
 	const struct conf_row element = {.type = TYPE_STRINGS, .min = 1, .max = 255};
 	struct value_strings *strings = field;
@@ -243,7 +390,7 @@ static int read_strings(
 	unsigned n;
 	int r;
 
-	r = array_length(row, setting, &n, complaint);
+	r = array_length(row, setting, &n, why);
 	if (r)
 		return r;
 	list = calloc(n + 1, sizeof(*list));
@@ -251,7 +398,7 @@ static int read_strings(
 		return -ENOMEM;
 
 	for (unsigned i = 0; i < n && r == 0; i++)
-		r = copy_string(&element, config_setting_get_elem(setting, i), &list[i], complaint);
+		r = copy_string(&element, config_setting_get_elem(setting, i), &list[i], why);
 	if (r) {
 		free_strings(list, n);
 		return r;
@@ -263,26 +410,26 @@ static int read_strings(
 }
 
 static const struct value_type types[TYPE_LISTENERS + 1] = {
-	[TYPE_BOOL] = {"true or false", value_read_bool},
-	[TYPE_NUMBER] = {"a whole number", value_read_number},
-	[TYPE_PORT] = {"a whole number", value_read_port},
-	[TYPE_COUNT] = {"a whole number", value_read_count},
-	[TYPE_SIZE] = {"a number of bytes or a string such as \"64k\"", value_read_size},
-	[TYPE_TIME] = {"a string with a number and its unit, such as \"30s\",", value_read_time},
-	[TYPE_RATIO] = {"a number such as 3.0", value_read_ratio},
-	[TYPE_MODE] = {"a string in octal, such as \"0660\",", value_read_mode},
-	[TYPE_WORD] = {"a string", read_word},
-	[TYPE_STRING] = {"a string", read_string},
-	[TYPE_STRINGS] = {"an array of strings", read_strings},
-	[TYPE_ADDRESS] = {"a string", read_address},
-	[TYPE_PREFIXES] = {"an array of strings", read_prefixes},
+	[TYPE_BOOL] = {"true or false", value_bool},
+	[TYPE_NUMBER] = {"a whole number", value_number},
+	[TYPE_PORT] = {"a whole number", value_port},
+	[TYPE_COUNT] = {"a whole number", value_count},
+	[TYPE_SIZE] = {"a number of bytes or a string such as \"64k\"", value_size},
+	[TYPE_TIME] = {"a string with a number and its unit, such as \"30s\",", value_time},
+	[TYPE_RATIO] = {"a number such as 3.0", value_ratio},
+	[TYPE_MODE] = {"a string in octal, such as \"0660\",", value_mode},
+	[TYPE_WORD] = {"a string", value_word},
+	[TYPE_STRING] = {"a string", value_text},
+	[TYPE_STRINGS] = {"an array of strings", value_texts},
+	[TYPE_ADDRESS] = {"a string", value_address},
+	[TYPE_PREFIXES] = {"an array of strings", value_prefixes},
 	[TYPE_CERTIFICATES] = {"a list of groups, ( { ... } ),", NULL},
 	[TYPE_TLS] = {"a group { ... }", NULL},
 	[TYPE_LISTENERS] = {"a list of groups, ( { ... } ),", NULL},
 };
 
-int value_read(const struct conf_row *row, const config_setting_t *setting, void *object,
-	char complaint[static VALUE_COMPLAINT])
+int value_read(
+	const struct conf_row *row, const config_setting_t *setting, void *object, struct why *why)
 {
-	return types[row->type].read(row, setting, (char *)object + row->offset, complaint);
+	return types[row->type].read(row, setting, (char *)object + row->offset, why);
 }

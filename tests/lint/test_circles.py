@@ -20,9 +20,6 @@ TWICE = ("libupper.so", "libupper.a.p", "libconf_whole")
 # Circles of the old layout that are still to be cut; each is a set of files.
 NOT_YET = [
     {"base/log", "base/logtext"},
-    {"conf/check", "conf/conf", "conf/listener"},
-    {"conf/names", "conf/scan"},
-    {"conf/number", "conf/value"},
     {"generation/generation", "generation/slot"},
     {"net/stream", "net/stream_class"},
     {"supervisor/renew", "supervisor/setup", "supervisor/status", "supervisor/supervisor",

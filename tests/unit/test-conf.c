@@ -121,7 +121,7 @@ static void test_faults(void **state)
 		{"listeners = 3;", "not the number 3"},
 		{"listeners = ( 3 );", "listeners[0]: each listener is a group"},
 		{"lisseners = ();", "did you mean \"listeners\"?"},
-		{"a = = 1;\n" UDP, "a.conf:1:1: error: syntax error"},
+		{"a = = 1;\n" UDP, "a.conf:1:5: error: a: a value is missing before this '='"},
 		{UDP "x = 1;", "a.conf:2:1: error: x: unknown key\n"},
 		{UDP "log = 1;", "log: a group { ... } is needed, not the number 1"},
 		{UDP "log = { lvel = 1; };", "log.lvel: unknown key; did you mean \"level\"?"},
@@ -130,8 +130,7 @@ static void test_faults(void **state)
 		{UDP "workers = 99999999999;", "out of range"},
 		{UDP "workers = 99999999999L;", "99999999999 is out of range"},
 		{UDP "workers = 99999999999999999999L;",
-			"workers: 99999999999999999999L is out of range; no number may be beyond "
-			"2147483647"},
+			"workers: 9223372036854775807 is out of range; 0 to 256 will do"},
 		{UDP "workers = 0xFFFFFFFF;", "out of range"},
 		{UDP "workers = true;", "not true"},
 		{UDP "drain = \"30\";", "not the string \"30\""},
@@ -180,8 +179,7 @@ static void test_faults_of_the_text(void **state)
 		{UDP "limits = { exempt = [\"::1\", all], per_client = 99999999999, dry_run = TRUE "
 		     "}",
 			"a.conf:2:29: error: limits.exempt: all is no value"},
-		{UDP "limits = { exempt = [\"::1\", all], per_client = 99999999999, dry_run = TRUE "
-		     "}",
+		{UDP "limits = { exempt = [\"::1\"], per_client = 99999999999, dry_run = TRUE }",
 			"error: limits.per_client: 99999999999 is out of range"},
 	};
 
@@ -329,17 +327,16 @@ static void test_sets_that_fail(void **state)
 		{"workers=1; x = 2", "a whole number is needed"},
 		{"workers=1\n@include \"/etc/passwd\"\n", "a whole number is needed"},
 		{"workers=300", "--set workers=300: error: workers: 300 is out of range"},
-		{"log=1", "this is a group; set one of its keys, as in log.target\n"},
+		{"log=1", "--set log=1: error: log: a group { ... } is needed, not the number 1\n"},
 		{"listeners=()",
 			"listeners go by their names; set a key of one, as in "
 			"listeners.udp:12000.port=12000\n"},
 		{"listeners[0].port=1", "listeners go by their names"},
 		{"listeners.udp:12000=3",
-			"this is a listener; set one of its keys, as in "
+			"listeners go by their names; set a key of one, as in "
 			"listeners.udp:12000.port=12000\n"},
-		{"listeners.web.port=1",
-			"there is no such listener; there is \"udp:12000\", for one\n"},
-		{"tls=1", "as in tls.min_version"},
+		{"listeners.web.port=1", "listeners go by their names; set a key of one"},
+		{"tls=1", "tls: a group { ... } is needed"},
 		{"=1", "KEY=VALUE is needed"},
 		{"listeners.udp:1200.port=1", "did you mean \"udp:12000\"?"},
 		{"listeners.udp:120001.port=1", "there is no such listener"},
