@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that are resumed: by any worker, over reloads, and by others of a fleet."""
 
+import itertools
 import os
 import ssl
+import time
 
 import pytest
 
@@ -102,6 +104,34 @@ def test_without_tickets_nothing_is_resumed(daemon, authority, pair):
 def test_one_ticket_a_handshake(daemon, pair):
     said = s_client(daemon(tls(pair)).listeners[0], "-tls1_3")
     assert said.count("Post-Handshake New Session Ticket arrived") == 1
+
+
+def test_one_ticket_on_each_resumption(daemon, pair, tmp_path):
+    """So that a client which uses each of them once goes on and on."""
+    at = daemon(tls(pair)).listeners[0]
+    files = [tmp_path / f"session-{n}" for n in range(6)]
+    s_client(at, "-tls1_3", "-sess_out", files[0])
+    for last, new in itertools.pairwise(files):
+        said = s_client(at, "-tls1_3", "-sess_in", last, "-sess_out", new)
+        assert "\nReused, TLS" in said
+        assert said.count("Post-Handshake New Session Ticket arrived") == 1
+        assert last.read_bytes() != new.read_bytes()
+
+
+def test_a_session_ends_however_often_it_is_resumed(daemon, authority, pair):
+    """Its lifetime counts from the full handshake, which is where clients are looked at."""
+    at = daemon(tls(pair, more={"ticket_lifetime": "1m"})).listeners[0]
+    context = context_for(authority, ssl.TLSVersion.TLSv1_3)
+    began = time.monotonic()
+    session, resumed = visit(at, context)
+    for _ in range(14):
+        time.sleep(4)  # it is time itself that is tested
+        session, resumed = visit(at, context, session)
+        assert resumed
+    time.sleep(max(0, began + 61 - time.monotonic()))
+    session, resumed = visit(at, context, session)
+    assert not resumed
+    assert visit(at, context, session)[1]
 
 
 def test_who_lets_anybody_in_makes_no_sessions_for_who_does_not(daemon, authority, pair, tmp_path):
