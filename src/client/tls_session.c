@@ -101,11 +101,17 @@ static int explain_name(const struct link *link, SSL *ssl, struct why *why)
 {
 	const struct options *options = link->server->options;
 	const struct tls_notes *notes = SSL_get_app_data(ssl);
+	const char *name = options->servername ? options->servername : link->server->url.host;
 
+	if (*notes->names == '\0')
+		return why_set(why, CLIENT_E_UNTRUSTED,
+			"the server's certificate is not for %s: it has no subject alternative "
+			"name "
+			"of that kind, and its common name does not count",
+			name);
 	return why_set(why, CLIENT_E_UNTRUSTED,
 		"the server's certificate is not for %s but for %s; --servername asks for another",
-		options->servername ? options->servername : link->server->url.host,
-		*notes->names ? notes->names : "no name at all");
+		name, notes->names);
 }
 
 static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, long error)
@@ -229,7 +235,9 @@ static int set_name(SSL *ssl, const struct link *link, struct why *why)
 	if (strlen(name) > TLSEXT_MAXLEN_host_name)
 		return why_set(why, CLIENT_E_USAGE, "a server's name has at most %d characters",
 			TLSEXT_MAXLEN_host_name);
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	/* The common name is no name of a server (RFC 9525, 2). */
+	SSL_set_hostflags(
+		ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	if (SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) != 1 ||
 		SSL_set1_host(ssl, name) != 1)
 		return -ENOMEM;

@@ -85,6 +85,17 @@ def test_a_name_to_ask_for_instead(url_of, authority):
     assert said.returncode == FINE
 
 
+@pytest.mark.parametrize("sans", [(), ("DNS:other.test",), ("IP:127.0.0.1",), ("email:a@b.test",)])
+def test_the_common_name_is_no_name(url_of, authority, tmp_path, sans):
+    own = Pair(tmp_path / "own.pem", authority.key_of("ec", tmp_path / "own.key"))
+    more = ["-addext", "subjectAltName=" + ",".join(sans)] if sans else []
+    openssl("req", "-x509", "-key", own.key, "-subj", "/CN=localhost", "-out", own.certificate, *more)
+    code, words = refusal("--cafile", own.certificate, url_of(own))
+    assert code == UNTRUSTED
+    assert ("but for other.test" if "DNS:other.test" in sans else
+            "its common name does not count") in words
+
+
 def test_an_address_is_no_name(url_of, authority):
     code, words = refusal("--cafile", authority.file, url_of(host="127.0.0.1"))
     assert (code, "not for 127.0.0.1 but for localhost" in words) == (UNTRUSTED, True)
