@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The way of a byte: read into the scratch buffer behind what was left over, answer, write. What the
- * peer does not take at once is kept, and until it is gone nothing more is read: a connection owns
- * one buffer of each kind at most, and none while it is idle.
+/* One connection: bytes are read into the scratch buffer of the process, behind what was left over,
+ * answered into the other scratch buffer, and written. A connection owns memory only while something
+ * waits: `rest` is input whose message is not whole yet, `out` is an answer that its peer has not taken.
+ * While there is an `out`, nothing is read: a peer that does not read is not read from.
  *
- * Events are edges. Each asks for a pump, which goes on until reading or writing has to wait; one who
- * sends without end gives way to the others after a few turns. */
+ * A connection is in one stage, and in one queue of deadlines that fits the stage:
+ *
+ *     HANDSHAKE  the transport has one to do                          handshake
+ *     TALK       reads and answers                                    idle, write, or quiet for a oneshot
+ *     FINISH     reads no more; sends what is left, then our end      write
+ *     LINGER     all is sent; what still comes is thrown away         linger
+ *     CLOSED     waits for the end of the round, which frees it
+ *
+ * Events are edges. Each one pumps: stream_step() is called until reading or writing has to wait, or a few
+ * times, after which the others get their turn and a task goes on. Therefore whatever stops the pump must
+ * have an event or a deadline that starts it again.
+ *
+ * What may never happen: that a part of an answer looks whole. While there is an `out`, the kernel is told
+ * to reset the connection if it is closed, by us or because this process dies; a connection ends in order
+ * only when all that was read is answered and sent.
+ *
+ * Read from the end: stream_open(), stream_on_event(), stream_pump(), stream_step(), stream_turn(). */
+
+#include "net/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,10 +31,80 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "net/stream_inside.h"
-#include "net/trickle.h"
+#include "net/ending.h"
 
 #define TURNS_A_ROUND 4
+#define LINGER_MS     2000
+#define QUIET_MS      100
+#define LOOKS         8     /* at what a peer has taken, in its time-out */
+#define GRACE_MS      500   /* of a handshake: an honest peer is done by then */
+#define TRICKLE_MS    60000 /* the grace, or the idle time-out where that is shorter */
+#define TRICKLE_RATE  100   /* bytes a second, over all of the message so far */
+
+enum stage {
+	STAGE_HANDSHAKE,
+	STAGE_TALK,   /* reading and answering */
+	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
+	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it reset our answer */
+	STAGE_CLOSED, /* waits for the loop to reap it */
+};
+
+/* Small: there may be many, and nearly all of them idle. */
+struct stream {
+	struct source source;
+	struct transport transport;
+	struct stream_class *class;
+	struct list node;
+	struct deadline deadline;   /* in the one queue that fits the stage */
+	struct handshake handshake; /* while the stage is that */
+	struct task task;
+	struct buf rest; /* of the input: it waits for its end, or for room */
+	struct buf out;  /* answers that the peer has not taken */
+	uint64_t bytes_in, bytes_out, opened_ms;
+	uint64_t taken_ms; /* when the peer last took something of what waits for it */
+	uint64_t progress; /* transport_progress() then */
+	uint64_t
+		message_ms; /* when a message began to come that is not whole yet; 0: there is none */
+	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
+	enum stage stage : 8;
+	enum reason reason : 8;
+	bool ended : 1; /* the peer has said that no more will follow */
+	bool quiet : 1; /* it has been answered, and has said nothing for a while: a oneshot is over */
+	bool blocked : 1; /* the rest waits for room, not for input */
+	bool resets : 1;  /* a close would cut an answer, and the kernel knows */
+	/* An end is already behind what is to be read, so no event will tell of it; or an urgent byte has
+	 * been, at which the kernel ends a read, whatever is behind it. */
+	bool hangup : 1;
+};
+
+static struct addr stream_peer(const struct stream *s)
+{
+	struct addr peer = {.len = sizeof(sa_family_t)};
+
+	if (s->peer.sin6_family == AF_INET)
+		peer.len = sizeof(peer.in);
+	else if (s->peer.sin6_family == AF_INET6)
+		peer.len = sizeof(peer.in6);
+	memcpy(&peer.in6, &s->peer, sizeof(s->peer));
+	return peer;
+}
+
+static void stream_record_end(const struct stream *s)
+{
+	struct stream_class *class = s->class;
+	struct addr peer = stream_peer(s);
+
+	ending_record(&(struct ending){
+		.listener = class->name,
+		.peer = &peer,
+		.counters = class->counters,
+		.access = class->access,
+		.reason = s->reason,
+		.bytes_in = s->bytes_in,
+		.bytes_out = s->bytes_out,
+		.took_ms = class->loop->now_ms - s->opened_ms,
+	});
+}
 
 static void stream_free_task(struct task *task)
 {
@@ -50,7 +138,7 @@ static bool ends_in_order(enum reason reason)
 	return reason == REASON_idle || reason == REASON_drain || reason == REASON_displaced;
 }
 
-void stream_close(struct stream *s, enum reason reason)
+static void stream_close(struct stream *s, enum reason reason)
 {
 	const struct addr peer = stream_peer(s);
 
@@ -88,7 +176,7 @@ static enum reason stream_reason(const struct stream *s, int outcome)
 	return s->transport.reason != REASON_done ? s->transport.reason : REASON_reset;
 }
 
-bool stream_is_taken(struct stream *s)
+static bool stream_is_taken(struct stream *s)
 {
 	uint64_t progress = transport_progress(&s->transport);
 
@@ -290,6 +378,22 @@ static size_t stream_fetch_rest(struct stream *s)
 	return len;
 }
 
+/* A peer may send a message a few bytes at a time, so that it never ends and is never idle either. One that
+ * takes longer than the grace must come at TRICKLE_RATE or faster. */
+static void stream_end_if_trickling(struct stream *s, bool answered)
+{
+	uint64_t now_ms = s->class->loop->now_ms, took_ms;
+	size_t waits = buf_len(&s->rest);
+
+	if (waits == 0 || answered || s->message_ms == 0) {
+		s->message_ms = waits > 0 ? now_ms : 0;
+		return;
+	}
+	took_ms = now_ms - s->message_ms;
+	if (took_ms > s->class->trickle_ms && waits * 1000 / took_ms < TRICKLE_RATE)
+		stream_finish(s, REASON_trickle);
+}
+
 /* Reads once and answers. 0: there may be more; TRANSPORT_E_WAIT: there is not. */
 static int stream_turn(struct stream *s)
 {
@@ -318,10 +422,8 @@ static int stream_turn(struct stream *s)
 		return r;
 	if (reads && s->stage == STAGE_TALK && buf_len(&s->out) == 0)
 		stream_wait_for_input(s);
-	if (!s->blocked &&
-		trickle_is_too_slow(&s->trickle, buf_len(&s->rest), in.at > scratch->in,
-			s->class->trickle_ms, s->class->loop->now_ms))
-		stream_finish(s, REASON_trickle);
+	if (!s->blocked)
+		stream_end_if_trickling(s, in.at > scratch->in);
 	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
 		stream_finish(s, REASON_done);
 	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
@@ -329,7 +431,7 @@ static int stream_turn(struct stream *s)
 	return 0;
 }
 
-void stream_hang_up(struct stream *s)
+static void stream_hang_up(struct stream *s)
 {
 	struct upper_in in = {s->class->scratch->in, s->class->scratch->in + stream_fetch_rest(s)};
 	int r;
@@ -411,16 +513,138 @@ static void stream_pump(struct stream *s)
 	loop_defer(s->class->loop, &s->task);
 }
 
-void stream_pump_task(struct task *task)
+static void stream_pump_task(struct task *task)
 {
 	stream_pump(container_of(task, struct stream, task));
 }
 
-void stream_on_event(struct source *source, uint32_t events)
+static void stream_on_event(struct source *source, uint32_t events)
 {
 	struct stream *s = container_of(source, struct stream, source);
 
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		s->hangup = true;
 	stream_pump(s);
+}
+
+static void stream_on_idle(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_idle);
+}
+
+void stream_displace(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_displaced);
+}
+
+static void stream_on_quiet(struct deadline *deadline)
+{
+	stream_hang_up(container_of(deadline, struct stream, deadline));
+}
+
+static void stream_on_write(struct deadline *deadline)
+{
+	struct stream *s = container_of(deadline, struct stream, deadline);
+
+	if (stream_is_taken(s))
+		deadline_set(&s->class->write, deadline);
+	else
+		stream_close(s, REASON_write);
+}
+
+static void stream_on_handshake(struct deadline *deadline)
+{
+	stream_close(container_of(deadline, struct stream, deadline), REASON_handshake);
+}
+
+static void stream_on_evict(struct handshake *handshake)
+{
+	stream_close(container_of(handshake, struct stream, handshake), REASON_tls_crowded);
+}
+
+/* It has been sent everything; that it does not hang up is no fault. While it still takes what the kernel
+ * holds of that, a close would cut it off: the kernel answers what comes after a close with a reset. */
+static void stream_on_linger(struct deadline *deadline)
+{
+	struct stream *s = container_of(deadline, struct stream, deadline);
+	uint64_t before = s->progress;
+
+	if (stream_is_taken(s) && s->progress != before)
+		deadline_set(&s->class->linger, deadline);
+	else
+		stream_close(s, REASON_done);
+}
+
+int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
+	uint64_t since_ms)
+{
+	bool agree = transport->ops->handshake != NULL;
+	struct stream *s;
+	int r;
+
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		transport->ops->close(transport);
+		return -ENOMEM;
+	}
+	s->transport = *transport;
+	s->transport.is_local = peer->sa.sa_family == AF_UNIX;
+	s->class = class;
+	s->source.on_event = stream_on_event;
+	s->task.run = stream_pump_task;
+	s->opened_ms = since_ms;
+	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
+	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
+
+	r = loop_watch(class->loop, &s->source, transport->fd,
+		EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (r < 0) {
+		s->transport.ops->close(&s->transport);
+		free(s);
+		return r;
+	}
+	list_append(&class->streams, &s->node);
+	if (agree) {
+		s->handshake = (struct handshake){
+			.since_ms = since_ms,
+			.grace_ms = GRACE_MS,
+			.evict = stream_on_evict,
+		};
+		handshakes_add(class->handshakes, &s->handshake);
+		deadline_set_since(&class->handshake, &s->deadline, since_ms);
+	} else {
+		deadline_set(&class->idle, &s->deadline);
+	}
+	class->counters->counted[COUNT_connections]++;
+	return 0;
+}
+
+void stream_close_all(struct stream_class *class, enum reason reason)
+{
+	list_foreach (node, &class->streams)
+		stream_close(container_of(node, struct stream, node), reason);
+}
+
+void stream_class_init(struct stream_class *class, const struct stream_timeouts *timeouts)
+{
+	struct loop *loop = class->loop;
+
+	class->trickle_ms = timeouts->idle_ms < TRICKLE_MS ? timeouts->idle_ms : TRICKLE_MS;
+	deadlines_init(&class->idle, loop, timeouts->idle_ms, stream_on_idle);
+	class->write_ms = timeouts->write_ms;
+	deadlines_init(
+		&class->write, loop, (timeouts->write_ms + LOOKS - 1) / LOOKS, stream_on_write);
+	deadlines_init(&class->handshake, loop, timeouts->handshake_ms, stream_on_handshake);
+	deadlines_init(&class->linger, loop, LINGER_MS, stream_on_linger);
+	deadlines_init(&class->quiet, loop, QUIET_MS, stream_on_quiet);
+	list_init(&class->streams);
+}
+
+void stream_class_done(struct stream_class *class)
+{
+	deadlines_done(&class->idle);
+	deadlines_done(&class->write);
+	deadlines_done(&class->handshake);
+	deadlines_done(&class->linger);
+	deadlines_done(&class->quiet);
 }

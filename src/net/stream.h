@@ -23,7 +23,7 @@ struct stream_class {
 	struct talk talk;
 	bool access; /* a record per connection */
 	struct listener_counters *counters;
-	uint64_t trickle_ms;    /* the grace of trickle.h */
+	uint64_t trickle_ms;    /* a message may take so long, whatever its rate */
 	uint64_t write_ms;      /* `write` is a part of it, and looks at what the peer has taken */
 	struct deadlines quiet; /* of a oneshot that has been answered */
 	struct deadlines idle, write, handshake, linger;
