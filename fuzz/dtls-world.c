@@ -22,60 +22,60 @@ static struct flow_key key_of(uint8_t client)
 }
 
 static int fake_mac(
-	void *userdata, const struct iovec *pieces, size_t n, uint8_t ret_mac[static SECURE_MAC])
+	void *userdata, const struct iovec *pieces, size_t n, uint8_t ret_mac[static DATAGRAM_MAC])
 {
 	struct siphash_key key = {{1, 2}};
 
 	for (size_t i = 0; i < n; i++)
 		key.half[i % 2] ^= siphash(&key, pieces[i].iov_base, pieces[i].iov_len);
-	for (size_t i = 0; i < SECURE_MAC; i++)
+	for (size_t i = 0; i < DATAGRAM_MAC; i++)
 		ret_mac[i] = (uint8_t)(key.half[i % 2] >> (i / 4));
 	return 0;
 }
 
-static uint8_t fake_last(const struct secure *secure)
+static uint8_t fake_last(const struct datagram_transport *transport)
 {
-	return secure->in[secure->in_len - 1];
+	return transport->in[transport->in_len - 1];
 }
 
-static int fake_handshake(struct secure *secure)
+static int fake_handshake(struct datagram_transport *transport)
 {
-	bool agrees = fake_last(secure) % 2 == 1;
+	bool agrees = fake_last(transport) % 2 == 1;
 
-	secure->in = NULL;
+	transport->in = NULL;
 	return agrees ? 0 : TRANSPORT_E_WAIT;
 }
 
-static int fake_read(struct secure *secure, void *data, size_t size, size_t *ret_n)
+static int fake_read(struct datagram_transport *transport, void *data, size_t size, size_t *ret_n)
 {
-	if (!secure->in)
+	if (!transport->in)
 		return TRANSPORT_E_WAIT;
-	if (fake_last(secure) == 0xfe)
+	if (fake_last(transport) == 0xfe)
 		return TRANSPORT_E_END;
-	*ret_n = secure->in_len < size ? secure->in_len : size;
-	memcpy(data, secure->in, *ret_n);
-	secure->in = NULL;
+	*ret_n = transport->in_len < size ? transport->in_len : size;
+	memcpy(data, transport->in, *ret_n);
+	transport->in = NULL;
 	return 0;
 }
 
-static int fake_write(struct secure *secure, const void *data, size_t n)
+static int fake_write(struct datagram_transport *transport, const void *data, size_t n)
 {
-	require(n > 0 && n <= SECURE_LONGEST);
+	require(n > 0 && n <= DATAGRAM_LONGEST);
 	return 0;
 }
 
-static void fake_rest(struct secure *secure)
+static void fake_rest(struct datagram_transport *transport)
 {
 }
 
-static void fake_close(struct secure *secure)
+static void fake_close(struct datagram_transport *transport)
 {
-	struct world *world = secure->session;
+	struct world *world = transport->session;
 
 	require(world->opened-- > 0);
 }
 
-static const struct secure_ops fake = {
+static const struct datagram_transport_ops fake = {
 	.handshake = fake_handshake,
 	.read = fake_read,
 	.write = fake_write,
@@ -84,14 +84,14 @@ static const struct secure_ops fake = {
 	.close = fake_close,
 };
 
-static int fake_open(void *userdata, struct secure *secure)
+static int fake_open(void *userdata, struct datagram_transport *transport)
 {
 	struct world *world = userdata;
 
 	require(world->may_open);
 	world->opened++;
-	secure->ops = &fake;
-	secure->session = world;
+	transport->ops = &fake;
+	transport->session = world;
 	return 0;
 }
 
@@ -126,7 +126,7 @@ void world_init(struct world *world)
 		.loop = &world->loop,
 		.scratch = &world->scratch,
 		.name = "fuzz",
-		.talk = {.service = &service_uppercase, .frame.framing = UPPER_DATAGRAM},
+		.answerer = {.service = &service_uppercase, .frame.framing = UPPER_DATAGRAM},
 		.amplification = 3,
 		.counters = &world->counters->listeners[0],
 		.acceptor = &world->acceptor,
@@ -175,5 +175,5 @@ void world_take(struct world *world, uint8_t client, const uint8_t *data, size_t
 				.sin_addr.s_addr = htonl(0x7f000000u | client)}},
 	};
 
-	world->dtls.siblings.on_return(&world->dtls.siblings, SIBLINGS_MAX, &arrival);
+	world->dtls.peers.on_return(&world->dtls.peers, DTLS_PEERS_MAX, &arrival);
 }

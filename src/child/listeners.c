@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "child/tls_files.h"
-#include "core/talk.h"
+#include "core/answerer.h"
 #include "tls/tls.h"
 
 struct port {
@@ -24,11 +24,11 @@ struct port {
 	struct listener_counters *counters;
 	unsigned number; /* among those of its listener */
 	int fd;          /* until it is handed on */
-	enum { PORT_NEW, PORT_UDP, PORT_DTLS, PORT_DOOR } kind;
+	enum { PORT_NEW, PORT_UDP, PORT_DTLS, PORT_STREAM } kind;
 	union {
 		struct udp udp;
 		struct dtls dtls;
-		struct door door;
+		struct listener listener;
 	};
 	struct tls_datagrams *datagrams;
 };
@@ -91,7 +91,7 @@ int engine_fix_sockets(struct engine *engine, uint64_t files)
 	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
-static struct talk talk_of(const struct conf_listener *conf)
+static struct answerer answerer_of(const struct conf_listener *conf)
 {
 	static const struct service *const services[] = {
 		[CONF_UPPERCASE] = &service_uppercase,
@@ -99,7 +99,7 @@ static struct talk talk_of(const struct conf_listener *conf)
 		[CONF_ACKNOWLEDGE] = &service_acknowledge,
 	};
 
-	return (struct talk){
+	return (struct answerer){
 		.service = services[conf->service],
 		.rule = conf->rule,
 		.frame = conf->frame,
@@ -142,7 +142,7 @@ static void port_make_udp(struct engine *engine, struct port *port)
 		.loop = engine->loop,
 		.batch = engine->batch,
 		.name = port->conf->name,
-		.talk = talk_of(port->conf),
+		.answerer = answerer_of(port->conf),
 		.amplification = port->conf->amplification,
 		.access = engine->conf->log.access,
 		.counters = port->counters,
@@ -151,7 +151,7 @@ static void port_make_udp(struct engine *engine, struct port *port)
 		.proxy = proxy_rule_of(port->conf),
 		.fd = take_fd(&port->fd),
 	};
-	port->udp.talk.frame.framing = UPPER_DATAGRAM;
+	port->udp.answerer.frame.framing = UPPER_DATAGRAM;
 	port->kind = PORT_UDP;
 }
 
@@ -169,7 +169,7 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 		.batch = engine->batch,
 		.scratch = &engine->scratch,
 		.name = port->conf->name,
-		.talk = talk_of(port->conf),
+		.answerer = answerer_of(port->conf),
 		.amplification = port->conf->amplification,
 		.access = engine->conf->log.access,
 		.counters = port->counters,
@@ -186,7 +186,7 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 	return 0;
 }
 
-static void port_make_door(struct engine *engine, struct port *port)
+static void port_make_stream(struct engine *engine, struct port *port)
 {
 	struct stream_timeouts timeouts = {
 		.idle_ms = port->conf->idle_ms,
@@ -194,13 +194,13 @@ static void port_make_door(struct engine *engine, struct port *port)
 		.handshake_ms = port->conf->handshake_ms,
 	};
 
-	port->door = (struct door){
+	port->listener = (struct listener){
 		.class =
 			{
 				.loop = engine->loop,
 				.scratch = &engine->scratch,
 				.name = port->conf->name,
-				.talk = talk_of(port->conf),
+				.answerer = answerer_of(port->conf),
 				.access = engine->conf->log.access,
 				.counters = port->counters,
 			},
@@ -211,15 +211,15 @@ static void port_make_door(struct engine *engine, struct port *port)
 		.transport_open = plain_open,
 	};
 	if (port->conf->transport == CONF_TLS) {
-		port->door.transport_open = tls_open;
-		port->door.userdata =
+		port->listener.transport_open = tls_open;
+		port->listener.userdata =
 			engine->papers->contexts[port->conf - engine->conf->listeners];
-		port->door.class.handshakes = &engine->handshakes;
+		port->listener.class.handshakes = &engine->handshakes;
 	}
-	stream_class_init(&port->door.class, &timeouts);
-	port->door.lobby.rule = proxy_rule_of(port->conf);
-	lobby_init(&port->door.lobby, engine->loop, port->conf->handshake_ms);
-	port->kind = PORT_DOOR;
+	stream_class_init(&port->listener.class, &timeouts);
+	port->listener.wait.rule = proxy_rule_of(port->conf);
+	proxy_wait_init(&port->listener.wait, engine->loop, port->conf->handshake_ms);
+	port->kind = PORT_STREAM;
 }
 
 static size_t longest_line(const struct conf *conf)
@@ -265,7 +265,7 @@ static int port_make(struct engine *engine, struct port *port)
 	case CONF_TLS:
 		break;
 	}
-	port_make_door(engine, port);
+	port_make_stream(engine, port);
 	return 0;
 }
 
@@ -316,7 +316,7 @@ static int port_open(struct engine *engine, struct port *port)
 		return udp_open(&port->udp);
 	if (port->kind == PORT_DTLS)
 		return dtls_open(&port->dtls);
-	return acceptor_add(&engine->acceptor, &port->door);
+	return acceptor_add(&engine->acceptor, &port->listener);
 }
 
 int engine_serve(struct engine *engine)
@@ -342,8 +342,8 @@ void engine_stop(struct engine *engine)
 void engine_cut(struct engine *engine)
 {
 	for (struct port *port = engine->ports; port; port = port->next) {
-		if (port->kind == PORT_DOOR)
-			door_cut(&port->door, REASON_drain);
+		if (port->kind == PORT_STREAM)
+			listener_cut(&port->listener, REASON_drain);
 		else if (port->kind == PORT_DTLS)
 			dtls_cut(&port->dtls, REASON_drain);
 	}
@@ -355,8 +355,8 @@ static void port_free(struct port *port)
 		udp_done(&port->udp);
 	else if (port->kind == PORT_DTLS)
 		dtls_done(&port->dtls);
-	else if (port->kind == PORT_DOOR)
-		door_done(&port->door);
+	else if (port->kind == PORT_STREAM)
+		listener_done(&port->listener);
 	tls_datagrams_free(port->datagrams);
 	if (port->fd >= 0)
 		close(port->fd);

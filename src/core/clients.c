@@ -107,3 +107,95 @@ uint64_t clients_open(const struct clients *clients, size_t slot)
 {
 	return load(&clients->open[slot]) & COUNT_MASK;
 }
+
+/* Offences. Two processes that count one at the same moment may count it once; a client that is worth a
+ * penalty will be back. The hash of a client is never 0 here, which is an empty slot. */
+
+static void store(_Atomic(uint64_t) *at, uint64_t value)
+{
+	atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+static size_t first_penalty(uint64_t hash)
+{
+	return (hash >> 1) % (PENALTY_SLOTS / PENALTY_WAYS) * PENALTY_WAYS;
+}
+
+/* The last offence may have been counted by a process whose loop has turned since ours did: then it is
+ * ahead of our now. */
+uint64_t penalty_offences(const struct penalty *penalty, uint64_t now_ms)
+{
+	uint64_t last_ms = load(&penalty->last_ms);
+	uint64_t halves = now_ms > last_ms ? (now_ms - last_ms) / PENALTY_HALF_MS : 0;
+
+	return halves < 64 ? load(&penalty->offences) >> halves : 0;
+}
+
+/* The slot of that client, or the one that is closest to being forgotten. */
+static struct penalty *penalty_slot_for(struct penalties *penalties, uint64_t hash, uint64_t now_ms)
+{
+	struct penalty *first = &penalties->slots[first_penalty(hash)], *least = first;
+
+	for (struct penalty *slot = first; slot < first + PENALTY_WAYS; slot++) {
+		if (load(&slot->hash) == hash)
+			return slot;
+		if (penalty_offences(slot, now_ms) < penalty_offences(least, now_ms))
+			least = slot;
+	}
+	return least;
+}
+
+static uint64_t penalty_ms(uint64_t offences)
+{
+	uint64_t seconds;
+
+	if (offences <= PENALTY_FREE)
+		return 0;
+	if (offences - PENALTY_FREE > 10)
+		return PENALTY_LONGEST_S * 1000ull;
+	seconds = 1ull << (offences - PENALTY_FREE - 1);
+	return 1000 * (seconds < PENALTY_LONGEST_S ? seconds : PENALTY_LONGEST_S);
+}
+
+uint64_t penalties_add(struct penalties *penalties, const struct siphash_key *key,
+	const uint8_t host[static 16], uint64_t now_ms)
+{
+	uint64_t hash = hash_client(key, host) | 1, offences = 1;
+	struct penalty *slot = penalty_slot_for(penalties, hash, now_ms);
+
+	if (load(&slot->hash) == hash)
+		offences += penalty_offences(slot, now_ms);
+	memcpy(slot->host, host, 16);
+	store(&slot->hash, hash);
+	store(&slot->last_ms, now_ms);
+	store(&slot->offences, offences);
+	store(&slot->until_ms, now_ms + penalty_ms(offences));
+	return penalty_ms(offences);
+}
+
+bool penalties_has(const struct penalties *penalties, const struct siphash_key *key,
+	const uint8_t host[static 16], uint64_t now_ms)
+{
+	uint64_t hash = hash_client(key, host) | 1;
+	const struct penalty *first = &penalties->slots[first_penalty(hash)];
+
+	for (const struct penalty *slot = first; slot < first + PENALTY_WAYS; slot++)
+		if (load(&slot->hash) == hash)
+			return now_ms < load(&slot->until_ms);
+	return false;
+}
+
+size_t penalties_clear(struct penalties *penalties)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PENALTY_SLOTS; i++) {
+		struct penalty *slot = &penalties->slots[i];
+
+		n += load(&slot->hash) != 0;
+		store(&slot->hash, 0);
+		store(&slot->offences, 0);
+		store(&slot->until_ms, 0);
+	}
+	return n;
+}

@@ -49,7 +49,7 @@ enum flow_verdict flow_judge(int parsed, enum flow_state state, bool same)
 	switch (parsed) {
 	case 0:
 		if (state == FLOW_NONE || !same)
-			return FLOW_PROVE;
+			return FLOW_CHECK_COOKIE;
 		return state == FLOW_SHAKING ? FLOW_FEED : FLOW_REPLAYED;
 	case HELLO_E_OTHER:
 		return state == FLOW_NONE ? FLOW_STRAY : FLOW_FEED;

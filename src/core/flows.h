@@ -42,12 +42,12 @@ void flows_remove(struct flows *flows, struct flow *flow);
 enum flow_state { FLOW_NONE, FLOW_SHAKING, FLOW_TALKING };
 
 enum flow_verdict {
-	FLOW_FEED,     /* it is for the session */
-	FLOW_PROVE,    /* a ClientHello: who can show a cookie begins a session, or begins anew */
-	FLOW_REPLAYED, /* a ClientHello that has been answered for good */
-	FLOW_STRAY,    /* a record of a session that is not here */
-	FLOW_PIECE,    /* a ClientHello in pieces, of which nothing can be said yet */
-	FLOW_GARBAGE,  /* nothing that anybody could use */
+	FLOW_FEED,         /* it is for the session */
+	FLOW_CHECK_COOKIE, /* a ClientHello: who can show a cookie begins a session, or begins anew */
+	FLOW_REPLAYED,     /* a ClientHello that has been answered for good */
+	FLOW_STRAY,        /* a record of a session that is not here */
+	FLOW_PIECE,        /* a ClientHello in pieces, of which nothing can be said yet */
+	FLOW_GARBAGE,      /* nothing that anybody could use */
 };
 
 /* `parsed` is what hello_parse() says; `same`: the session began with a ClientHello of that random. */

@@ -14,7 +14,6 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "net/admit.h"
 
 #define ACCEPTS_A_ROUND 64
 #define RETRY_MS        100
@@ -22,25 +21,25 @@
 
 enum { ACCEPT_E_NONE = 1, ACCEPT_E_FULL, ACCEPT_E_LOST };
 
-static void acceptor_leave_doors(struct acceptor *acceptor)
+static void acceptor_unwatch_all(struct acceptor *acceptor)
 {
-	list_foreach (node, &acceptor->doors) {
-		struct door *door = container_of(node, struct door, node);
+	list_foreach (node, &acceptor->listeners) {
+		struct listener *listener = container_of(node, struct listener, node);
 
-		loop_unwatch(acceptor->loop, &door->source);
+		loop_unwatch(acceptor->loop, &listener->source);
 	}
 }
 
 /* For as long as another worker takes to make room. */
 static void acceptor_rest(struct acceptor *acceptor)
 {
-	acceptor_leave_doors(acceptor);
+	acceptor_unwatch_all(acceptor);
 	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + SOON_MS);
 }
 
 static void acceptor_pause(struct acceptor *acceptor, const char *reason, int error)
 {
-	acceptor_leave_doors(acceptor);
+	acceptor_unwatch_all(acceptor);
 	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
 	acceptor->probing = false;
 	if (acceptor->paused)
@@ -73,11 +72,11 @@ static void acceptor_probe(struct acceptor *acceptor)
 {
 	loop_clear_timer(&acceptor->retry);
 	acceptor->probing = true;
-	list_foreach (node, &acceptor->doors) {
-		struct door *door = container_of(node, struct door, node);
+	list_foreach (node, &acceptor->listeners) {
+		struct listener *listener = container_of(node, struct listener, node);
 
-		if (door->source.dead)
-			loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
+		if (listener->source.dead)
+			loop_watch(acceptor->loop, &listener->source, listener->fd, EPOLLIN);
 	}
 }
 
@@ -107,141 +106,143 @@ void acceptor_lost(struct acceptor *acceptor, const struct allotment *allotment)
 		acceptor->on_idle(acceptor);
 }
 
-static void door_on_closed(struct stream_class *class, const struct addr *peer, enum reason reason)
+static void listener_on_closed(
+	struct stream_class *class, const struct addr *peer, enum reason reason)
 {
-	struct door *door = container_of(class, struct door, class);
-	struct acceptor *acceptor = door->acceptor;
+	struct listener *listener = container_of(class, struct listener, class);
+	struct acceptor *acceptor = listener->acceptor;
 
-	admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
-	admit_leave(acceptor->guard, acceptor->counters, peer);
-	acceptor_lost(acceptor, &door->allotment);
+	guard_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
+	guard_leave(acceptor->guard, acceptor->counters, peer);
+	acceptor_lost(acceptor, &listener->allotment);
 }
 
 /* The first in the queue learns at once that we are full, rather than never. */
-static void door_turn_away(struct door *door)
+static void listener_turn_away(struct listener *listener)
 {
-	struct acceptor *acceptor = door->acceptor;
+	struct acceptor *acceptor = listener->acceptor;
 	int fd;
 
 	if (acceptor->reserve_fd < 0)
 		return;
 	close(take_fd(&acceptor->reserve_fd));
-	fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0) {
 		close(fd);
-		door->class.counters->reasons[REASON_descriptors]++;
+		listener->class.counters->reasons[REASON_descriptors]++;
 	}
 	acceptor->reserve_fd = fcntl(acceptor->loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /* Whether its client may have one more; if not, that is the end of it. */
-static bool door_lets_in(struct door *door, int fd, const struct addr *peer)
+static bool listener_lets_in(struct listener *listener, int fd, const struct addr *peer)
 {
-	struct acceptor *acceptor = door->acceptor;
+	struct acceptor *acceptor = listener->acceptor;
 	int reason, would;
 
-	reason = admit_enter(
+	reason = guard_enter(
 		acceptor->guard, acceptor->counters, peer, acceptor->loop->now_ms, &would);
 	if (reason != GUARD_ANSWER)
-		refuse(&door->refusals, (enum reason)reason, peer);
+		refuse(&listener->refusals, (enum reason)reason, peer);
 	else if (would != GUARD_ANSWER)
-		refuse(&door->refusals, (enum reason)would, peer);
+		refuse(&listener->refusals, (enum reason)would, peer);
 	if (reason == GUARD_ANSWER)
 		return true;
 	close(fd);
-	acceptor_lost(acceptor, &door->allotment);
+	acceptor_lost(acceptor, &listener->allotment);
 	return false;
 }
 
 /* The peer is known, and has been let in. */
-static void door_begin(struct door *door, int fd, const struct addr *peer, uint64_t since_ms)
+static void listener_begin(
+	struct listener *listener, int fd, const struct addr *peer, uint64_t since_ms)
 {
-	struct acceptor *acceptor = door->acceptor;
+	struct acceptor *acceptor = listener->acceptor;
 	struct transport transport;
 	int r;
 
-	r = door->transport_open(door->userdata, fd, &transport);
+	r = listener->transport_open(listener->userdata, fd, &transport);
 	if (r == 0)
-		r = stream_open(&door->class, &transport, peer, since_ms);
+		r = stream_open(&listener->class, &transport, peer, since_ms);
 	if (r < 0) {
-		door->class.counters->reasons[REASON_memory]++;
-		admit_leave(acceptor->guard, acceptor->counters, peer);
-		acceptor_lost(acceptor, &door->allotment);
+		listener->class.counters->reasons[REASON_memory]++;
+		guard_leave(acceptor->guard, acceptor->counters, peer);
+		acceptor_lost(acceptor, &listener->allotment);
 	}
 }
 
 /* Who came by a proxy has a name only now, and is counted under it. */
-static void door_on_ready(
-	struct lobby *lobby, int fd, const struct addr *peer, bool trusted, uint64_t since_ms)
+static void listener_on_ready(
+	struct proxy_wait *wait, int fd, const struct addr *peer, bool trusted, uint64_t since_ms)
 {
-	struct door *door = container_of(lobby, struct door, lobby);
+	struct listener *listener = container_of(wait, struct listener, wait);
 
-	if (!trusted || door_lets_in(door, fd, peer))
-		door_begin(door, fd, peer, since_ms);
+	if (!trusted || listener_lets_in(listener, fd, peer))
+		listener_begin(listener, fd, peer, since_ms);
 }
 
 /* What a proxy does wrong is not held against it: it speaks for many. */
-static void door_on_refused(
-	struct lobby *lobby, const struct addr *peer, bool trusted, enum reason reason)
+static void listener_on_refused(
+	struct proxy_wait *wait, const struct addr *peer, bool trusted, enum reason reason)
 {
-	struct door *door = container_of(lobby, struct door, lobby);
-	struct acceptor *acceptor = door->acceptor;
+	struct listener *listener = container_of(wait, struct listener, wait);
+	struct acceptor *acceptor = listener->acceptor;
 
-	refuse(&door->refusals, reason, peer);
+	refuse(&listener->refusals, reason, peer);
 	if (!trusted) {
-		admit_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
-		admit_leave(acceptor->guard, acceptor->counters, peer);
+		guard_judge_end(acceptor->guard, peer, reason, acceptor->loop->now_ms);
+		guard_leave(acceptor->guard, acceptor->counters, peer);
 	}
-	acceptor_lost(acceptor, &door->allotment);
+	acceptor_lost(acceptor, &listener->allotment);
 }
 
 /* Who is no proxy is known by its address, and has to be let in before anything is heard of it: one that
  * says nothing would else have as many connections as it likes. */
-static void door_receive(struct door *door, int fd, const struct addr *peer)
+static void listener_receive(struct listener *listener, int fd, const struct addr *peer)
 {
-	const struct proxy_rule *rule = &door->lobby.rule;
+	const struct proxy_rule *rule = &listener->wait.rule;
 	bool trusted = rule->mode != PROXY_OFF && proxy_rule_trusts(rule, peer);
 
-	acceptor_gained(door->acceptor, &door->allotment);
-	if (!trusted && !door_lets_in(door, fd, peer))
+	acceptor_gained(listener->acceptor, &listener->allotment);
+	if (!trusted && !listener_lets_in(listener, fd, peer))
 		return;
 	if (rule->mode == PROXY_OFF) {
-		door_begin(door, fd, peer, door->acceptor->loop->now_ms);
+		listener_begin(listener, fd, peer, listener->acceptor->loop->now_ms);
 	} else if (rule->mode == PROXY_REQUIRED && !trusted) {
 		close(fd);
-		door_on_refused(&door->lobby, peer, trusted, REASON_proxy);
-	} else if (lobby_enter(&door->lobby, fd, peer, trusted) < 0) {
-		door_on_refused(&door->lobby, peer, trusted, REASON_memory);
+		listener_on_refused(&listener->wait, peer, trusted, REASON_proxy);
+	} else if (proxy_wait_enter(&listener->wait, fd, peer, trusted) < 0) {
+		listener_on_refused(&listener->wait, peer, trusted, REASON_memory);
 	}
 }
 
-/* Leaves this door alone for a moment, and the others open. */
-static void door_rest(struct door *door)
+/* Leaves this listener alone for a moment; the others go on. */
+static void listener_rest(struct listener *listener)
 {
-	struct acceptor *acceptor = door->acceptor;
+	struct acceptor *acceptor = listener->acceptor;
 
-	loop_unwatch(acceptor->loop, &door->source);
+	loop_unwatch(acceptor->loop, &listener->source);
 	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
 }
 
 /* Whoever comes waits in the queue until somebody has gone, or a few when there are many. */
-static bool door_is_full(struct door *door)
+static bool listener_is_full(struct listener *listener)
 {
-	uint64_t limit = door->allotment.limit, most = door->full ? limit - limit / 16 : limit,
-		 open;
+	uint64_t limit = listener->allotment.limit,
+		 most = listener->full ? limit - limit / 16 : limit, open;
 
 	if (limit == 0)
 		return false;
-	open = allotment_taken(door->acceptor->guard, &door->allotment);
-	if ((open >= most) != door->full) {
-		door->full = !door->full;
-		log_event(door->full ? EVENT_ACCEPT_PAUSED : EVENT_ACCEPT_RESUMED,
-			ABOUT(.listener = door->class.name, .reason = "limit"),
+	open = allotment_taken(listener->acceptor->guard, &listener->allotment);
+	if ((open >= most) != listener->full) {
+		listener->full = !listener->full;
+		log_event(listener->full ? EVENT_ACCEPT_PAUSED : EVENT_ACCEPT_RESUMED,
+			ABOUT(.listener = listener->class.name, .reason = "limit"),
 			"%llu connections are open, of %llu; accepting %s",
 			(unsigned long long)open, (unsigned long long)limit,
-			door->full ? "pauses" : "goes on");
+			listener->full ? "pauses" : "goes on");
 	}
-	return door->full;
+	return listener->full;
 }
 
 /* All connections are in use: whether one of ours can give way; one of another worker is asked to. */
@@ -262,10 +263,10 @@ static bool acceptor_makes_room(struct acceptor *acceptor)
 }
 
 /* `is_awaited`: an event has said so; else there may be no peer that waits, and no connection gives way. */
-static int door_accept(struct door *door, bool is_awaited)
+static int listener_accept(struct listener *listener, bool is_awaited)
 {
-	struct acceptor *acceptor = door->acceptor;
-	struct handshakes *handshakes = door->class.handshakes;
+	struct acceptor *acceptor = listener->acceptor;
+	struct handshakes *handshakes = listener->class.handshakes;
 	bool is_full = atomic_load(&acceptor->shared->open) >= acceptor->limit;
 	struct addr peer = {.len = sizeof(peer) - offsetof(struct addr, sa)};
 	int fd;
@@ -274,16 +275,16 @@ static int door_accept(struct door *door, bool is_awaited)
 		return ACCEPT_E_NONE;
 	if (is_full && !acceptor_makes_room(acceptor))
 		return ACCEPT_E_FULL;
-	if (door_is_full(door) ||
+	if (listener_is_full(listener) ||
 		(handshakes && !handshakes_make_room(handshakes, acceptor->loop->now_ms))) {
-		door_rest(door);
+		listener_rest(listener);
 		return ACCEPT_E_FULL;
 	}
-	fd = accept4(door->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(listener->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		if (is_full)
 			displacer_displace(&acceptor->displacer);
-		door_receive(door, fd, &peer);
+		listener_receive(listener, fd, &peer);
 		return 0;
 	}
 	switch (errno) {
@@ -294,41 +295,42 @@ static int door_accept(struct door *door, bool is_awaited)
 	case ENOBUFS:
 	case ENOMEM:
 		acceptor_pause(acceptor, reason_name(REASON_descriptors), errno);
-		door_turn_away(door);
+		listener_turn_away(listener);
 		return ACCEPT_E_FULL;
 	default: /* it went away while it waited, or the network to it did */
 		return ACCEPT_E_LOST;
 	}
 }
 
-static int door_accept_some(struct door *door, unsigned most)
+static int listener_accept_some(struct listener *listener, unsigned most)
 {
 	unsigned lost = 0;
 	int r = 0;
 
 	for (unsigned i = 0; i < most && (r == 0 || r == ACCEPT_E_LOST); i++) {
-		r = door_accept(door, i == 0);
+		r = listener_accept(listener, i == 0);
 		lost += r == ACCEPT_E_LOST;
 	}
 	if (lost < most)
 		return r;
 	/* Nobody loses so many: the system is refusing, and would do so for ever. */
-	acceptor_pause(door->acceptor, "lost", errno);
+	acceptor_pause(listener->acceptor, "lost", errno);
 	return ACCEPT_E_FULL;
 }
 
-static void door_on_event(struct source *source, uint32_t events)
+static void listener_on_event(struct source *source, uint32_t events)
 {
-	struct door *door = container_of(source, struct door, source);
+	struct listener *listener = container_of(source, struct listener, source);
 
-	if (door_accept_some(door, ACCEPTS_A_ROUND) != ACCEPT_E_FULL && door->acceptor->probing)
-		acceptor_resumed(door->acceptor);
+	if (listener_accept_some(listener, ACCEPTS_A_ROUND) != ACCEPT_E_FULL &&
+		listener->acceptor->probing)
+		acceptor_resumed(listener->acceptor);
 }
 
 int acceptor_init(struct acceptor *acceptor, struct loop *loop)
 {
 	*acceptor = (struct acceptor){.loop = loop, .retry.on_time = acceptor_on_retry};
-	list_init(&acceptor->doors);
+	list_init(&acceptor->listeners);
 
 	displacer_init(&acceptor->displacer, loop);
 	acceptor->reserve_fd = fcntl(loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
@@ -345,26 +347,26 @@ void acceptor_done(struct acceptor *acceptor)
 		close(acceptor->reserve_fd);
 }
 
-int acceptor_add(struct acceptor *acceptor, struct door *door)
+int acceptor_add(struct acceptor *acceptor, struct listener *listener)
 {
-	door->acceptor = acceptor;
-	door->class.on_closed = door_on_closed;
-	door->source.on_event = door_on_event;
-	door->lobby.on_ready = door_on_ready;
-	door->lobby.on_refused = door_on_refused;
-	door->refusals = (struct refusals){
+	listener->acceptor = acceptor;
+	listener->class.on_closed = listener_on_closed;
+	listener->source.on_event = listener_on_event;
+	listener->wait.on_ready = listener_on_ready;
+	listener->wait.on_refused = listener_on_refused;
+	listener->refusals = (struct refusals){
 		.loop = acceptor->loop,
-		.listener = door->class.name,
-		.counters = door->class.counters,
+		.listener = listener->class.name,
+		.counters = listener->class.counters,
 		.dry_run = acceptor->guard->limits.dry_run,
 	};
-	door->idle = (struct idle_queue){
-		.idle = &door->class.idle,
+	listener->idle = (struct idle_queue){
+		.idle = &listener->class.idle,
 		.displace = stream_displace,
 	};
-	displacer_add(&acceptor->displacer, &door->idle);
-	list_append(&acceptor->doors, &door->node);
-	return loop_watch(acceptor->loop, &door->source, door->fd, EPOLLIN);
+	displacer_add(&acceptor->displacer, &listener->idle);
+	list_append(&acceptor->listeners, &listener->node);
+	return loop_watch(acceptor->loop, &listener->source, listener->fd, EPOLLIN);
 }
 
 void acceptor_look(struct acceptor *acceptor)
@@ -375,29 +377,29 @@ void acceptor_look(struct acceptor *acceptor)
 void acceptor_stop(struct acceptor *acceptor)
 {
 	loop_clear_timer(&acceptor->retry);
-	list_foreach (node, &acceptor->doors) {
-		struct door *door = container_of(node, struct door, node);
+	list_foreach (node, &acceptor->listeners) {
+		struct listener *listener = container_of(node, struct listener, node);
 
-		door_accept_some(door, door->backlog);
-		loop_unwatch(acceptor->loop, &door->source);
-		list_remove(&door->node);
-		close(take_fd(&door->fd));
+		listener_accept_some(listener, listener->backlog);
+		loop_unwatch(acceptor->loop, &listener->source);
+		list_remove(&listener->node);
+		close(take_fd(&listener->fd));
 	}
 	loop_clear_timer(&acceptor->retry);
 }
 
-void door_cut(struct door *door, enum reason reason)
+void listener_cut(struct listener *listener, enum reason reason)
 {
-	lobby_close_all(&door->lobby, reason);
-	stream_close_all(&door->class, reason);
+	proxy_wait_close_all(&listener->wait, reason);
+	stream_close_all(&listener->class, reason);
 }
 
-void door_done(struct door *door)
+void listener_done(struct listener *listener)
 {
-	refusals_done(&door->refusals);
-	lobby_done(&door->lobby);
-	stream_class_done(&door->class);
-	if (door->fd >= 0)
-		close(door->fd);
-	door->fd = -1;
+	refusals_done(&listener->refusals);
+	proxy_wait_done(&listener->wait);
+	stream_class_done(&listener->class);
+	if (listener->fd >= 0)
+		close(listener->fd);
+	listener->fd = -1;
 }

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The doors of a process: its listening stream sockets, and how many may come in through them. */
+/* The listening stream sockets of a process, and how many connections they may accept. */
 
 #include "base/loop.h"
 #include "core/counters.h"
-#include "net/admit.h"
 #include "net/displace.h"
 #include "net/guard.h"
-#include "net/lobby.h"
+#include "net/proxy_wait.h"
 #include "net/refusals.h"
 #include "net/stream.h"
 #include "net/transport.h"
 
-/* What all doors of a process have in common. */
+/* Shared by all listeners of a process. */
 struct acceptor {
 	struct loop *loop;
 	struct counters *counters;
@@ -21,7 +20,7 @@ struct acceptor {
 	struct guard *guard;
 	uint64_t limit; /* connections open in all processes together */
 	int reserve_fd; /* given up for a moment when there is no other left */
-	struct list doors;
+	struct list listeners;
 	struct timer retry;
 	bool paused, probing;
 	struct displacer displacer;
@@ -29,10 +28,10 @@ struct acceptor {
 };
 
 /* One listening socket. */
-struct door {
+struct listener {
 	struct source source;
 	struct stream_class class;
-	struct lobby lobby; /* its rule is filled in, and it is initialised */
+	struct proxy_wait wait; /* its rule is filled in, and it is initialised */
 	struct refusals refusals;
 	struct idle_queue idle;
 	struct acceptor *acceptor;
@@ -49,17 +48,17 @@ struct door {
 int acceptor_init(struct acceptor *acceptor, struct loop *loop);
 void acceptor_done(struct acceptor *acceptor);
 
-/* The door is filled in and its class is initialised; it stays where it is from now on. */
-int acceptor_add(struct acceptor *acceptor, struct door *door);
+/* The listener is filled in and its class is initialised; it stays where it is from now on. */
+int acceptor_add(struct acceptor *acceptor, struct listener *listener);
 /* To be called twice a second. */
 void acceptor_look(struct acceptor *acceptor);
-/* Takes in what already waits at the doors, and closes them. */
+/* Accepts the connections that already wait, and closes the listening sockets. */
 void acceptor_stop(struct acceptor *acceptor);
 
-/* One more is open, or one fewer; for those who come in by no door. */
+/* One connection more is open, or one fewer; for those that are not accepted here. */
 void acceptor_gained(struct acceptor *acceptor, const struct allotment *allotment);
 void acceptor_lost(struct acceptor *acceptor, const struct allotment *allotment);
 
-void door_done(struct door *door);
+void listener_done(struct listener *listener);
 /* Ends all connections that came in by it. */
-void door_cut(struct door *door, enum reason reason);
+void listener_cut(struct listener *listener, enum reason reason);

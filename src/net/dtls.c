@@ -17,12 +17,12 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "net/dtls_inside.h"
+#include "net/dtls_session.h"
 
 #define COOKIE_MS 60000 /* this minute's are good, and those of the one before */
 #define AGAIN_MS  100
 
-_Static_assert(SECURE_MAC == HELLO_COOKIE, "all but one byte of a MAC goes into a cookie");
+_Static_assert(DATAGRAM_MAC == HELLO_COOKIE, "all but one byte of a MAC goes into a cookie");
 
 /* Its first byte says which minute it is of, so that one MAC is enough to try it. */
 static int cookie_make(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
@@ -90,11 +90,11 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 /* Whether somebody else may still have a session for it, and was asked. */
 static bool dtls_passes_on(struct dtls *dtls, const struct dtls_datagram *d)
 {
-	unsigned first = d->came == CAME_BACK ? d->sibling + 1 : 0;
+	unsigned first = d->came == CAME_BACK ? d->via + 1 : 0;
 
 	if (d->came != CAME_AS_OFFER)
-		return siblings_offer(&dtls->siblings, first, d->arrival, d->data, d->len);
-	siblings_return(&dtls->siblings, d->sibling, d->arrival);
+		return dtls_peers_offer(&dtls->peers, first, d->arrival, d->data, d->len);
+	dtls_peers_return(&dtls->peers, d->via, d->arrival);
 	return true;
 }
 
@@ -136,7 +136,7 @@ static void dtls_take(struct dtls *dtls, const struct dtls_datagram *d, struct u
 	case FLOW_FEED:
 		session_feed(s, d->data, d->len);
 		break;
-	case FLOW_PROVE:
+	case FLOW_CHECK_COOKIE:
 		dtls_greet(dtls, d, &hello, sent);
 		break;
 	case FLOW_REPLAYED:
@@ -204,9 +204,9 @@ static int dtls_turn(struct dtls *dtls)
 }
 
 static void dtls_take_from(
-	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival, bool is_back)
+	struct dtls_peers *peers, unsigned from, const struct udp_arrival *arrival, bool is_back)
 {
-	struct dtls *dtls = container_of(siblings, struct dtls, siblings);
+	struct dtls *dtls = container_of(peers, struct dtls, peers);
 	struct udp_sent sent = {0}; /* nothing is: it is the socket's business */
 	struct dtls_datagram d = {
 		.data = arrival->data,
@@ -214,7 +214,7 @@ static void dtls_take_from(
 		.arrival = arrival,
 		.ends = udp_arrival_ends(arrival),
 		.came = is_back ? CAME_BACK : CAME_AS_OFFER,
-		.sibling = from,
+		.via = from,
 	};
 
 	d.key = key_of(arrival, &d.ends);
@@ -222,15 +222,15 @@ static void dtls_take_from(
 }
 
 static void dtls_on_offer(
-	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival)
+	struct dtls_peers *peers, unsigned from, const struct udp_arrival *arrival)
 {
-	dtls_take_from(siblings, from, arrival, false);
+	dtls_take_from(peers, from, arrival, false);
 }
 
 static void dtls_on_return(
-	struct siblings *siblings, unsigned from, const struct udp_arrival *arrival)
+	struct dtls_peers *peers, unsigned from, const struct udp_arrival *arrival)
 {
-	dtls_take_from(siblings, from, arrival, true);
+	dtls_take_from(peers, from, arrival, true);
 }
 
 static void dtls_on_again(struct timer *timer, uint64_t now_ms)
@@ -261,7 +261,7 @@ static void dtls_on_event(struct source *source, uint32_t events)
 /* Reads the socket while that is for this one to do, and leaves it alone else. */
 static int dtls_settle(struct dtls *dtls)
 {
-	bool reads = dtls->is_open && (!dtls->is_stopped || !siblings_any_newer(&dtls->siblings));
+	bool reads = dtls->is_open && (!dtls->is_stopped || !dtls_peers_any_newer(&dtls->peers));
 
 	loop_clear_timer(&dtls->again);
 	if (!reads)
@@ -271,16 +271,16 @@ static int dtls_settle(struct dtls *dtls)
 	return 0;
 }
 
-static void dtls_on_gone(struct siblings *siblings)
+static void dtls_on_gone(struct dtls_peers *peers)
 {
-	dtls_settle(container_of(siblings, struct dtls, siblings));
+	dtls_settle(container_of(peers, struct dtls, peers));
 }
 
 int dtls_meet(struct dtls *dtls, int fd, bool is_newer)
 {
 	int r;
 
-	r = siblings_add(&dtls->siblings, fd, is_newer);
+	r = dtls_peers_add(&dtls->peers, fd, is_newer);
 	return r < 0 ? r : dtls_settle(dtls);
 }
 
@@ -297,10 +297,10 @@ void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 		.counters = dtls->counters,
 		.dry_run = guard->limits.dry_run,
 	};
-	dtls->siblings.on_offer = dtls_on_offer;
-	dtls->siblings.on_return = dtls_on_return;
-	dtls->siblings.on_gone = dtls_on_gone;
-	siblings_init(&dtls->siblings, dtls->loop);
+	dtls->peers.on_offer = dtls_on_offer;
+	dtls->peers.on_return = dtls_on_return;
+	dtls->peers.on_gone = dtls_on_gone;
+	dtls_peers_init(&dtls->peers, dtls->loop);
 	sessions_init(dtls, idle_ms, handshake_ms);
 }
 
@@ -332,7 +332,7 @@ void dtls_cut(struct dtls *dtls, enum reason reason)
 void dtls_done(struct dtls *dtls)
 {
 	dtls_cut(dtls, REASON_drain);
-	siblings_done(&dtls->siblings);
+	dtls_peers_done(&dtls->peers);
 	refusals_done(&dtls->refusals);
 	deadlines_done(&dtls->idle);
 	deadlines_done(&dtls->handshake);

@@ -7,14 +7,14 @@
 
 #include "base/deadline.h"
 #include "base/loop.h"
+#include "core/answerer.h"
 #include "core/counters.h"
 #include "core/flows.h"
-#include "core/talk.h"
 #include "net/accept.h"
+#include "net/datagram_transport.h"
+#include "net/dtls_peers.h"
 #include "net/refusals.h"
 #include "net/scratch.h"
-#include "net/secure.h"
-#include "net/siblings.h"
 #include "net/udp_batch.h"
 
 /* One socket. Filled in by its owner, and stays where it is while it is open. */
@@ -22,23 +22,23 @@ struct dtls {
 	struct source source;
 	struct loop *loop;
 	struct udp_batch *batch;
-	struct scratch *scratch; /* of SECURE_LONGEST each way at least */
+	struct scratch *scratch; /* of DATAGRAM_LONGEST each way at least */
 	const char *name;
-	struct talk talk;
+	struct answerer answerer;
 	double amplification; /* longest reply, as a multiple of the request */
 	bool access;          /* a record per session */
 	struct listener_counters *counters;
 	struct acceptor *acceptor; /* whose guard and limits are ours too */
 	struct allotment allotment;
 	struct handshakes *handshakes;
-	struct secure_maker maker;
+	struct datagram_transport_maker maker;
 	struct deadlines idle, handshake;
 	struct idle_queue idle_queue;
 	struct refusals refusals;
 	struct timer again;  /* the socket is left alone until then */
 	struct timer remind; /* while somebody shakes hands */
 	struct list sessions;
-	struct siblings siblings;
+	struct dtls_peers peers;
 	bool is_open, is_stopped;
 	uint32_t overflows; /* as the system last told */
 	int fd;             /* owned */

@@ -9,16 +9,14 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "net/admit.h"
-#include "net/dtls_inside.h"
-#include "net/ending.h"
+#include "net/dtls_session.h"
 
 #define GRACE_MS  3000 /* an honest handshake is over by then, even if something was lost twice */
 #define REMIND_MS 100  /* how often it is seen to what was perhaps lost */
 
-static void session_send(struct secure *secure, const void *data, size_t len)
+static void session_send(struct datagram_transport *transport, const void *data, size_t len)
 {
-	struct dtls_session *s = container_of(secure, struct dtls_session, secure);
+	struct dtls_session *s = container_of(transport, struct dtls_session, transport);
 
 	if (udp_send_back(s->dtls->fd, &s->way, data, len) < 0)
 		s->dtls->counters->reasons[REASON_send]++;
@@ -30,7 +28,7 @@ static void session_send(struct secure *secure, const void *data, size_t len)
 static void session_judge(const struct dtls_session *s, enum reason reason)
 {
 	if (s->is_agreed || reason == REASON_handshake || reason == REASON_tls_crowded)
-		admit_judge_end(
+		guard_judge_end(
 			s->dtls->acceptor->guard, &s->way.peer, reason, s->dtls->loop->now_ms);
 }
 
@@ -39,7 +37,7 @@ void session_end(struct dtls_session *s, enum reason reason)
 	struct dtls *dtls = s->dtls;
 	struct acceptor *acceptor = dtls->acceptor;
 
-	ending_record(&(struct ending){
+	connection_end_record(&(struct connection_end){
 		.listener = dtls->name,
 		.peer = &s->way.peer,
 		.counters = dtls->counters,
@@ -50,12 +48,12 @@ void session_end(struct dtls_session *s, enum reason reason)
 		.took_ms = dtls->loop->now_ms - s->opened_ms,
 	});
 	if (s->is_agreed)
-		s->secure.ops->finish(&s->secure);
+		s->transport.ops->finish(&s->transport);
 	else
 		handshakes_remove(dtls->handshakes, &s->shake);
-	s->secure.ops->close(&s->secure);
+	s->transport.ops->close(&s->transport);
 	session_judge(s, reason);
-	admit_leave(acceptor->guard, acceptor->counters, &s->way.peer);
+	guard_leave(acceptor->guard, acceptor->counters, &s->way.peer);
 	flows_remove(&dtls->flows, &s->flow);
 	deadline_clear(&s->deadline);
 	list_remove(&s->node);
@@ -71,7 +69,8 @@ static void session_end_as(struct dtls_session *s, int outcome)
 	else if (outcome == -ENOMEM)
 		session_end(s, REASON_memory);
 	else
-		session_end(s, s->secure.reason != REASON_done ? s->secure.reason : REASON_reset);
+		session_end(
+			s, s->transport.reason != REASON_done ? s->transport.reason : REASON_reset);
 }
 
 /* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. */
@@ -80,15 +79,15 @@ static int session_make_answer(
 {
 	struct dtls *dtls = s->dtls;
 	size_t longest = (size_t)(dtls->amplification * (double)len);
-	bool amplifies = longest < SECURE_LONGEST;
+	bool amplifies = longest < DATAGRAM_LONGEST;
 	struct upper_in in = {data, data + len};
-	struct upper_out out = {room, room + (amplifies ? longest : SECURE_LONGEST)};
+	struct upper_out out = {room, room + (amplifies ? longest : DATAGRAM_LONGEST)};
 	uint64_t messages = 0;
 
-	switch (talk_answer(&dtls->talk, true, 0, &in, &out, &messages)) {
-	case TALK_E_ROOM:
+	switch (answerer_answer(&dtls->answerer, true, 0, &in, &out, &messages)) {
+	case ANSWERER_E_ROOM:
 		return amplifies ? REASON_amplification : REASON_size;
-	case TALK_E_INVALID:
+	case ANSWERER_E_INVALID:
 		return REASON_invalid;
 	default:
 		*ret_length = (size_t)(out.at - room);
@@ -112,8 +111,8 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 		refuse(&dtls->refusals, (enum reason)reason, &s->way.peer);
 	if (reason != GUARD_ANSWER || length == 0)
 		return 0;
-	r = s->secure.ops->write(&s->secure, room, length);
-	if (r == SECURE_E_LONG) {
+	r = s->transport.ops->write(&s->transport, room, length);
+	if (r == DATAGRAM_E_LONG) {
 		refuse(&dtls->refusals, REASON_size, &s->way.peer);
 		return 0;
 	}
@@ -122,7 +121,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	dtls->counters->counted[COUNT_replies]++;
 	dtls->counters->counted[COUNT_bytes_out] += length;
 	s->bytes_out += length;
-	if (dtls->talk.service == &service_acknowledge)
+	if (dtls->answerer.service == &service_acknowledge)
 		log_event(EVENT_MESSAGE, ABOUT(.listener = dtls->name, .peer = &s->way.peer),
 			"%zu bytes", len);
 	return 0;
@@ -135,7 +134,7 @@ static int session_shake(struct dtls_session *s)
 
 	if (s->is_agreed)
 		return 0;
-	r = s->secure.ops->handshake(&s->secure);
+	r = s->transport.ops->handshake(&s->transport);
 	if (r != 0)
 		return r;
 	s->is_agreed = true;
@@ -153,7 +152,7 @@ static int session_talk(struct dtls_session *s)
 
 	r = session_shake(s);
 	while (r == 0) {
-		r = s->secure.ops->read(&s->secure, dtls->scratch->in, SECURE_LONGEST, &n);
+		r = s->transport.ops->read(&s->transport, dtls->scratch->in, DATAGRAM_LONGEST, &n);
 		if (r == 0) {
 			deadline_set(&dtls->idle, &s->deadline);
 			r = session_answer(s, dtls->scratch->in, n);
@@ -166,14 +165,14 @@ void session_feed(struct dtls_session *s, const uint8_t *data, size_t len)
 {
 	int r;
 
-	s->secure.in = data;
-	s->secure.in_len = len;
+	s->transport.in = data;
+	s->transport.in_len = len;
 	r = session_talk(s);
-	s->secure.in = NULL;
+	s->transport.in = NULL;
 	if (r != TRANSPORT_E_WAIT)
 		session_end_as(s, r);
 	else if (s->is_agreed)
-		s->secure.ops->rest(&s->secure);
+		s->transport.ops->rest(&s->transport);
 }
 
 static void session_on_idle(struct deadline *deadline)
@@ -194,7 +193,7 @@ static void dtls_on_remind(struct timer *timer, uint64_t now_ms)
 	list_foreach (node, &dtls->handshake.queue) {
 		struct deadline *deadline = container_of(node, struct deadline, node);
 		struct dtls_session *s = container_of(deadline, struct dtls_session, deadline);
-		int r = s->secure.ops->remind(&s->secure);
+		int r = s->transport.ops->remind(&s->transport);
 
 		if (r != 0)
 			session_end_as(s, r);
@@ -257,9 +256,9 @@ static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
 	struct acceptor *acceptor = dtls->acceptor;
 	int reason, would;
 
-	reason = admit_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
+	reason = guard_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
 	if (reason == GUARD_ANSWER && !dtls_makes_room(dtls)) {
-		admit_leave(acceptor->guard, acceptor->counters, peer);
+		guard_leave(acceptor->guard, acceptor->counters, peer);
 		reason = REASON_dtls_full;
 	}
 	if (reason != GUARD_ANSWER)
@@ -276,8 +275,8 @@ static struct dtls_session *session_new(
 
 	if (!s)
 		return NULL;
-	s->secure.send = session_send;
-	if (dtls->maker.open(dtls->maker.userdata, &s->secure) < 0) {
+	s->transport.send = session_send;
+	if (dtls->maker.open(dtls->maker.userdata, &s->transport) < 0) {
 		free(s);
 		return NULL;
 	}
@@ -304,7 +303,7 @@ void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struc
 		return;
 	s = session_new(dtls, d, hello);
 	if (!s) {
-		admit_leave(acceptor->guard, acceptor->counters, &d->arrival->peer);
+		guard_leave(acceptor->guard, acceptor->counters, &d->arrival->peer);
 		dtls->counters->reasons[REASON_memory]++;
 		return;
 	}

@@ -67,3 +67,19 @@ void refusals_done(struct refusals *refusals)
 {
 	loop_clear_timer(&refusals->timer);
 }
+
+void connection_end_record(const struct connection_end *e)
+{
+	const struct log_about about = {
+		.listener = e->listener, .peer = e->peer, .reason = reason_name(e->reason)};
+
+	e->counters->counted[COUNT_closed]++;
+	e->counters->reasons[e->reason]++;
+	if (e->access)
+		log_each(EVENT_ACCESS, &about, "%llu bytes in, %llu bytes out, %llu ms",
+			(unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out,
+			(unsigned long long)e->took_ms);
+	else if (e->reason != REASON_done && e->reason != REASON_reset)
+		log_event(EVENT_PEER_ENDED, &about, "connection ended: %s",
+			reason_sentence(e->reason));
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a listener refuses, for whatever reason: counted one by one, told once. The first of its kind is
- * a record, and so is the end of it, when none has come for a while; what is between is a number. */
+/* What a listener refuses and how its connections end: counted, and told in the log. Refusals are counted
+ * one by one and logged once: the first of a reason is a record, and so is the end, when none has come for
+ * a while; between the two there are only numbers. */
 
 #include "base/addr.h"
 #include "base/loop.h"
@@ -24,3 +25,15 @@ void refusals_done(struct refusals *refusals);
 void refuse(struct refusals *refusals, enum reason reason, const struct addr *peer);
 /* The same for what the system lost, which has no sender. */
 void refuse_many(struct refusals *refusals, enum reason reason, uint64_t n);
+
+/* The end of a connection, over whatever transport. */
+struct connection_end {
+	const char *listener;
+	const struct addr *peer;
+	struct listener_counters *counters;
+	bool access; /* a record per connection */
+	enum reason reason;
+	uint64_t bytes_in, bytes_out, took_ms;
+};
+
+void connection_end_record(const struct connection_end *end);

@@ -31,7 +31,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "net/ending.h"
+#include "net/refusals.h"
 
 #define TURNS_A_ROUND 4
 #define LINGER_MS     2000
@@ -43,7 +43,7 @@
 
 enum stage {
 	STAGE_HANDSHAKE,
-	STAGE_TALK,   /* reading and answering */
+	STAGE_ANSWER, /* reading and answering */
 	STAGE_FINISH, /* nothing more is read; what is kept is still to be sent */
 	STAGE_LINGER, /* all is said; what still comes is thrown away, lest it reset our answer */
 	STAGE_CLOSED, /* waits for the loop to reap it */
@@ -94,7 +94,7 @@ static void stream_record_end(const struct stream *s)
 	struct stream_class *class = s->class;
 	struct addr peer = stream_peer(s);
 
-	ending_record(&(struct ending){
+	connection_end_record(&(struct connection_end){
 		.listener = class->name,
 		.peer = &peer,
 		.counters = class->counters,
@@ -146,7 +146,7 @@ static void stream_close(struct stream *s, enum reason reason)
 		return;
 	if (s->reason == REASON_done)
 		s->reason = reason;
-	if (s->stage == STAGE_TALK || s->stage == STAGE_FINISH) {
+	if (s->stage == STAGE_ANSWER || s->stage == STAGE_FINISH) {
 		if (stream_is_cut(s, reason))
 			stream_set_reset(s, true);
 		else if (ends_in_order(reason) && !s->transport.ops->ends_by_closing)
@@ -196,7 +196,7 @@ static void stream_wait_for_peer(struct stream *s)
 
 static bool is_oneshot(const struct stream *s)
 {
-	return s->class->talk.frame.framing == UPPER_ONESHOT;
+	return s->class->answerer.frame.framing == UPPER_ONESHOT;
 }
 
 /* From now on; a oneshot that has been answered is given less time. */
@@ -315,14 +315,14 @@ static void stream_record_messages(
 
 	class->counters->counted[COUNT_messages] += messages;
 	class->counters->counted[COUNT_replies] += messages;
-	if (class->talk.service == &service_acknowledge && messages > 0)
+	if (class->answerer.service == &service_acknowledge && messages > 0)
 		stream_tell_messages(s, messages, at, end);
 }
 
 /* A oneshot is one message, however many pieces it comes in, and is acknowledged once. */
 static bool stream_has_acknowledged(const struct stream *s)
 {
-	return is_oneshot(s) && s->class->talk.service == &service_acknowledge &&
+	return is_oneshot(s) && s->class->answerer.service == &service_acknowledge &&
 		(s->bytes_out > 0 || buf_len(&s->out) > 0);
 }
 
@@ -342,27 +342,27 @@ static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
 		const uint8_t *from = in->at;
 		uint64_t messages = 0;
 
-		outcome =
-			talk_answer(&class->talk, s->ended || s->quiet, seen, in, &out, &messages);
+		outcome = answerer_answer(
+			&class->answerer, s->ended || s->quiet, seen, in, &out, &messages);
 		stream_record_messages(s, messages, from, in->at);
 		r = stream_send(s, scratch->out, (size_t)(out.at - scratch->out));
 		if (r != 0)
 			return r;
 		seen = 0;
-	} while (outcome == TALK_E_ROOM && buf_len(&s->out) == 0);
+	} while (outcome == ANSWERER_E_ROOM && buf_len(&s->out) == 0);
 
 	switch (outcome) {
-	case TALK_E_OVER:
+	case ANSWERER_E_OVER:
 		stream_finish(s, REASON_done);
 		return 0;
-	case TALK_E_TOO_LONG:
+	case ANSWERER_E_TOO_LONG:
 		stream_finish(s, REASON_line);
 		return 0;
-	case TALK_E_INVALID:
+	case ANSWERER_E_INVALID:
 		stream_finish(s, REASON_invalid);
 		return 0;
 	default:
-		s->blocked = outcome == TALK_E_ROOM;
+		s->blocked = outcome == ANSWERER_E_ROOM;
 		return buf_keep(&s->rest, in->at, (size_t)(in->end - in->at));
 	}
 }
@@ -420,11 +420,11 @@ static int stream_turn(struct stream *s)
 	r = stream_answer(s, &in, was_blocked ? 0 : had);
 	if (r != 0)
 		return r;
-	if (reads && s->stage == STAGE_TALK && buf_len(&s->out) == 0)
+	if (reads && s->stage == STAGE_ANSWER && buf_len(&s->out) == 0)
 		stream_wait_for_input(s);
 	if (!s->blocked)
 		stream_end_if_trickling(s, in.at > scratch->in);
-	if (s->ended && s->stage == STAGE_TALK && !s->blocked)
+	if (s->ended && s->stage == STAGE_ANSWER && !s->blocked)
 		stream_finish(s, REASON_done);
 	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
 		return TRANSPORT_E_WAIT; /* who has not read does not know: the event may be spent */
@@ -440,7 +440,7 @@ static void stream_hang_up(struct stream *s)
 	r = stream_answer(s, &in, 0);
 	if (r != 0)
 		stream_close(s, stream_reason(s, r));
-	else if (s->stage == STAGE_TALK)
+	else if (s->stage == STAGE_ANSWER)
 		stream_finish(s, REASON_done);
 }
 
@@ -464,7 +464,7 @@ static int stream_handshake(struct stream *s)
 	if (r != 0)
 		return r;
 	handshakes_remove(s->class->handshakes, &s->handshake);
-	s->stage = STAGE_TALK;
+	s->stage = STAGE_ANSWER;
 	deadline_set(&s->class->idle, &s->deadline);
 	return s->transport.drained && !s->hangup ? TRANSPORT_E_WAIT : 0;
 }
@@ -484,7 +484,7 @@ static int stream_step(struct stream *s)
 	switch (s->stage) {
 	case STAGE_HANDSHAKE:
 		return stream_handshake(s);
-	case STAGE_TALK:
+	case STAGE_ANSWER:
 		return stream_turn(s);
 	case STAGE_FINISH:
 		stream_say_end(s);
@@ -593,7 +593,7 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 	s->source.on_event = stream_on_event;
 	s->task.run = stream_pump_task;
 	s->opened_ms = since_ms;
-	s->stage = agree ? STAGE_HANDSHAKE : STAGE_TALK;
+	s->stage = agree ? STAGE_HANDSHAKE : STAGE_ANSWER;
 	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
 
 	r = loop_watch(class->loop, &s->source, transport->fd,

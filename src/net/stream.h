@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "base/deadline.h"
 #include "base/loop.h"
+#include "core/answerer.h"
 #include "core/counters.h"
-#include "core/talk.h"
 #include "net/handshakes.h"
 #include "net/scratch.h"
 #include "net/transport.h"
@@ -20,7 +20,7 @@ struct stream_class {
 	struct loop *loop;
 	struct scratch *scratch;
 	const char *name;
-	struct talk talk;
+	struct answerer answerer;
 	bool access; /* a record per connection */
 	struct listener_counters *counters;
 	uint64_t trickle_ms;    /* a message may take so long, whatever its rate */

@@ -44,7 +44,7 @@ static void udp_overflowed(struct udp *udp, uint32_t overflows)
 
 static void udp_record_message(const struct udp *udp, const struct datagram *request)
 {
-	if (udp->talk.service != &service_acknowledge)
+	if (udp->answerer.service != &service_acknowledge)
 		return;
 	log_event(EVENT_MESSAGE, ABOUT(.listener = udp->name, .peer = request->peer), "%zu bytes",
 		request->len);
@@ -56,7 +56,7 @@ static bool is_unchanged(
 {
 	if (length != request->len)
 		return false;
-	if (udp->talk.service == &service_acknowledge)
+	if (udp->answerer.service == &service_acknowledge)
 		return strncasecmp((const char *)request->data, (const char *)reply, length) == 0;
 	return request->data[0] == reply[0] && memcmp(request->data, reply, length) == 0;
 }
@@ -71,7 +71,7 @@ static int udp_make_answer(
 	struct upper_in in = {request->data, request->data + request->len};
 	struct upper_out out = {room, room + (amplifies ? longest : UDP_LONGEST)};
 
-	switch (udp->talk.service->answer(&udp->talk.rule, true, &in, &out)) {
+	switch (udp->answerer.service->answer(&udp->answerer.rule, true, &in, &out)) {
 	case UPPER_E_ROOM:
 		return amplifies ? REASON_amplification : REASON_size;
 	case UPPER_E_INVALID:
@@ -193,7 +193,7 @@ static struct datagram datagram_at(
 static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *arrival,
 	const struct guard_sender *sender, struct udp_sent *sent)
 {
-	const struct service *service = udp->talk.service;
+	const struct service *service = udp->answerer.service;
 	struct upper_in in = {arrival->data, arrival->data + arrival->len};
 	struct upper_out out;
 	uint8_t *room;
@@ -204,7 +204,7 @@ static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *ar
 		return NULL;
 	room = udp_batch_room(udp->batch, udp->fd, sent);
 	out = (struct upper_out){room, room + arrival->len};
-	return service->answer(&udp->talk.rule, true, &in, &out) == 0 ? room : NULL;
+	return service->answer(&udp->answerer.rule, true, &in, &out) == 0 ? room : NULL;
 }
 
 /* Answers that stand one behind the other, without a gap. */

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 
 #include "base/loop.h"
+#include "core/answerer.h"
 #include "core/counters.h"
-#include "core/talk.h"
 #include "net/guard.h"
-#include "net/lobby.h"
+#include "net/proxy_wait.h"
 #include "net/refusals.h"
 
 /* The longest payload that fits into a datagram. */
@@ -27,7 +27,7 @@ struct udp {
 	struct loop *loop;
 	struct udp_batch *batch;
 	const char *name;
-	struct talk talk;
+	struct answerer answerer;
 	double amplification; /* longest reply, as a multiple of the request */
 	bool access;          /* a record a minute */
 	struct listener_counters *counters;

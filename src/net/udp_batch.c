@@ -126,9 +126,9 @@ static void read_control(struct udp_batch *b, const struct cmsghdr *c, struct ud
 	int size;
 
 	if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-		memcpy(&arrival->four, CMSG_DATA(c), sizeof(arrival->four));
+		memcpy(&arrival->info4, CMSG_DATA(c), sizeof(arrival->info4));
 	} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-		memcpy(&arrival->six, CMSG_DATA(c), sizeof(arrival->six));
+		memcpy(&arrival->info6, CMSG_DATA(c), sizeof(arrival->info6));
 	} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 		memcpy(&arrival->overflows, CMSG_DATA(c), sizeof(arrival->overflows));
 	} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
@@ -148,8 +148,8 @@ const struct udp_arrival *udp_batch_arrival(struct udp_batch *b, unsigned number
 	arrival->len = b->received[number].msg_len;
 	arrival->segment = SLOT;
 	arrival->peer.len = message->msg_namelen;
-	arrival->four.ipi_ifindex = 0;
-	arrival->six.ipi6_ifindex = 0;
+	arrival->info4.ipi_ifindex = 0;
+	arrival->info6.ipi6_ifindex = 0;
 	arrival->overflows = 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
 		read_control(b, c, arrival);
@@ -160,24 +160,24 @@ const struct udp_arrival *udp_batch_arrival(struct udp_batch *b, unsigned number
  * an answer would leave from. */
 static bool is_broadcast(const struct udp_arrival *arrival)
 {
-	return arrival->four.ipi_ifindex > 0 &&
-		arrival->four.ipi_addr.s_addr != arrival->four.ipi_spec_dst.s_addr;
+	return arrival->info4.ipi_ifindex > 0 &&
+		arrival->info4.ipi_addr.s_addr != arrival->info4.ipi_spec_dst.s_addr;
 }
 
 static struct in6_addr destination_of(const struct udp_arrival *arrival)
 {
-	struct addr four = {.len = sizeof(four.in), .in = {.sin_family = AF_INET}};
+	struct addr peer = {.len = sizeof(peer.in), .in = {.sin_family = AF_INET}};
 
-	if (arrival->six.ipi6_ifindex > 0)
-		return arrival->six.ipi6_addr;
-	four.in.sin_addr = arrival->four.ipi_addr;
-	return addr_host6(&four);
+	if (arrival->info6.ipi6_ifindex > 0)
+		return arrival->info6.ipi6_addr;
+	peer.in.sin_addr = arrival->info4.ipi_addr;
+	return addr_host6(&peer);
 }
 
 struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival)
 {
 	struct in6_addr destination = destination_of(arrival);
-	bool is_told = arrival->six.ipi6_ifindex > 0 || arrival->four.ipi_ifindex > 0;
+	bool is_told = arrival->info6.ipi6_ifindex > 0 || arrival->info4.ipi_ifindex > 0;
 
 	return guard_ends(&arrival->peer, is_told ? &destination : NULL, is_broadcast(arrival));
 }
@@ -203,15 +203,15 @@ static struct cmsghdr *put_control(
 static size_t reply_control(struct reply *reply)
 {
 	struct cmsghdr *c = (struct cmsghdr *)(void *)reply->control;
-	struct in_pktinfo four = reply->to->four;
+	struct in_pktinfo info4 = reply->to->info4;
 	uint16_t segment = (uint16_t)reply->segment;
 
-	four.ipi_addr.s_addr = 0;
-	if (reply->to->six.ipi6_ifindex > 0)
+	info4.ipi_addr.s_addr = 0;
+	if (reply->to->info6.ipi6_ifindex > 0)
 		c = put_control(
-			c, IPPROTO_IPV6, IPV6_PKTINFO, &reply->to->six, sizeof(reply->to->six));
-	else if (four.ipi_ifindex > 0)
-		c = put_control(c, IPPROTO_IP, IP_PKTINFO, &four, sizeof(four));
+			c, IPPROTO_IPV6, IPV6_PKTINFO, &reply->to->info6, sizeof(reply->to->info6));
+	else if (info4.ipi_ifindex > 0)
+		c = put_control(c, IPPROTO_IP, IP_PKTINFO, &info4, sizeof(info4));
 	if (reply->segments > 1)
 		c = put_control(c, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
 	return (size_t)((char *)c - reply->control);
@@ -235,7 +235,7 @@ static bool is_same_way(const struct udp_arrival *a, const struct udp_arrival *b
 	return a == b ||
 		(a->peer.len == b->peer.len &&
 			memcmp(&a->peer.in6, &b->peer.in6, a->peer.len) == 0 &&
-			is_same_six(&a->six, &b->six) && is_same_four(&a->four, &b->four));
+			is_same_six(&a->info6, &b->info6) && is_same_four(&a->info4, &b->info4));
 }
 
 /* Whether those of `b`, which are later, may go out with those of `a`: none comes behind a shorter one. */

@@ -19,9 +19,9 @@ struct udp_arrival {
 	uint8_t *data;
 	size_t len, segment; /* the last segment may be shorter */
 	struct addr peer;
-	struct in_pktinfo four; /* its ipi_ifindex is 0 when there is none */
-	struct in6_pktinfo six; /* the same */
-	uint32_t overflows;     /* lost for want of room, since the socket was opened */
+	struct in_pktinfo info4;  /* its ipi_ifindex is 0 when there is none */
+	struct in6_pktinfo info6; /* the same */
+	uint32_t overflows;       /* lost for want of room, since the socket was opened */
 };
 
 /* What became of answers. */

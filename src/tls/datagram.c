@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* DTLS as net/secure.h wants it. The library is given one datagram at a time, in memory, and what it says
+/* DTLS as net/datagram_transport.h wants it. The library is given one datagram at a time, in memory, and what it says
  * leaves at once; it never sees a socket. It is not asked whether a client is where it seems to be either:
  * that was found out before there was a session, and cookies are not known here but as bytes. */
 
@@ -38,28 +38,28 @@ struct box {
 
 static int box_bio_read(BIO *bio, char *data, int size)
 {
-	struct secure *secure = BIO_get_data(bio);
+	struct datagram_transport *transport = BIO_get_data(bio);
 	size_t n = (size_t)size;
 
 	BIO_clear_retry_flags(bio);
-	if (!secure->in) {
+	if (!transport->in) {
 		BIO_set_retry_read(bio);
 		return -1;
 	}
-	if (n > secure->in_len)
-		n = secure->in_len;
-	memcpy(data, secure->in, n);
-	secure->in = NULL; /* what did not fit is lost, as with a socket */
+	if (n > transport->in_len)
+		n = transport->in_len;
+	memcpy(data, transport->in, n);
+	transport->in = NULL; /* what did not fit is lost, as with a socket */
 	return (int)n;
 }
 
 static int box_bio_write(BIO *bio, const char *data, int n)
 {
-	struct secure *secure = BIO_get_data(bio);
+	struct datagram_transport *transport = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
 	if (n > 0)
-		secure->send(secure, data, (size_t)n);
+		transport->send(transport, data, (size_t)n);
 	return n;
 }
 
@@ -103,9 +103,9 @@ void datagram_rules(SSL_CTX *ctx)
 }
 
 /* A record that is garbled, forged or comes twice is no error: the library drops it and waits. */
-static int box_outcome(struct secure *secure, int r)
+static int box_outcome(struct datagram_transport *transport, int r)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 
 	switch (SSL_get_error(box->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
@@ -115,7 +115,7 @@ static int box_outcome(struct secure *secure, int r)
 	case SSL_ERROR_ZERO_RETURN:
 		return TRANSPORT_E_END;
 	default:
-		secure->reason = (uint8_t)tally_reason(ERR_peek_error());
+		transport->reason = (uint8_t)tally_reason(ERR_peek_error());
 		ERR_clear_error();
 		return TRANSPORT_E_GONE;
 	}
@@ -131,16 +131,16 @@ static bool box_begin(struct box *box)
 	return box->has_begun;
 }
 
-static int box_handshake(struct secure *secure)
+static int box_handshake(struct datagram_transport *transport)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 	uint64_t failed = box->context->tls->signer.failed;
 	uint32_t records;
 	int r;
 
 	ERR_clear_error();
 	if (!box->has_begun && !box_begin(box)) {
-		box_outcome(secure, -1);
+		box_outcome(transport, -1);
 		return TRANSPORT_E_GONE;
 	}
 	do {
@@ -151,17 +151,17 @@ static int box_handshake(struct secure *secure)
 			box->tally.established = true;
 			return 0;
 		}
-		r = box_outcome(secure, r);
+		r = box_outcome(transport, r);
 	} while (r == TRANSPORT_E_WAIT && box->tally.records != records);
 
 	if (box->context->tls->signer.failed != failed)
-		secure->reason = REASON_tls_keeper;
+		transport->reason = REASON_tls_keeper;
 	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
 }
 
-static int box_read(struct secure *secure, void *data, size_t size, size_t *ret_n)
+static int box_read(struct datagram_transport *transport, void *data, size_t size, size_t *ret_n)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 	uint32_t records;
 	int r;
 
@@ -173,9 +173,9 @@ static int box_read(struct secure *secure, void *data, size_t size, size_t *ret_
 			tally_forget(&box->tally);
 			return 0;
 		}
-		r = box_outcome(secure, r);
+		r = box_outcome(transport, r);
 		if (tally_excess(&box->tally) != REASON_done) {
-			secure->reason = (uint8_t)tally_excess(&box->tally);
+			transport->reason = (uint8_t)tally_excess(&box->tally);
 			return TRANSPORT_E_GONE;
 		}
 	} while (r == TRANSPORT_E_WAIT && box->tally.records != records);
@@ -187,68 +187,69 @@ static size_t box_longest(const struct box *box)
 {
 	uint8_t asked = SSL_SESSION_get_max_fragment_length(SSL_get_session(box->ssl));
 
-	return asked == TLSEXT_max_fragment_length_DISABLED ? SECURE_LONGEST : (size_t)256 << asked;
+	return asked == TLSEXT_max_fragment_length_DISABLED ? DATAGRAM_LONGEST
+							    : (size_t)256 << asked;
 }
 
-static int box_write(struct secure *secure, const void *data, size_t n)
+static int box_write(struct datagram_transport *transport, const void *data, size_t n)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 	size_t written;
 	int r;
 
 	if (n > box_longest(box))
-		return SECURE_E_LONG;
+		return DATAGRAM_E_LONG;
 	ERR_clear_error();
 	r = SSL_write_ex(box->ssl, data, n, &written);
 	if (r == 1)
 		return 0;
-	r = box_outcome(secure, r);
+	r = box_outcome(transport, r);
 	return r == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
 }
 
-static int box_remind(struct secure *secure)
+static int box_remind(struct datagram_transport *transport)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 
 	ERR_clear_error();
 	if (DTLSv1_handle_timeout(box->ssl) >= 0)
 		return 0;
-	return box_outcome(secure, -1) == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
+	return box_outcome(transport, -1) == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
 }
 
-static void box_rest(struct secure *secure)
+static void box_rest(struct datagram_transport *transport)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 
 	SSL_free_buffers(box->ssl);
 }
 
 /* The library makes its buffers when it reads and takes them for granted when it writes, so it reads
  * before its last word. */
-static void box_finish(struct secure *secure)
+static void box_finish(struct datagram_transport *transport)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 	char nothing;
 	int r;
 
-	secure->in = NULL;
+	transport->in = NULL;
 	ERR_clear_error();
 	r = SSL_peek(box->ssl, &nothing, sizeof(nothing));
-	if (r > 0 || box_outcome(secure, r) != TRANSPORT_E_GONE)
+	if (r > 0 || box_outcome(transport, r) != TRANSPORT_E_GONE)
 		SSL_shutdown(box->ssl);
 	ERR_clear_error();
 }
 
-static void box_close(struct secure *secure)
+static void box_close(struct datagram_transport *transport)
 {
-	struct box *box = secure->session;
+	struct box *box = transport->session;
 
 	SSL_free(box->ssl);
 	free(box);
-	secure->session = NULL;
+	transport->session = NULL;
 }
 
-static const struct secure_ops ops = {
+static const struct datagram_transport_ops ops = {
 	.handshake = box_handshake,
 	.read = box_read,
 	.write = box_write,
@@ -258,7 +259,7 @@ static const struct secure_ops ops = {
 	.close = box_close,
 };
 
-static int datagrams_open(void *userdata, struct secure *secure)
+static int datagrams_open(void *userdata, struct datagram_transport *transport)
 {
 	const struct tls_datagrams *datagrams = userdata;
 	struct box *box = calloc(1, sizeof(*box));
@@ -274,20 +275,20 @@ static int datagrams_open(void *userdata, struct secure *secure)
 		ERR_clear_error();
 		return -ENOMEM;
 	}
-	BIO_set_data(bio, secure);
+	BIO_set_data(bio, transport);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(box->ssl, bio, bio);
 	SSL_set_mtu(box->ssl, datagrams->mtu - SEAL);
 	SSL_set_accept_state(box->ssl);
 	SSL_set_app_data(box->ssl, &box->tally);
 	box->context = datagrams->context;
-	secure->session = box;
-	secure->ops = &ops;
+	transport->session = box;
+	transport->ops = &ops;
 	return 0;
 }
 
 static int datagrams_mac(
-	void *userdata, const struct iovec *pieces, size_t n, uint8_t ret_mac[static SECURE_MAC])
+	void *userdata, const struct iovec *pieces, size_t n, uint8_t ret_mac[static DATAGRAM_MAC])
 {
 	const struct tls_datagrams *datagrams = userdata;
 	size_t len;
@@ -295,7 +296,7 @@ static int datagrams_mac(
 
 	for (size_t i = 0; i < n && fine; i++)
 		fine = EVP_MAC_update(datagrams->mac, pieces[i].iov_base, pieces[i].iov_len) == 1;
-	if (fine && EVP_MAC_final(datagrams->mac, ret_mac, &len, SECURE_MAC) == 1)
+	if (fine && EVP_MAC_final(datagrams->mac, ret_mac, &len, DATAGRAM_MAC) == 1)
 		return 0;
 	ERR_clear_error();
 	return -EIO;
@@ -348,8 +349,8 @@ void tls_datagrams_free(struct tls_datagrams *datagrams)
 	free(datagrams);
 }
 
-struct secure_maker tls_datagrams_maker(struct tls_datagrams *datagrams)
+struct datagram_transport_maker tls_datagrams_maker(struct tls_datagrams *datagrams)
 {
-	return (struct secure_maker){
+	return (struct datagram_transport_maker){
 		.open = datagrams_open, .mac = datagrams_mac, .userdata = datagrams};
 }

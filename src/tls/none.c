@@ -65,9 +65,9 @@ void tls_datagrams_free(struct tls_datagrams *datagrams)
 {
 }
 
-struct secure_maker tls_datagrams_maker(struct tls_datagrams *datagrams)
+struct datagram_transport_maker tls_datagrams_maker(struct tls_datagrams *datagrams)
 {
-	return (struct secure_maker){0};
+	return (struct datagram_transport_maker){0};
 }
 
 int keys_new(struct keys **ret_keys)

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "core/ticket.h"
-#include "net/secure.h"
+#include "net/datagram_transport.h"
 #include "net/transport.h"
 
 /* Of a process: the library, and the way to the keeper. */
@@ -87,4 +87,4 @@ struct tls_datagrams;
 int tls_datagrams_new(struct tls_context *context, const uint8_t secret[static 32], size_t mtu,
 	struct tls_datagrams **ret_datagrams);
 void tls_datagrams_free(struct tls_datagrams *datagrams);
-struct secure_maker tls_datagrams_maker(struct tls_datagrams *datagrams);
+struct datagram_transport_maker tls_datagrams_maker(struct tls_datagrams *datagrams);

@@ -78,10 +78,10 @@ static void test_what_becomes_of_a_datagram(void **state)
 		bool same;
 		enum flow_verdict verdict;
 	} cases[] = {
-		{HELLO, FLOW_NONE, false, FLOW_PROVE},
-		{HELLO, FLOW_SHAKING, false, FLOW_PROVE},
+		{HELLO, FLOW_NONE, false, FLOW_CHECK_COOKIE},
+		{HELLO, FLOW_SHAKING, false, FLOW_CHECK_COOKIE},
 		{HELLO, FLOW_SHAKING, true, FLOW_FEED},
-		{HELLO, FLOW_TALKING, false, FLOW_PROVE},
+		{HELLO, FLOW_TALKING, false, FLOW_CHECK_COOKIE},
 		{HELLO, FLOW_TALKING, true, FLOW_REPLAYED},
 		{OTHER, FLOW_NONE, false, FLOW_STRAY},
 		{OTHER, FLOW_SHAKING, false, FLOW_FEED},

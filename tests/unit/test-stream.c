@@ -115,7 +115,7 @@ static void stop_when_closed(struct stream_class *all, const struct addr *from, 
 	loop_stop(all->loop, 0);
 }
 
-static void begin(const struct talk *talk, const char *says, size_t len,
+static void begin(const struct answerer *answerer, const char *says, size_t len,
 	const struct stream_timeouts *timeouts)
 {
 	struct transport transport = {.ops = &fake};
@@ -131,7 +131,7 @@ static void begin(const struct talk *talk, const char *says, size_t len,
 		.loop = &loop,
 		.scratch = &scratch,
 		.name = "test",
-		.talk = *talk,
+		.answerer = *answerer,
 		.counters = &counters,
 		.on_closed = stop_when_closed,
 	};
@@ -156,10 +156,10 @@ static enum reason finish(void)
 }
 
 /* Holds one conversation to its end. */
-static enum reason converse(const struct talk *talk, const char *says, size_t len,
+static enum reason converse(const struct answerer *answerer, const char *says, size_t len,
 	const struct stream_timeouts *timeouts)
 {
-	begin(talk, says, len, timeouts);
+	begin(answerer, says, len, timeouts);
 	return finish();
 }
 
@@ -167,7 +167,7 @@ static const struct stream_timeouts patient = {60000, 60000, 60000};
 static const struct stream_timeouts hasty = {20, 20, 20};
 static const struct stream_timeouts quick = {500, 500, 500};
 
-static const struct talk plain = {
+static const struct answerer plain = {
 	.service = &service_uppercase,
 	.rule = {UPPER_UTF8, UPPER_KEEP},
 	.frame = {UPPER_STREAM, 0},
@@ -197,33 +197,33 @@ static void test_stubborn_meets_the_write_deadline(void **state)
 
 static void test_oneshot(void **state)
 {
-	struct talk talk = plain;
+	struct answerer answerer = plain;
 
-	talk.frame.framing = UPPER_ONESHOT;
+	answerer.frame.framing = UPPER_ONESHOT;
 	peer = (struct peer){0};
-	assert_int_equal(converse(&talk, "hello", 5, &patient), REASON_done);
+	assert_int_equal(converse(&answerer, "hello", 5, &patient), REASON_done);
 	assert_string_equal(peer.heard, "HELLO");
 	assert_true(peer.our_end);
 }
 
 static void test_long_line(void **state)
 {
-	struct talk talk = plain;
+	struct answerer answerer = plain;
 
-	talk.frame = (struct upper_frame){UPPER_LINE, 4};
+	answerer.frame = (struct upper_frame){UPPER_LINE, 4};
 	peer = (struct peer){.slow = true, .seed = seed_new("long line")};
-	assert_int_equal(converse(&talk, "one\nfives\n", 10, &patient), REASON_line);
+	assert_int_equal(converse(&answerer, "one\nfives\n", 10, &patient), REASON_line);
 	assert_string_equal(peer.heard, "ONE\n");
 	assert_true(peer.our_end);
 }
 
 static void test_invalid_is_rejected_after_what_came_before(void **state)
 {
-	struct talk talk = plain;
+	struct answerer answerer = plain;
 
-	talk.rule.invalid = UPPER_REJECT;
+	answerer.rule.invalid = UPPER_REJECT;
 	peer = (struct peer){0};
-	assert_int_equal(converse(&talk,
+	assert_int_equal(converse(&answerer,
 				 "good\xff"
 				 "bad",
 				 8, &patient),
@@ -271,13 +271,13 @@ static void test_any_rhythm_gives_the_same_bytes(void **state)
 		size_t len = random_text(&seed, text);
 		struct upper_in in = {(uint8_t *)text, (uint8_t *)text + len};
 		struct upper_out out = {whole, whole + sizeof(whole)};
-		struct talk talk = plain;
+		struct answerer answerer = plain;
 
-		assert_int_equal(upper_convert(&talk.rule, true, &in, &out), 0);
-		talk.frame = (struct upper_frame){framings[i % 2], TEXT_MAX};
+		assert_int_equal(upper_convert(&answerer.rule, true, &in, &out), 0);
+		answerer.frame = (struct upper_frame){framings[i % 2], TEXT_MAX};
 		scratch.out_size = UPPER_LONGEST + seed_below(&seed, 64);
 		peer = (struct peer){.slow = true, .seed = seed};
-		assert_int_equal(converse(&talk, text, len, &patient), REASON_done);
+		assert_int_equal(converse(&answerer, text, len, &patient), REASON_done);
 		assert_int_equal(peer.heard_len, (size_t)(out.at - whole));
 		assert_memory_equal(peer.heard, whole, peer.heard_len);
 	}

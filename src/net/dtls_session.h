@@ -15,13 +15,13 @@ struct dtls_datagram {
 	struct datagram_ends ends;
 	struct flow_key key;
 	enum { CAME_BY_SOCKET, CAME_AS_OFFER, CAME_BACK } came;
-	unsigned sibling; /* who has offered it, or sent it back */
+	unsigned via; /* who has offered it, or sent it back */
 };
 
 struct dtls_session {
 	struct flow flow;
 	struct dtls *dtls;
-	struct secure secure;
+	struct datagram_transport transport;
 	struct udp_arrival way; /* back to the peer; without data */
 	struct list node;
 	struct deadline deadline; /* of the handshake, or idle */

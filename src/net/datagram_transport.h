@@ -10,45 +10,45 @@
 
 #include "net/transport.h"
 
-struct secure {
-	const struct secure_ops *ops;
+struct datagram_transport {
+	const struct datagram_transport_ops *ops;
 	void *session;
 	uint8_t reason; /* enum reason: why the peer is gone, where more is known than that */
 	/* The datagram that has arrived; NULL once it is read. */
 	const uint8_t *in;
 	size_t in_len;
-	void (*send)(struct secure *secure, const void *data, size_t len);
+	void (*send)(struct datagram_transport *transport, const void *data, size_t len);
 };
 
 enum {
-	SECURE_E_LONG = TRANSPORT_E_GONE + 1, /* nothing was sent, and nothing is over */
+	DATAGRAM_E_LONG = TRANSPORT_E_GONE + 1, /* nothing was sent, and nothing is over */
 };
 
-struct secure_ops {
+struct datagram_transport_ops {
 	/* 0 when the two have agreed. */
-	int (*handshake)(struct secure *secure);
+	int (*handshake)(struct datagram_transport *transport);
 	/* One whole message. */
-	int (*read)(struct secure *secure, void *data, size_t size, size_t *ret_n);
-	/* The same; SECURE_E_LONG where the peer has asked for shorter ones. */
-	int (*write)(struct secure *secure, const void *data, size_t n);
+	int (*read)(struct datagram_transport *transport, void *data, size_t size, size_t *ret_n);
+	/* The same; DATAGRAM_E_LONG where the peer has asked for shorter ones. */
+	int (*write)(struct datagram_transport *transport, const void *data, size_t n);
 	/* In a handshake, from time to time: sends again what was perhaps lost. */
-	int (*remind)(struct secure *secure);
+	int (*remind)(struct datagram_transport *transport);
 	/* Nothing more has arrived: as little memory as can be. */
-	void (*rest)(struct secure *secure);
+	void (*rest)(struct datagram_transport *transport);
 	/* Says that no more will follow. */
-	void (*finish)(struct secure *secure);
-	void (*close)(struct secure *secure);
+	void (*finish)(struct datagram_transport *transport);
+	void (*close)(struct datagram_transport *transport);
 };
 
 /* The longest message that fits into one record. */
-#define SECURE_LONGEST 16384
-#define SECURE_MAC     32
+#define DATAGRAM_LONGEST 16384
+#define DATAGRAM_MAC     32
 
-struct secure_maker {
+struct datagram_transport_maker {
 	/* A session that is still to shake hands, with `ops` and `session` filled in. */
-	int (*open)(void *userdata, struct secure *secure);
+	int (*open)(void *userdata, struct datagram_transport *transport);
 	/* What nobody else can say of these pieces. */
 	int (*mac)(void *userdata, const struct iovec *pieces, size_t n,
-		uint8_t ret_mac[static SECURE_MAC]);
+		uint8_t ret_mac[static DATAGRAM_MAC]);
 	void *userdata;
 };

@@ -13,41 +13,41 @@
 #include "base/loop.h"
 #include "net/udp_batch.h"
 
-#define SIBLINGS_MAX 16
+#define DTLS_PEERS_MAX 16
 
-struct siblings;
+struct dtls_peers;
 
-struct sibling {
+struct dtls_peer {
 	struct source source;
-	struct siblings *all;
+	struct dtls_peers *all;
 	int fd; /* owned; -1: nobody */
 	bool is_newer;
 };
 
-struct siblings {
+struct dtls_peers {
 	struct loop *loop;
 	uint8_t *buffer; /* for one datagram; there once there are siblings */
-	struct sibling list[SIBLINGS_MAX];
+	struct dtls_peer list[DTLS_PEERS_MAX];
 	unsigned turn; /* whose place is taken next, when there is no other */
 	/* A sibling offers what it has no session for. */
 	void (*on_offer)(
-		struct siblings *siblings, unsigned from, const struct udp_arrival *arrival);
+		struct dtls_peers *peers, unsigned from, const struct udp_arrival *arrival);
 	/* One that was offered to it has no session for that either. */
 	void (*on_return)(
-		struct siblings *siblings, unsigned from, const struct udp_arrival *arrival);
+		struct dtls_peers *peers, unsigned from, const struct udp_arrival *arrival);
 	/* One has gone. */
-	void (*on_gone)(struct siblings *siblings);
+	void (*on_gone)(struct dtls_peers *peers);
 };
 
-void siblings_init(struct siblings *siblings, struct loop *loop);
-void siblings_done(struct siblings *siblings);
+void dtls_peers_init(struct dtls_peers *peers, struct loop *loop);
+void dtls_peers_done(struct dtls_peers *peers);
 
 /* Takes the descriptor over; when there is no place left, whom we know longest is given up. */
-int siblings_add(struct siblings *siblings, int fd, bool is_newer);
+int dtls_peers_add(struct dtls_peers *peers, int fd, bool is_newer);
 /* Whether somebody else reads the socket by now. */
-bool siblings_any_newer(const struct siblings *siblings);
+bool dtls_peers_any_newer(const struct dtls_peers *peers);
 
 /* One datagram to the first of them from number `first` on; false when there is nobody left to ask. */
-bool siblings_offer(struct siblings *siblings, unsigned first, const struct udp_arrival *to,
+bool dtls_peers_offer(struct dtls_peers *peers, unsigned first, const struct udp_arrival *to,
 	const uint8_t *data, size_t len);
-void siblings_return(struct siblings *siblings, unsigned to, const struct udp_arrival *arrival);
+void dtls_peers_return(struct dtls_peers *peers, unsigned to, const struct udp_arrival *arrival);

@@ -8,21 +8,21 @@
 
 #include "core/service.h"
 
-struct talk {
+struct answerer {
 	const struct service *service;
 	struct upper_rule rule;
 	struct upper_frame frame;
 };
 
 enum {
-	TALK_E_ROOM = 1, /* `out` is full; call again with an empty one */
-	TALK_E_OVER,     /* the one message of a datagram has been answered */
-	TALK_E_TOO_LONG, /* a line is longer than max_line */
-	TALK_E_INVALID,  /* not UTF-8, which the rule rejects; what came before it is answered */
+	ANSWERER_E_ROOM = 1, /* `out` is full; call again with an empty one */
+	ANSWERER_E_OVER,     /* the one message of a datagram has been answered */
+	ANSWERER_E_TOO_LONG, /* a line is longer than max_line */
+	ANSWERER_E_INVALID, /* not UTF-8, which the rule rejects; what came before it is answered */
 };
 
 /* Answers message after message and advances both spans; 0 when nothing more can be answered.
  * What is then left of `in` waits for its rest, and the next call has it in front of what has arrived
  * since; `seen` says how long it is. `messages` grows by each message whose end was answered. */
-int talk_answer(const struct talk *talk, bool last, size_t seen, struct upper_in *in,
+int answerer_answer(const struct answerer *answerer, bool last, size_t seen, struct upper_in *in,
 	struct upper_out *out, uint64_t *messages);

@@ -22,25 +22,25 @@ bool proxy_rule_trusts(const struct proxy_rule *rule, const struct addr *peer);
 /* The address that a header gives, as a socket address. */
 struct addr proxy_peer(const uint8_t host[static 16], uint16_t port);
 
-struct lobby {
+struct proxy_wait {
 	struct loop *loop;
 	struct proxy_rule rule;
 	struct deadlines deadlines;
-	struct list guests;
-	size_t n_guests; /* who may send a header */
+	struct list pending;
+	size_t n_pending; /* who may send a header */
 	/* Takes the descriptor over. `trusted`: it came from a proxy, and who the peer is was not known.
 	 * `since_ms`: it has been here since then. */
-	void (*on_ready)(struct lobby *lobby, int fd, const struct addr *peer, bool trusted,
+	void (*on_ready)(struct proxy_wait *wait, int fd, const struct addr *peer, bool trusted,
 		uint64_t since_ms);
 	/* It has been closed. */
 	void (*on_refused)(
-		struct lobby *lobby, const struct addr *peer, bool trusted, enum reason reason);
+		struct proxy_wait *wait, const struct addr *peer, bool trusted, enum reason reason);
 };
 
-void lobby_init(struct lobby *lobby, struct loop *loop, uint64_t within_ms);
-void lobby_done(struct lobby *lobby);
+void proxy_wait_init(struct proxy_wait *wait, struct loop *loop, uint64_t within_ms);
+void proxy_wait_done(struct proxy_wait *wait);
 
 /* Takes the descriptor over, also when it fails, and calls back later. When too many wait for a header of
  * a proxy, the one that has waited longest is refused. */
-int lobby_enter(struct lobby *lobby, int fd, const struct addr *peer, bool trusted);
-void lobby_close_all(struct lobby *lobby, enum reason reason);
+int proxy_wait_enter(struct proxy_wait *wait, int fd, const struct addr *peer, bool trusted);
+void proxy_wait_close_all(struct proxy_wait *wait, enum reason reason);
