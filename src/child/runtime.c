@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -95,6 +96,7 @@ int runtime_ready(const struct runtime *side, enum role role)
 	r = enter_sandbox(role_word(role), side->conf, why);
 	if (r != 0)
 		return runtime_fail(r, why, 0);
+	side->counters->layers = sandbox_layers();
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
@@ -133,12 +135,23 @@ static void runtime_on_channel(struct source *source, uint32_t events)
 	}
 }
 
+static uint64_t processor_us(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) < 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static void runtime_on_heartbeat(struct timer *timer, uint64_t now_ms)
 {
 	struct runtime *side = container_of(timer, struct runtime, heartbeat);
 
-	if (side->counters)
+	if (side->counters) {
 		side->counters->heartbeat++;
+		side->counters->cpu_us = processor_us();
+	}
 	if (side->on_heartbeat)
 		side->on_heartbeat(side);
 	log_flush(now_ms);

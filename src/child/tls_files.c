@@ -362,6 +362,32 @@ time_t papers_expiry(const struct papers *papers)
 	return first;
 }
 
+void papers_list_certificates(const struct papers *papers, struct counters *counters)
+{
+	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
+	struct tls_dates dates;
+	const char *name;
+
+	counters->n_certificates = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!papers->contexts[i])
+			continue;
+		for (size_t c = 0; counters->n_certificates < CERTIFICATES_SHOWN &&
+			(name = tls_context_certificate(papers->contexts[i], c, &dates));
+			c++) {
+			struct certificate_entry *entry =
+				&counters->certificates[counters->n_certificates++];
+
+			*entry = (struct certificate_entry){
+				.listener = (uint32_t)i,
+				.begins = dates.begins,
+				.ends = dates.ends,
+			};
+			snprintf(entry->name, sizeof(entry->name), "%s", name);
+		}
+	}
+}
+
 /* The next of the days at which it is told; 0 when there is time enough. */
 static unsigned days_to_tell(int64_t days)
 {

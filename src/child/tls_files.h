@@ -5,6 +5,7 @@
  * and the contexts that are made of them. */
 
 #include "conf/conf.h"
+#include "core/counters.h"
 #include "core/ticket.h"
 #include "process/files.h"
 #include "tls/tls.h"
@@ -55,6 +56,8 @@ int papers_build(struct papers *papers,
 bool papers_lists_are_over(const struct papers *papers, size_t listener, time_t now);
 /* When the first certificate of all expires; 0: there is none. */
 time_t papers_expiry(const struct papers *papers);
+/* Lists the certificates of all listeners, for status and metrics. */
+void papers_list_certificates(const struct papers *papers, struct counters *counters);
 /* Logs once each time that 30, 14, 7 and 1 days are left to the first that expires, and of a list that is
  * out of date. */
 void papers_tell_expiry(struct papers *papers, time_t now);

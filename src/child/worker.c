@@ -160,6 +160,7 @@ static int worker_on_prepare(struct runtime *side, struct message *message)
 	if (r != 0)
 		return r;
 	w->side.counters->expires = papers_expiry(&w->papers);
+	papers_list_certificates(&w->papers, w->side.counters);
 	w->stage = STAGE_READY;
 	return runtime_ready(side, ROLE_WORKER);
 }

@@ -150,6 +150,9 @@ bool conf_metrics(const struct conf *conf, struct conf_listener *ret_listener);
 /* The text from which conf_load() makes the same configuration, with each value's origin. */
 int conf_dump(const struct conf *conf, char **ret_text);
 
+/* Where the value of a key outside of listeners and tls comes from, such as "default"; NULL: no such key. */
+const char *conf_origin(const struct conf *conf, const char *key);
+
 /* The words of the configuration, such as "udp", for logs and counters. */
 const char *conf_transport_name(enum conf_transport transport);
 const char *conf_service_name(enum conf_service service);

@@ -308,3 +308,13 @@ int conf_dump(const struct conf *conf, char **ret_text)
 	*ret_text = take_ptr(&text);
 	return 0;
 }
+
+const char *conf_origin(const struct conf *conf, const char *key)
+{
+	const struct conf_schema *schema = &conf_schemas[SCOPE_TOP];
+
+	for (size_t i = 0; i < schema->n; i++)
+		if (strcmp(schema->rows[i].key, key) == 0)
+			return conf->origins[i] ? conf->origins[i] : "default";
+	return NULL;
+}

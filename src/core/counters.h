@@ -93,9 +93,22 @@ struct listener_counters {
 	uint64_t reasons[N_REASONS];
 };
 
+/* A certificate that is in use, for status and metrics. */
+struct certificate_entry {
+	uint32_t listener;    /* its place in the configuration */
+	char name[60];        /* its first name, or its file; a worker wrote it: escape it */
+	int64_t begins, ends; /* of its validity, in seconds since 1970 */
+};
+
+#define CERTIFICATES_SHOWN 64
+
 struct counters {
 	uint64_t heartbeat; /* grows at least once a second while the loop turns */
-	uint64_t open;      /* connections open now */
+	uint64_t cpu_us;    /* of processor time, as of the last heartbeat */
+	uint32_t layers;    /* of the sandbox that it is in, as bits */
+	uint32_t n_certificates;
+	struct certificate_entry certificates[CERTIFICATES_SHOWN];
+	uint64_t open; /* connections open now */
 	uint64_t records_lost;
 	int64_t expires; /* when the first certificate does, in seconds since 1970; 0: none does */
 	uint32_t clients[CLIENTS_SLOTS]; /* connections open now, by client */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ static const struct {
 	const char *verb, *help;
 	const char *argument; /* NULL: it takes none */
 } verbs[] = {
-	{"status", "how it is; with --check, fails when it is not well", "--check"},
+	{"status", "whether all is well, and how things are; see below", "--check"},
 	{"reload", "read the configuration again; prints what is wrong with it"},
 	{"metrics", "all counters, as OpenMetrics"},
 	{"clients", "who has connections open, or is turned away; \"clear\" forgives", "clear"},
@@ -36,7 +37,7 @@ static const struct {
 
 struct request {
 	const char *path;
-	bool json, check;
+	bool json, check, watch;
 	char text[CONTROL_QUESTION];
 };
 
@@ -46,7 +47,9 @@ static void help(void)
 	       "Asks a running upperd; the exit status is its verdict.\n\n");
 	for (size_t i = 0; i < N_VERBS; i++)
 		printf("  %-10s %s\n", verbs[i].verb, verbs[i].help);
-	printf("\n  -s, --socket SOCKET  instead of " UPPERD_RUNDIR "/upperd/control\n"
+	printf("\n      --check          status: exit with 1 when not all is well\n"
+	       "      --watch          status: draw it anew once a second\n");
+	printf("  -s, --socket SOCKET  instead of " UPPERD_RUNDIR "/upperd/control\n"
 	       "      --json           answer as JSON\n"
 	       "      --version        print the version\n"
 	       "  -h, --help           print this\n\nSee upperctl(8).\n");
@@ -78,7 +81,7 @@ static int control_connect(const char *path)
 }
 
 /* Prints as it comes; the last packet has the verdict. */
-static int control_read(int fd)
+static int control_read(int fd, FILE *out)
 {
 	char packet[CONTROL_PACKET + 1];
 	ssize_t n;
@@ -86,14 +89,14 @@ static int control_read(int fd)
 	while ((n = recv(fd, packet, CONTROL_PACKET, 0)) > 0) {
 		packet[n] = '\0';
 		if (packet[0] == CONTROL_END)
-			return fflush(stdout) == 0 ? (int)strtol(packet + 1, NULL, 10) : EX_IOERR;
-		fwrite(packet + 1, 1, (size_t)n - 1, stdout);
+			return fflush(out) == 0 ? (int)strtol(packet + 1, NULL, 10) : EX_IOERR;
+		fwrite(packet + 1, 1, (size_t)n - 1, out);
 	}
 	fprintf(stderr, "upperctl: the daemon went away without an answer\n");
 	return EX_UNAVAILABLE;
 }
 
-static int control_ask(const struct request *request)
+static int control_ask(const struct request *request, FILE *out)
 {
 	_cleanup_close_ int fd = -1;
 
@@ -108,7 +111,73 @@ static int control_ask(const struct request *request)
 		perror("upperctl: send");
 		return EX_UNAVAILABLE;
 	}
-	return control_read(fd);
+	return control_read(fd, out);
+}
+
+/* One line, cut at the edge of the screen; a character takes one column. */
+static void draw_line(const char *line, size_t len, unsigned columns)
+{
+	size_t end = 0;
+
+	for (unsigned width = 0; end < len; end++) {
+		bool begins = ((unsigned char)line[end] & 0xc0) != 0x80;
+
+		if (begins && width++ == columns)
+			break;
+	}
+	fwrite(line, 1, end, stdout);
+	fputs("\033[K\n", stdout);
+}
+
+/* Over the last one, without a blank moment in between. */
+static void draw_screen(const char *text, const struct winsize *screen)
+{
+	fputs("\033[H", stdout);
+	for (unsigned row = 1; row < screen->ws_row && *text; row++) {
+		size_t len = strcspn(text, "\n");
+
+		draw_line(text, len, screen->ws_col);
+		text += len + (text[len] == '\n');
+	}
+	fputs("\033[J", stdout);
+	fflush(stdout);
+}
+
+static int watch_once(struct request *request)
+{
+	struct winsize screen = {.ws_row = 24, .ws_col = 80};
+	bool is_terminal = ioctl(STDOUT_FILENO, TIOCGWINSZ, &screen) == 0 && isatty(STDOUT_FILENO);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	int r;
+
+	if (!out)
+		return EX_OSERR;
+	screen.ws_row = screen.ws_row > 0 ? screen.ws_row : 24;
+	screen.ws_col = screen.ws_col > 0 ? screen.ws_col : 80;
+	if (!request->json)
+		snprintf(request->text, sizeof(request->text), "status --plot=%u", screen.ws_col);
+	r = control_ask(request, out);
+	if (fclose(out) != 0)
+		return EX_OSERR;
+	if (is_terminal && !request->json)
+		draw_screen(text, &screen);
+	else
+		printf(request->json ? "%s" : "%s\n", text);
+	return fflush(stdout) == 0 ? r : EX_IOERR;
+}
+
+/* Until it is interrupted, or the daemon is gone. */
+static int watch_status(struct request *request)
+{
+	int r;
+
+	if (isatty(STDOUT_FILENO) && !request->json)
+		fputs("\033[H\033[J", stdout);
+	while ((r = watch_once(request)) == EX_OK)
+		sleep(1);
+	return r;
 }
 
 static int unknown_verb(const char *word)
@@ -124,17 +193,24 @@ static int unknown_verb(const char *word)
 	return try_help();
 }
 
-static int check_words(const char *verb, const char *argument)
+static size_t verb_find(const char *word)
 {
 	size_t i = 0;
 
-	while (i < N_VERBS && strcmp(verbs[i].verb, verb) != 0)
+	while (i < N_VERBS && strcmp(verbs[i].verb, word) != 0)
 		i++;
+	return i;
+}
+
+static int check_words(const char *verb, const char *argument)
+{
+	size_t i = verb_find(verb);
+
 	if (i == N_VERBS)
 		return unknown_verb(verb);
 	if (!argument || (verbs[i].argument && strcmp(argument, verbs[i].argument) == 0))
 		return 0;
-	if (!verbs[i].argument)
+	if (!verbs[i].argument || verb_find(argument) < N_VERBS)
 		return usage("one verb at a time, and not also ", argument);
 	fprintf(stderr, "upperctl: all that can follow %s is \"%s\", not %s\n", verb,
 		verbs[i].argument, argument);
@@ -150,6 +226,8 @@ static int request_take(struct request *request, int argc, char *argv[])
 		return usage("a verb is missing, such as \"status\"", "");
 	if (argc - optind > 2)
 		return usage("one thing at a time: ", argv[optind + 2]);
+	if (request->watch && (request->check || argument || strcmp(argv[optind], "status") != 0))
+		return usage("--watch goes with status, and with nothing else", "");
 	if (request->check)
 		argument = argument ? "--check and more" : "--check";
 	r = check_words(argv[optind], argument);
@@ -167,6 +245,7 @@ int main(int argc, char *argv[])
 		{"socket", required_argument, NULL, 's'},
 		{"json", no_argument, NULL, 'j'},
 		{"check", no_argument, NULL, 'C'},
+		{"watch", no_argument, NULL, 'W'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -187,6 +266,9 @@ int main(int argc, char *argv[])
 		case 'C':
 			request.check = true;
 			break;
+		case 'W':
+			request.watch = true;
+			break;
 		case 'V':
 			printf("upperctl %s\n", UPPERD_VERSION);
 			return EX_OK;
@@ -198,5 +280,7 @@ int main(int argc, char *argv[])
 		}
 	}
 	r = request_take(&request, argc, argv);
-	return r != 0 ? r : control_ask(&request);
+	if (r != 0)
+		return r;
+	return request.watch ? watch_status(&request) : control_ask(&request, stdout);
 }

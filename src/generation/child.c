@@ -398,6 +398,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	child_unwatch(child, &child->stderr_source, &child->stderr_fd);
 	end.as_told = well && draining;
 	end.exit_code = child_exit_code(child, &how);
+	end.signal = how.si_pid != 0 && how.si_code != CLD_EXITED ? how.si_status : 0;
 	child->owner->on_ended(child, &end);
 }
 

@@ -28,6 +28,7 @@ struct child;
 struct child_end {
 	bool as_told;  /* it was draining, and exited with 0 */
 	int exit_code; /* the one for us, if we cannot go on without it */
+	int signal;    /* 0: it exited */
 };
 
 /* Who is told; `userdata` is the owner's. A callback must not free the child: child_end() may. */

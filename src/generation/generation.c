@@ -177,10 +177,8 @@ static bool generation_needs(const struct generation *g, const struct slot *slot
 		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
 }
 
-static void generation_replace(struct generation *g, struct slot *slot, bool as_told)
+static void generation_replace(struct generation *g, struct slot *slot)
 {
-	if (!as_told)
-		g->parts.owner->on_died(g, &slot->child);
 	if (slot->missing_ms == 0)
 		slot->missing_ms = g->parts.loop->now_ms;
 	slot_replace(slot);
@@ -207,6 +205,8 @@ static void slot_on_ended(struct child *child, const struct child_end *end)
 	slot_take_back(slot);
 	if (child->role == ROLE_WORKER)
 		keeper_send_gone(g, child->index);
+	if (!end->as_told && !generation_is_coming(g))
+		g->parts.owner->on_died(g, child, end);
 	if (!child->failed)
 		slot_explain_end(child, slot->why);
 	switch (g->state) {
@@ -216,11 +216,11 @@ static void slot_on_ended(struct child *child, const struct child_end *end)
 		generation_fail(g, end->exit_code, why);
 		break;
 	case GENERATION_SERVING:
-		generation_replace(g, slot, end->as_told);
+		generation_replace(g, slot);
 		break;
 	case GENERATION_DRAINING:
 		if (generation_needs(g, slot))
-			generation_replace(g, slot, end->as_told);
+			generation_replace(g, slot);
 		else
 			loop_defer(g->parts.loop, &g->report);
 		break;

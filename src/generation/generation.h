@@ -32,8 +32,9 @@ struct generation_owner {
 	void (*on_served)(struct generation *generation);
 	/* Before that; it is to be freed. */
 	void (*on_failed)(struct generation *generation, int exit_code, const char *why);
-	/* A child died, and will be replaced. */
-	void (*on_died)(struct generation *generation, const struct child *child);
+	/* A child ended that was not told to. While the generation serves, it will be replaced. */
+	void (*on_died)(struct generation *generation, const struct child *child,
+		const struct child_end *end);
 	/* While it serves: a worker that is new is about to serve. */
 	void (*on_replaced)(struct generation *generation, unsigned worker);
 	/* While draining: it takes nothing new any more, so that whoever comes now meets the next one. */

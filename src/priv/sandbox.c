@@ -20,6 +20,8 @@
  * looked for where the sandbox is off. */
 __attribute__((unused)) static bool is_confined;
 
+static unsigned entered; /* bits, by enum layer */
+
 #if WITH_ASAN
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
@@ -107,6 +109,8 @@ int sandbox_enter_some(
 		if (!sandbox_has(sandbox, layer))
 			continue;
 		r = layers[layer].enter(sandbox);
+		if (r == 0)
+			entered |= 1U << layer;
 		if (r >= 0)
 			continue;
 		if (sandbox->mode != SANDBOX_BEST_EFFORT || layers[layer].always) {
@@ -118,6 +122,11 @@ int sandbox_enter_some(
 			sandbox_explain(layer, r));
 	}
 	return 0;
+}
+
+unsigned sandbox_layers(void)
+{
+	return entered;
 }
 
 void sandbox_inherit(void)

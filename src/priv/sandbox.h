@@ -34,6 +34,8 @@ void sandbox_sweep(void);
 int sandbox_enter_some(
 	const struct sandbox *sandbox, enum layer first, enum layer last, enum layer *ret_layer);
 
+/* The layers that this process is in, as bits. */
+unsigned sandbox_layers(void);
 /* Whether this system and this build have the layers at all; enters none. */
 int sandbox_probe(enum layer *ret_layer);
 /* Whether "best-effort" goes on without it. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <paths.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <time.h>
@@ -99,6 +100,26 @@ static bool write_record(const struct log_record *record)
 	return write_target(record);
 }
 
+static struct log_memory memory;
+
+static void remember_error(const struct log_record *record)
+{
+	const struct log_about *about = &record->about;
+
+	memmove(&memory.errors[1], &memory.errors[0], (ERRORS_KEPT - 1) * sizeof(memory.errors[0]));
+	memory.errors[0].at = time(NULL);
+	snprintf(memory.errors[0].text, sizeof(memory.errors[0].text), "%s: %s%s%s%s%s",
+		log_event_name(record->event), about->role ? about->role : "",
+		about->role ? ": " : "", about->listener ? about->listener : "",
+		about->listener ? ": " : "", record->text);
+	memory.n_errors += memory.n_errors < ERRORS_KEPT;
+}
+
+void records_recall(struct log_memory *ret_memory)
+{
+	*ret_memory = memory;
+}
+
 /* The count of what was lost comes first, as soon as anything can be written again. */
 static void record_in_log(void *userdata, const struct log_record *record)
 {
@@ -109,10 +130,14 @@ static void record_in_log(void *userdata, const struct log_record *record)
 		.text = "records could not be written, since nobody read them",
 	};
 
+	if (record->level == LOG_LEVEL_ERROR)
+		remember_error(record);
 	if (log_to.lost > 0 && write_record(&gap))
 		log_to.lost = 0;
-	if (log_to.lost > 0 || !write_record(record))
+	if (log_to.lost > 0 || !write_record(record)) {
 		log_to.lost++;
+		memory.lost++;
+	}
 }
 
 static bool is_listened_to(enum conf_log_target target)

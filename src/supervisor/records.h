@@ -5,6 +5,20 @@
 
 #include "conf/conf.h"
 
+#define ERRORS_KEPT 5
+
+/* What the log has had to take, for status and metrics. */
+struct log_memory {
+	struct {
+		int64_t at; /* in seconds since 1970 */
+		char text[240];
+	} errors[ERRORS_KEPT]; /* the newest first */
+	unsigned n_errors;
+	uint64_t lost; /* records that found no room, since the start */
+};
+
+void records_recall(struct log_memory *ret_memory);
+
 /* May be called again, when a reload has changed where they go. */
 void records_to_log(const struct conf *conf);
 /* From here on, stderr gets what it is configured to get. */

@@ -5,16 +5,20 @@
 #include "supervisor/stats.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "supervisor/manager.h"
 #include "supervisor/metrics.h"
 
 #define NUMBER_TEXT 32
 #define DAY         86400
+#define WEEK        (7 * DAY)
 
 /* "999", "1.2k", "34M": no more digits than anybody reads. */
 static const char *number_text(uint64_t number, char text[static NUMBER_TEXT])
@@ -72,19 +76,94 @@ static void status_line(const struct stats *stats, const struct moment *moment, 
 			plural(moment->open));
 }
 
+static uint64_t count_messages(const struct sums *sums)
+{
+	uint64_t messages = 0;
+
+	for (size_t i = 0; i < sums->n; i++)
+		messages += sums->list[i].counters.counted[COUNT_messages];
+	return messages;
+}
+
+static void compute_rates(struct stats *stats, const struct sums *sums)
+{
+	uint64_t then, now;
+
+	sums_done(&stats->before);
+	stats->before = stats->now;
+	stats->now = SUMS_EMPTY;
+	sums_add_all(&stats->now, sums);
+	then = count_messages(&stats->before);
+	now = count_messages(&stats->now);
+	/* Fewer than before: a generation that could not be read any more is gone. */
+	stats->rate = stats->is_counting && now > then ? now - then : 0;
+	stats->is_counting = true;
+	stats->rates[stats->n_seconds++ % PLOT_SECONDS] = (uint32_t)stats->rate;
+}
+
+const struct listener_counters *stats_before(const struct stats *stats, const char *name)
+{
+	for (size_t i = 0; i < stats->before.n; i++)
+		if (strcmp(stats->before.list[i].name, name) == 0)
+			return &stats->before.list[i].counters;
+	return NULL;
+}
+
+static void add_trouble(char text[static 512], const char *trouble)
+{
+	size_t len = strlen(text);
+
+	snprintf(text + len, 512 - len, "%s%s", len > 0 ? "; " : "", trouble);
+}
+
+/* A certificate that is about to expire: with a twelfth of its validity left, at most a week. */
+static bool is_about_to_expire(const struct certificate_entry *certificate, int64_t now)
+{
+	int64_t last = (certificate->ends - certificate->begins) / 12;
+
+	return certificate->ends - now < (last < WEEK ? last : WEEK);
+}
+
+static void judge_certificates(const struct moment *moment, char text[static 512])
+{
+	const int64_t now = time(NULL);
+	char trouble[160], name[64];
+
+	for (size_t i = 0; i < moment->n_certificates; i++) {
+		const struct certificate_entry *c = &moment->certificates[i];
+		int64_t left = c->ends - now;
+
+		if (!is_about_to_expire(c, now))
+			continue;
+		text_escape(c->name, strnlen(c->name, sizeof(c->name)), name, sizeof(name));
+		if (left <= 0)
+			snprintf(trouble, sizeof(trouble), "the certificate %s has expired", name);
+		else
+			snprintf(trouble, sizeof(trouble),
+				"the certificate %s expires in %" PRId64 " h", name, left / 3600);
+		add_trouble(text, trouble);
+	}
+}
+
+void stats_judge(const struct stats *stats, const struct moment *moment, char text[static 512])
+{
+	text[0] = '\0';
+	if (!moment->is_serving)
+		add_trouble(text, "upperd is stopping");
+	if (moment->trouble[0])
+		add_trouble(text, moment->trouble);
+	if (stats->reload_failed)
+		add_trouble(text, "the last reload failed, and the configuration before it serves");
+	if (moment->is_serving && moment->open >= moment->open_limit)
+		add_trouble(text, "as many connections are open as may be");
+	judge_certificates(moment, text);
+}
+
 void stats_on_second(struct stats *stats, const struct moment *moment)
 {
 	char line[sizeof(stats->status)];
-	uint64_t messages = 0;
 
-	for (size_t i = 0; i < moment->sums.n; i++)
-		messages += moment->sums.list[i].counters.counted[COUNT_messages];
-	/* Fewer than before: a generation that could not be read any more is gone. */
-	stats->rate =
-		stats->is_counting && messages > stats->messages ? messages - stats->messages : 0;
-	stats->messages = messages;
-	stats->is_counting = true;
-
+	compute_rates(stats, &moment->sums);
 	status_line(stats, moment, line);
 	if (strcmp(line, stats->status) != 0)
 		manager_notify("STATUS=%s", line);
@@ -115,14 +194,51 @@ void stats_count_reload(struct stats *stats, bool worked)
 	stats->status[0] = '\0'; /* the service manager shows another line now */
 }
 
-void stats_count_generation(struct stats *stats)
+void stats_count_generation(struct stats *stats, enum cause cause)
 {
 	stats->lasting.generation++;
+	stats->lasting.generation_at = time(NULL);
+	stats->lasting.cause = cause;
 }
 
-void stats_count_death(struct stats *stats, enum role role)
+static const struct {
+	const char *name;
+	int signal;
+} deaths[] = {
+#define DEATH(name, signal) {#name, signal},
+	DEATHS(DEATH)
+#undef DEATH
+		{"OTHER", -1},
+};
+
+const char *death_name(enum death death)
 {
-	stats->lasting.replaced[role]++;
+	return death == DEATH_EXIT ? "exit" : deaths[death].name;
+}
+
+const char *cause_name(enum cause cause)
+{
+	static const char *const names[N_CAUSES] = {"start", "reload", "renewal", "upgrade"};
+
+	return names[cause < N_CAUSES ? cause : CAUSE_START];
+}
+
+void stats_count_death(struct stats *stats, const struct child *child, const struct child_end *end)
+{
+	struct lasting *lasting = &stats->lasting;
+	enum death death = 0;
+
+	while (death < DEATH_OTHER && deaths[death].signal != end->signal)
+		death++;
+	lasting->deaths[child->role][death]++;
+	lasting->replaced[child->role]++;
+	lasting->crash = (struct crash){
+		.at = time(NULL),
+		.role = child->role,
+		.index = child->index,
+		.signal = end->signal,
+		.exit_code = end->exit_code,
+	};
 }
 
 int stats_init(struct stats *stats)
@@ -134,12 +250,15 @@ int stats_init(struct stats *stats)
 void stats_done(struct stats *stats)
 {
 	sums_done(&stats->history);
+	sums_done(&stats->before);
+	sums_done(&stats->now);
 	metrics_page_done(&stats->page);
 }
 
 void moment_done(struct moment *moment)
 {
 	sums_done(&moment->sums);
+	free(moment->children);
 }
 
 static void hand_over_listener(const struct sum *sum, FILE *out)
@@ -154,6 +273,19 @@ static void hand_over_listener(const struct sum *sum, FILE *out)
 	fprintf(out, " name %s\n", sum->name);
 }
 
+static void hand_over_deaths(const struct lasting *lasting, FILE *out)
+{
+	for (enum role role = 0; role < N_ROLES; role++) {
+		fprintf(out, " replaced_%s %" PRIu64, role_word(role), lasting->replaced[role]);
+		for (enum death death = 0; death < N_DEATHS; death++)
+			fprintf(out, " %s_%s %" PRIu64, death_name(death), role_word(role),
+				lasting->deaths[role][death]);
+	}
+	fprintf(out, " crash_at %" PRId64 " crash_%s %u crash_signal %d crash_exit %d",
+		lasting->crash.at, role_word(lasting->crash.role), lasting->crash.index,
+		lasting->crash.signal, lasting->crash.exit_code);
+}
+
 void stats_hand_over(const struct stats *stats, struct handover *h)
 {
 	const struct lasting *lasting = &stats->lasting;
@@ -162,9 +294,7 @@ void stats_hand_over(const struct stats *stats, struct handover *h)
 		"lasting started %" PRId64 " generation %" PRIu64 " reloads %" PRIu64
 		" failed_reloads %" PRIu64,
 		lasting->started, lasting->generation, lasting->reloads, lasting->failed_reloads);
-	for (enum role role = 0; role < N_ROLES; role++)
-		fprintf(h->state, " replaced_%s %" PRIu64, role_word(role),
-			lasting->replaced[role]);
+	hand_over_deaths(lasting, h->state);
 	fprintf(h->state, "\n");
 	for (size_t i = 0; i < stats->history.n; i++)
 		hand_over_listener(&stats->history.list[i], h->state);
@@ -177,34 +307,66 @@ static uint64_t next_number(char **line)
 	return number < 0 ? 0 : (uint64_t)number;
 }
 
+/* "replaced_worker" or "SEGV_worker". */
+static uint64_t *find_death(struct lasting *lasting, const char *word)
+{
+	const char *role_at = strchr(word, '_');
+	size_t len = role_at ? (size_t)(role_at - word) : 0;
+	enum role role = role_at ? role_find(role_at + 1) : N_ROLES;
+
+	if (role == N_ROLES)
+		return NULL;
+	if (strncmp(word, "replaced_", len + 1) == 0)
+		return &lasting->replaced[role];
+	for (enum death death = 0; death < N_DEATHS; death++)
+		if (strlen(death_name(death)) == len && strncmp(word, death_name(death), len) == 0)
+			return &lasting->deaths[role][death];
+	return NULL;
+}
+
+static void resume_crash(struct crash *crash, const char *word, uint64_t number)
+{
+	enum role role = role_find(word + strlen("crash_"));
+
+	if (strcmp(word, "crash_at") == 0)
+		crash->at = (int64_t)number;
+	else if (strcmp(word, "crash_signal") == 0)
+		crash->signal = (int)number;
+	else if (strcmp(word, "crash_exit") == 0)
+		crash->exit_code = (int)number;
+	else if (role < N_ROLES)
+		*crash = (struct crash){
+			crash->at, role, (unsigned)number, crash->signal, crash->exit_code};
+}
+
 static uint64_t *find_lasting(struct lasting *lasting, const char *word)
 {
-	enum role role;
-
 	if (strcmp(word, "generation") == 0)
 		return &lasting->generation;
 	if (strcmp(word, "reloads") == 0)
 		return &lasting->reloads;
 	if (strcmp(word, "failed_reloads") == 0)
 		return &lasting->failed_reloads;
-	if (strncmp(word, "replaced_", strlen("replaced_")) != 0)
-		return NULL;
-	role = role_find(word + strlen("replaced_"));
-	return role < N_ROLES ? &lasting->replaced[role] : NULL;
+	return find_death(lasting, word);
 }
 
 void stats_resume_lasting(struct stats *stats, char *line)
 {
+	struct lasting *lasting = &stats->lasting;
+
 	while (line && *line) {
 		const char *word = handover_word(&line);
-		uint64_t *place = find_lasting(&stats->lasting, word);
+		bool is_crash = strncmp(word, "crash_", strlen("crash_")) == 0;
+		uint64_t *place = is_crash ? NULL : find_lasting(lasting, word);
 		bool is_start = strcmp(word, "started") == 0;
 		uint64_t number = next_number(&line);
 
 		if (place)
 			*place = number;
 		if (is_start)
-			stats->lasting.started = (int64_t)number;
+			lasting->started = (int64_t)number;
+		if (is_crash)
+			resume_crash(&lasting->crash, word, number);
 	}
 }
 

@@ -7,38 +7,92 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "conf/conf.h"
 #include "generation/sums.h"
+#include "generation/view.h"
 #include "process/metrics_page.h"
 #include "process/role.h"
+#include "supervisor/records.h"
 #include "upgrade/handover.h"
+
+/* Why a generation was made. */
+enum cause { CAUSE_START, CAUSE_RELOAD, CAUSE_RENEWAL, CAUSE_UPGRADE, N_CAUSES };
+
+/* How a child died: by one of these signals, by another, or by an exit that it was not told to make. */
+// clang-format off
+#define DEATHS(DEATH)        \
+	DEATH(EXIT, 0)       \
+	DEATH(KILL, SIGKILL) \
+	DEATH(SEGV, SIGSEGV) \
+	DEATH(ABRT, SIGABRT) \
+	DEATH(BUS, SIGBUS)   \
+	DEATH(FPE, SIGFPE)   \
+	DEATH(ILL, SIGILL)   \
+	DEATH(SYS, SIGSYS)
+// clang-format on
+
+enum death {
+#define DEATH(name, signal) DEATH_##name,
+	DEATHS(DEATH)
+#undef DEATH
+		DEATH_OTHER,
+	N_DEATHS
+};
+
+struct crash {
+	int64_t at; /* in seconds since 1970; 0: there was none */
+	enum role role;
+	unsigned index;
+	int signal; /* 0: it exited, with the code */
+	int exit_code;
+};
 
 /* These last, also over an upgrade. */
 struct lasting {
-	int64_t started;     /* in seconds since 1970 */
-	uint64_t generation; /* the number of the configuration that serves */
+	int64_t started;       /* in seconds since 1970 */
+	uint64_t generation;   /* the number of the configuration that serves */
+	int64_t generation_at; /* since when, in seconds since 1970 */
+	enum cause cause;
 	uint64_t reloads, failed_reloads;
 	uint64_t replaced[N_ROLES]; /* children that died and were replaced */
+	uint64_t deaths[N_ROLES][N_DEATHS];
+	struct crash crash; /* the last one */
 };
+
+/* The last minutes, second by second, for plots. */
+#define PLOT_SECONDS 120
 
 struct stats {
 	struct lasting lasting;
 	struct sums history; /* of generations that are gone */
 	struct metrics_page page;
-	bool reload_failed;      /* the last one */
-	bool is_counting;        /* messages were counted a second ago */
-	uint64_t messages, rate; /* as of the last second, and in it */
-	char status[512];        /* as the service manager was told */
+	bool reload_failed; /* the last one */
+	bool is_counting;   /* there are counts of a second ago */
+	struct sums before; /* as of a second ago ... */
+	struct sums now;    /* ... and as of now */
+	uint64_t rate;      /* messages in the last second */
+	uint32_t rates[PLOT_SECONDS];
+	unsigned n_seconds; /* since the start; the newest is at (n_seconds - 1) % PLOT_SECONDS */
+	char status[512];   /* as the service manager was told */
 };
 
 /* How things are. */
 struct moment {
 	struct sums sums; /* of all generations, those of the past included */
 	bool is_serving;
-	char trouble[256];                      /* empty when all is well */
 	uint64_t uptime;                        /* in seconds, of this program */
 	uint64_t workers, workers_up, draining; /* processes; and configurations */
 	uint64_t open, open_limit;              /* connections */
-	int64_t expires; /* the first certificate, in seconds since 1970; 0: there is none */
+	uint64_t turned_away;                   /* clients */
+	int64_t expires;   /* the first certificate, in seconds since 1970; 0: there is none */
+	char trouble[256]; /* of the children; empty when there is none */
+	const struct conf *conf;     /* that serves; NULL: none does */
+	struct child_view *children; /* owned */
+	size_t n_children;
+	struct certificate_entry
+		certificates[CERTIFICATES_SHOWN]; /* copies: workers write the originals */
+	size_t n_certificates;
+	struct log_memory log;
 };
 
 #define MOMENT_EMPTY ((struct moment){0})
@@ -53,10 +107,16 @@ void stats_on_second(struct stats *stats, const struct moment *moment);
 /* Renders the page of the exporters. */
 void stats_publish(struct stats *stats, const struct moment *moment);
 /* Another configuration serves. */
-void stats_count_generation(struct stats *stats);
+void stats_count_generation(struct stats *stats, enum cause cause);
 void stats_count_reload(struct stats *stats, bool worked);
-/* A child died that will be replaced. */
-void stats_count_death(struct stats *stats, enum role role);
+/* A child died. */
+void stats_count_death(struct stats *stats, const struct child *child, const struct child_end *end);
+const char *cause_name(enum cause cause);
+const char *death_name(enum death death);
+/* All that is wrong now, as a sentence; empty when all is well. */
+void stats_judge(const struct stats *stats, const struct moment *moment, char text[static 512]);
+/* The counters of that listener a second ago; NULL when there are none. */
+const struct listener_counters *stats_before(const struct stats *stats, const char *name);
 
 /* As lines for the supervisor after an upgrade, and back. Another build may count other things: what both
  * know is kept. */

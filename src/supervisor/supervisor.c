@@ -209,6 +209,15 @@ static void introduce_all(struct supervisor *s, struct generation *young)
 		dtls_peers_introduce(young, generation_of_node(node));
 }
 
+static enum cause cause_of(const struct supervisor *s)
+{
+	if (s->upgrading)
+		return CAUSE_UPGRADE;
+	if (!s->serving)
+		return CAUSE_START;
+	return s->renewing ? CAUSE_RENEWAL : CAUSE_RELOAD;
+}
+
 /* Until the last of it serves, everything can still stay as it was. */
 static void on_ready(struct generation *g)
 {
@@ -239,10 +248,10 @@ static void on_served(struct generation *g)
 	struct supervisor *s = generation_userdata(g);
 	struct generation *old = s->serving;
 
+	stats_count_generation(&s->stats, cause_of(s));
 	s->building = NULL;
 	s->serving = g;
 	s->replaced = old;
-	stats_count_generation(&s->stats);
 	records_to_log(generation_conf(g));
 	generation_commit(g);
 	if (old) {
@@ -259,11 +268,11 @@ static void on_served(struct generation *g)
 		say_ready(s, false);
 }
 
-static void on_died(struct generation *g, const struct child *child)
+static void on_died(struct generation *g, const struct child *child, const struct child_end *end)
 {
 	struct supervisor *s = generation_userdata(g);
 
-	stats_count_death(&s->stats, child->role);
+	stats_count_death(&s->stats, child, end);
 }
 
 static const struct generation_owner owner = {

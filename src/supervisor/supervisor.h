@@ -98,5 +98,5 @@ void supervisor_publish(struct supervisor *supervisor);
 extern const struct control_verb supervisor_verbs[];
 /* verb_clients.c */
 int verb_clients(void *userdata, const struct control_question *question);
-/* How things are now, for the statistics; to be let go with moment_done(). */
+/* observe.c: how things are now, for the statistics; to be let go with moment_done(). */
 void supervisor_observe(const struct supervisor *supervisor, struct moment *ret_moment);

@@ -11,46 +11,25 @@
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
 
-void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
-{
-	struct moment *m = ret_moment;
-
-	*m = (struct moment){
-		.is_serving = s->serving,
-		.uptime = (s->loop.now_ms - s->started_ms) / 1000,
-		.draining = s->n_draining,
-		.open = atomic_load(&s->shared->open),
-	};
-	sums_add_all(&m->sums, &s->stats.history);
-	if (s->serving) {
-		generation_add_counters(s->serving, &m->sums);
-		m->workers = generation_workers(s->serving);
-		m->workers_up = generation_workers_up(s->serving);
-		generation_trouble(s->serving, m->trouble);
-		m->open_limit = generation_connections(s->serving);
-		m->expires = generation_expires(s->serving);
-	}
-	for (struct list *node = s->draining.next; node != &s->draining; node = node->next)
-		generation_add_counters(generation_of_node(node), &m->sums);
-}
-
 static int verb_status(void *userdata, const struct control_question *question)
 {
 	const struct supervisor *s = userdata;
 	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
+	unsigned columns = 0;
+	char trouble[512];
 
 	if (!s->serving) {
 		fprintf(question->out, question->json ? "{\"stopping\":true}\n" : "stopping\n");
 		return EX_TEMPFAIL;
 	}
+	sscanf(question->argument, "--plot=%u", &columns);
 	supervisor_observe(s, &moment);
 	if (question->json)
 		status_print_json(&s->stats, &moment, question->out);
 	else
-		status_print(&s->stats, &moment, question->out);
-	if (strcmp(question->argument, "--check") == 0 && moment.trouble[0] != '\0')
-		return EXIT_FAILURE;
-	return EX_OK;
+		status_print(&s->stats, &moment, columns, question->out);
+	stats_judge(&s->stats, &moment, trouble);
+	return strcmp(question->argument, "--check") == 0 && trouble[0] ? EXIT_FAILURE : EX_OK;
 }
 
 static int verb_metrics(void *userdata, const struct control_question *question)

@@ -205,6 +205,18 @@ time_t tls_context_expiry(const struct tls_context *context, const char **ret_na
 	return first;
 }
 
+const char *tls_context_certificate(
+	const struct tls_context *context, size_t index, struct tls_dates *ret_dates)
+{
+	const struct certificate *certificate = &context->certificates[index];
+
+	if (index >= context->n)
+		return NULL;
+	ret_dates->begins = pem_time(X509_get0_notBefore(certificate->leaf));
+	ret_dates->ends = pem_time(X509_get0_notAfter(certificate->leaf));
+	return certificate->n_names > 0 ? certificate->names[0] : certificate->path;
+}
+
 time_t tls_context_lists_end(const struct tls_context *context)
 {
 	return context->lists_end;

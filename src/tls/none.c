@@ -39,6 +39,12 @@ void tls_context_free(struct tls_context *context)
 {
 }
 
+const char *tls_context_certificate(
+	const struct tls_context *context, size_t index, struct tls_dates *ret_dates)
+{
+	return NULL;
+}
+
 time_t tls_context_expiry(const struct tls_context *context, const char **ret_name)
 {
 	return 0;

@@ -72,6 +72,10 @@ int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *sp
 int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
 	struct tls_context **ret_context);
 void tls_context_free(struct tls_context *context);
+/* What the certificate number `index` is called, which is valid as long as the context, and its validity;
+ * NULL when there are not so many. */
+const char *tls_context_certificate(
+	const struct tls_context *context, size_t index, struct tls_dates *ret_dates);
 /* When the first of its certificates expires, and which one that is. */
 time_t tls_context_expiry(const struct tls_context *context, const char **ret_name);
 /* When the first of its revocation lists is out of date, so that no client with a certificate is let in

@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+from collections import Counter
 
 from rig import UPPERD
 
@@ -20,9 +21,8 @@ def status_of(d):
 
 
 def reasons_of(d):
-    """How often each reason was counted, over all listeners."""
-    sums = {}
+    """How often each reason was counted, over all listeners; 0 for those that were not."""
+    sums = Counter()
     for listener in status_of(d)["listeners"]:
-        for reason, n in listener["reasons"].items():
-            sums[reason] = sums.get(reason, 0) + n
+        sums.update(listener["reasons"])
     return sums

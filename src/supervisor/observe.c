@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Puts together what is so at a moment, for the statistics. */
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "generation/view.h"
+#include "supervisor/supervisor.h"
+
+static void observe_children(const struct generation *g, struct moment *m)
+{
+	struct child_view view;
+	struct child_view *list;
+
+	while (generation_view(g, (unsigned)m->n_children, &view)) {
+		list = reallocarray(m->children, m->n_children + 1, sizeof(*list));
+		if (!list)
+			return;
+		m->children = list;
+		list[m->n_children++] = view;
+	}
+}
+
+static void observe_generation(const struct generation *g, struct moment *m)
+{
+	const struct certificate_entry *certificates;
+
+	generation_add_counters(g, &m->sums);
+	m->conf = generation_conf(g);
+	m->workers = generation_workers(g);
+	m->workers_up = generation_workers_up(g);
+	m->open_limit = generation_connections(g);
+	m->expires = generation_expires(g);
+	generation_trouble(g, m->trouble);
+	observe_children(g, m);
+	certificates = generation_certificates(g, &m->n_certificates);
+	if (certificates)
+		memcpy(m->certificates, certificates, m->n_certificates * sizeof(*certificates));
+}
+
+static uint64_t count_turned_away(const struct penalties *penalties, uint64_t now_ms)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < PENALTY_SLOTS; i++)
+		n += atomic_load(&penalties->slots[i].until_ms) > now_ms;
+	return n;
+}
+
+void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
+{
+	struct moment *m = ret_moment;
+
+	*m = (struct moment){
+		.is_serving = s->serving,
+		.uptime = (s->loop.now_ms - s->started_ms) / 1000,
+		.draining = s->n_draining,
+		.open = atomic_load(&s->shared->open),
+		.turned_away = count_turned_away(&s->shared->penalties, s->loop.now_ms),
+	};
+	records_recall(&m->log);
+	sums_add_all(&m->sums, &s->stats.history);
+	if (s->serving)
+		observe_generation(s->serving, m);
+	for (struct list *node = s->draining.next; node != &s->draining; node = node->next)
+		generation_add_counters(generation_of_node(node), &m->sums);
+}
