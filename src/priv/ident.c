@@ -101,7 +101,8 @@ int ident_narrow(const unsigned *kept, size_t n)
 
 int ident_renounce(void)
 {
-	capng_get_caps_process();
+	if (capng_get_caps_process() < 0)
+		return -EPERM;
 	capng_clear(CAPNG_SELECT_ALL);
 	return capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) < 0 ? -EPERM : 0;
 }
@@ -110,7 +111,8 @@ int ident_become(uid_t uid, gid_t gid)
 {
 	int r;
 
-	capng_get_caps_process();
+	if (capng_get_caps_process() < 0)
+		return -EPERM;
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_BOUNDS) < 0)
 		return -EPERM;

@@ -69,9 +69,9 @@ void keys_free(struct keys *keys)
 	if (!keys)
 		return;
 	for (size_t i = 0; i < keys->n; i++) {
-		for (int ways = 0; ways < N_DIGESTS * N_PADDINGS; ways++)
-			EVP_PKEY_CTX_free(
-				keys->list[i].signing[ways / N_PADDINGS][ways % N_PADDINGS]);
+		for (int digest = 0; digest < N_DIGESTS; digest++)
+			for (int padding = 0; padding < N_PADDINGS; padding++)
+				EVP_PKEY_CTX_free(keys->list[i].signing[digest][padding]);
 		EVP_PKEY_free(keys->list[i].pkey);
 	}
 	for (int i = 0; i < N_DIGESTS; i++)
