@@ -138,13 +138,20 @@ uint64_t file_fingerprint(const char *path)
 	return stat(path, &st) < 0 ? 0 : fingerprint_of(&st);
 }
 
+/* The group bits of a credential are the mask of an access list, which names this service alone: systemd
+ * makes it 0440 from version 254 on. */
+static mode_t strangers_bits(const struct file *file)
+{
+	return is_credential(file->name) ? S_IRWXO : S_IRWXG | S_IRWXO;
+}
+
 static int check_mode(const struct file *file, const struct stat *st, char why[static FILE_WHY])
 {
 	if (!S_ISREG(st->st_mode)) {
 		snprintf(why, FILE_WHY, "%s: not a file", file->path);
 		return FILE_E_FAULT;
 	}
-	if (!kinds[file->place.kind].is_secret || !(st->st_mode & (S_IRWXG | S_IRWXO)))
+	if (!kinds[file->place.kind].is_secret || !(st->st_mode & strangers_bits(file)))
 		return 0;
 	snprintf(why, FILE_WHY,
 		"%s: its mode is %04o, so that %s may read it; 'chmod 600 %s' mends that",

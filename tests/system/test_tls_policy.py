@@ -149,13 +149,29 @@ def test_a_response_is_stapled(daemon, authority, tmp_path):
     assert "OCSP Response Status: successful" in s_client(at, "-status")
 
 
-def test_a_credential_of_the_service_manager(daemon, authority, pair, tmp_path):
+def put_credentials(folder, pair, mode):
     for source, name in ((pair.certificate, "chain"), (pair.key, "key")):
-        (tmp_path / name).write_bytes(source.read_bytes())
-        (tmp_path / name).chmod(0o600)
+        (folder / name).write_bytes(source.read_bytes())
+        (folder / name).chmod(mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o440])
+def test_a_credential_of_the_service_manager(daemon, authority, pair, tmp_path, mode):
+    """systemd of version 254 and later gives them an access list, whose mask is where the group's bits are."""
+    put_credentials(tmp_path, pair, mode)
     at = daemon(tls(Pair("credential:chain", "credential:key")),
                 env={"CREDENTIALS_DIRECTORY": str(tmp_path)}).listeners[0]
     assert ask_tls(at, context_for(authority)) == b"STRASSE"
+
+
+def test_a_credential_for_everybody_is_a_fault(pair, tmp_path, monkeypatch):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    put_credentials(tmp_path, pair, 0o444)
+    config = tmp_path / "upperd.conf"
+    config.write_text(configuration(tls(Pair("credential:chain", "credential:key"))))
+    ended = rig.run_upperd("-c", config, "--check")
+    assert "its mode is 0444, so that everybody may read it" in ended.stderr
+    assert ended.returncode == 78
 
 
 def test_a_credential_without_a_service_manager_is_said_to_be_missing(tmp_path, monkeypatch):
