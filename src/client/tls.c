@@ -60,7 +60,7 @@ static int shake_hands(struct link *link, SSL *ssl, struct why *why)
 int tls_open(struct link *link, struct why *why)
 {
 	static const struct tls_kind kind = {
-		TLS_client_method, TLS1_2_VERSION, attach, shake_hands};
+		TLS_client_method, TLS1_2_VERSION, NULL, attach, shake_hands};
 	int r;
 
 	r = stream_open(link, why);

@@ -204,6 +204,8 @@ static int make_ctx(const struct options *options, const struct tls_kind *kind, 
 	if (!ctx)
 		return -ENOMEM;
 	SSL_CTX_set_min_proto_version(ctx, kind->min_version);
+	if (kind->ciphers && SSL_CTX_set_cipher_list(ctx, kind->ciphers) != 1)
+		return -ENOMEM;
 	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_verify(ctx, options->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,

@@ -13,6 +13,7 @@
 struct tls_kind {
 	const SSL_METHOD *(*method)(void);
 	int min_version;
+	const char *ciphers; /* for TLS 1.2 and DTLS; NULL: those of the library */
 	/* Puts the session on the link's socket. */
 	int (*attach)(struct link *link, SSL *ssl);
 	/* 0, CLIENT_E_* with a message, or a negative errno. */

@@ -192,6 +192,14 @@ def test_more_than_a_record_is_no_message(url_of):
     assert (code, "longer than a datagram can be: 16384 bytes" in words) == (USAGE, True)
 
 
+def test_a_long_name_is_asked_for_in_the_smallest_datagram(url_of, authority):
+    """The server takes a ClientHello in one datagram only, also the second, which has a cookie in it."""
+    name = "a-server-with-a-long-name.example"
+    said = upper("--mtu", 256, "--cafile", authority.file, "--servername", name,
+                 url_of(authority.issue("ec", (name,))), "a")
+    assert said.stdout == b"A\n"
+
+
 @pytest.mark.parametrize("size", range(256, 316, 12))
 def test_a_handshake_in_small_datagrams(strict_url, road, authority, size):
     """Our certificate is larger than one; what is left for the last message depends on all before."""
