@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+DAY = 86400
 KINDS = {
     "ec": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
     "ec384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
@@ -16,6 +17,10 @@ KINDS = {
 def openssl(*args, cwd=None, stdin=b""):
     return subprocess.run(["openssl", *map(str, args)], cwd=cwd, input=stdin, check=True,
                           capture_output=True).stdout
+
+
+def asn1_time(seconds):
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(seconds))
 
 
 class Pair:
@@ -53,6 +58,8 @@ class Authority:
             lines.append("subjectAltName=" + ",".join(f"DNS:{san}" for san in sans))
         extensions.write_text("\n".join(lines) + "\n")
         request = openssl("req", "-new", "-key", key, "-subj", f"/CN={name}")
+        if days < 0:  # openssl x509 makes none that has ended before it began
+            until = time.time() + days * DAY
         if until:
             self._sign_until(file, request, extensions, until)
             return
@@ -68,7 +75,8 @@ class Authority:
                           "policy=any\n[any]\ncommonName=supplied\n")
         openssl("ca", "-config", config, "-batch", "-notext", "-cert", self.file, "-keyfile", self.key,
                 "-in", "/dev/stdin", "-out", file, "-extfile", extensions,
-                "-enddate", time.strftime("%Y%m%d%H%M%SZ", time.gmtime(until)), stdin=request)
+                "-startdate", asn1_time(min(time.time(), until - 90 * DAY)),
+                "-enddate", asn1_time(until), stdin=request)
 
     def issue(self, kind="ec", sans=("localhost",), days=90, usage="serverAuth", key=None, until=None):
         self.n += 1
