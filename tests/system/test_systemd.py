@@ -161,14 +161,14 @@ def test_socket_with_another_port_is_a_fault(service):
     service.listen()
     assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
     said = service.records("start-failed")[0]["MESSAGE"]
-    assert "udp [::]:12000" in said and "udp [::]:12001" in said
+    assert "udp 127.0.0.1:12000" in said and "udp [::]:12001" in said
 
 
 def test_socket_of_another_type_is_a_fault(service):
     service.configure({**UDP, "name": "tcp"}, {**TCP, "name": "udp"})
     service.listen()
     assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
-    assert "is tcp [::]:12000, and the listener asks for udp" in service.records("start-failed")[0]["MESSAGE"]
+    assert "is tcp 127.0.0.1:12000, and the listener asks for udp" in service.records("start-failed")[0]["MESSAGE"]
 
 
 def test_listener_without_a_socket_is_a_fault_where_none_can_be_made(service):
