@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -15,14 +16,24 @@ WRITTEN = [path for path in C_FILES if name_of(path) not in GENERATED]
 
 FILE_LINES = 700
 FUNCTION_LINES = 60
+FORMAT_VERSION = 14
 
 # Spelled so that this file passes its own test.
 LEFT_OVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b|(?<![\w.])/wo" r"rk/")
 TEXT = [path for path in FILES if path.name != "LICENSE" and "corpus" not in path.parts]
 
 
-@each(WRITTEN)
+def format_version():
+    """Of the clang-format here; 0: there is none."""
+    if not shutil.which("clang-format"):
+        return 0
+    found = re.search(r"version (\d+)", run_tool("clang-format", "--version").stdout)
+    return int(found[1]) if found else 0
+
+
+@each(WRITTEN if format_version() in (0, FORMAT_VERSION) else [])
 def test_format(path):
+    """Versions differ in casts and in macros that are initialisers: the tree follows one of them."""
     require_clean("clang-format", "--dry-run", "--Werror", path)
 
 
