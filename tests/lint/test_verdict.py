@@ -56,3 +56,22 @@ def test_log_of_another_day_is_no_result(verdict, tmp_path):
     outcome = verdict("run_meson", "build", result="build.json",
                       before="meson() { return 1; }")
     assert outcome.returncode == 1, outcome.stdout
+
+
+@pytest.mark.parametrize(("runs", "expected", "code"), [
+    (["ok\n3 passed, 0 failed\n", "4 passed, 0 failed, 2 skipped\n"], "7 passed, 0 failed, 2 skipped", 0),
+    (["3 passed, 0 failed\n", "4 passed, 1 failed\n"], "7 passed, 1 failed", 1),
+    (["3 passed, 0 failed\n", ""], "3 passed, 1 failed", 1),
+    (["3 passed, 0 failed\n", "2 passed, 0 failed\nKilled\n"], "3 passed, 1 failed", 1),
+    (["3 passed, 0 failed\n", None], "3 passed, 1 failed", 1),
+    (["0 passed, 0 failed\n"], "0 passed, 0 failed", 1),
+])
+def test_runs_add_up(tmp_path, runs, expected, code):
+    """One that was ended before its last line, or never began, is no success."""
+    for number, text in enumerate(runs):
+        if text is not None:
+            (tmp_path / str(number)).write_text(text)
+    done = subprocess.run(
+        [ROOT / "scripts/tally", "--sum", *(tmp_path / str(number) for number in range(len(runs)))],
+        check=False, capture_output=True, text=True)
+    assert (done.stdout.splitlines()[-1], done.returncode) == (expected, code)
