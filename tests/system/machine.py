@@ -113,13 +113,16 @@ class Machine:
 
     # What is done in it
 
+    def command(self, *args):
+        """The words that run something inside."""
+        return ["nsenter", "-t", str(self.pid), "-m", "-p", "-n", "-u", "-i", "-C", "--", "env", "-i",
+                "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                *map(str, args)]
+
     def run(self, *args, check=True, seconds=PATIENCE, **options):
         """A command inside; its words are text."""
-        done = subprocess.run(
-            ["nsenter", "-t", str(self.pid), "-m", "-p", "-n", "-u", "-i", "-C", "--",
-             "env", "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-             *map(str, args)],
-            capture_output=True, text=True, timeout=seconds, **{"stdin": subprocess.DEVNULL, **options})
+        done = subprocess.run(self.command(*args), capture_output=True, text=True, timeout=seconds,
+                              **{"stdin": subprocess.DEVNULL, **options})
         assert not check or done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
         return done
 

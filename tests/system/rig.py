@@ -17,7 +17,7 @@ import process
 from settings import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
-UPPERD = os.environ.get("UPPERD", str(ROOT / "build-test/src/upperd"))
+UPPERD = os.path.abspath(os.environ.get("UPPERD", ROOT / "build-test/src/upperd"))
 UPPERCTL = os.environ.get("UPPERCTL", str(Path(UPPERD).parent / "ctl/upperctl"))
 UPPER = os.environ.get("UPPER", str(ROOT / "build-test/src/client/upper"))
 
