@@ -196,7 +196,7 @@ static void child_on_record(struct child *child, const struct message *message)
 		return;
 	}
 	if (logwire_unpack(message->data, message->len, &record, &peer) != 0) {
-		if (!child->foreign)
+		if (!child->other_build)
 			child_end(child, "it sent what is not a record, and is ended");
 		return;
 	}
@@ -458,7 +458,7 @@ bool child_is_alive(struct child *child, uint64_t patience_ms)
 {
 	uint64_t heartbeat = child->counters->heartbeat;
 
-	if (child->state == CHILD_ENDED || child->foreign || heartbeat != child->heartbeat) {
+	if (child->state == CHILD_ENDED || child->other_build || heartbeat != child->heartbeat) {
 		child->heartbeat = heartbeat;
 		child->heartbeat_ms = child->loop->now_ms;
 	}

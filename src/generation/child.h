@@ -67,7 +67,7 @@ struct child {
 	struct counters *counters;
 	size_t counters_size;
 	uint64_t started_ms, heartbeat, heartbeat_ms;
-	bool foreign; /* from another build, so that its counters mean nothing here */
+	bool other_build; /* from another build, so that its counters mean nothing here */
 };
 
 /* A child that is not running; its counters are made. */

@@ -77,7 +77,7 @@ static void dtls_peers_introduce_listener(
 		return;
 	peers.young = reader_of(young, listener);
 	peers.old = reader_of(old, other);
-	if (peers.old && peers.old->foreign)
+	if (peers.old && peers.old->other_build)
 		return;
 	for (uint32_t i = 0; peers.young && peers.old && i < socket_group_count(group, false); i++)
 		dtls_peers_connect(&peers, i);
@@ -122,7 +122,8 @@ static void dtls_peers_take_listener(
 	if (old->n == 0)
 		return;
 	if (same < old->plan.conf->n_listeners &&
-		(!is_dtls(young, listener) || old->slots[plan_reader(same, old->n)].child.foreign))
+		(!is_dtls(young, listener) ||
+			old->slots[plan_reader(same, old->n)].child.other_build))
 		dtls_peers_lose(old, same);
 	for (size_t i = 0; i < old->plan.conf->n_listeners; i++)
 		if (is_dtls(old, i) && is_given_up(old, i, young, listener))
@@ -141,7 +142,7 @@ void dtls_peers_take_over(const struct generation *young, struct generation *old
 		dtls_peers_take_listener(young, i, old);
 }
 
-/* Whoever may have sessions keeps the socket, also from us: a foreigner too. */
+/* Whoever may have sessions keeps the socket, one of another build too. */
 static void dtls_peers_hold(const struct generation *old, struct sockets *sockets)
 {
 	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)

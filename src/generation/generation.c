@@ -173,7 +173,7 @@ static void slot_on_failed(struct child *child, int exit_code, const char *why)
  * program, which would not hear of it. */
 static bool generation_needs(const struct generation *g, const struct slot *slot)
 {
-	return slot == g->keeper && !g->given_up && !slot->child.foreign &&
+	return slot == g->keeper && !g->given_up && !slot->child.other_build &&
 		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
 }
 
@@ -307,11 +307,8 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 		return NULL;
 	g->parts = *parts;
 	g->plan = PLAN_EMPTY;
-	g->plan.shared = parts->shared;
-	g->plan.shared_fd = parts->shared_fd;
-	g->plan.tickets_fd = parts->tickets_fd;
+	g->plan.resources = parts->resources;
 	g->plan.refuse_expired = parts->refuse_expired;
-	g->plan.page_fd = parts->page_fd;
 	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
@@ -338,7 +335,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 		return EX_OSERR;
 	}
 
-	r = plan_make(&g->plan, conf, parts->sockets, why);
+	r = plan_make(&g->plan, conf, &parts->resources->sockets, why);
 	if (r != 0)
 		return r;
 	r = generation_make_slots(g);

@@ -11,9 +11,9 @@
 #include "conf/conf.h"
 #include "core/counters.h"
 #include "generation/child.h"
+#include "generation/resources.h"
 #include "generation/sums.h"
 #include "process/files.h"
-#include "sockets/sockets.h"
 
 enum generation_state {
 	GENERATION_BUILDING,
@@ -46,12 +46,8 @@ struct generation_owner {
 /* What generations are made with, and leave behind. */
 struct generation_parts {
 	struct loop *loop;
-	struct sockets *sockets;
-	struct shared *shared;
-	int shared_fd;
-	int tickets_fd;        /* -1: nobody wants it */
-	bool refuse_expired;   /* what has expired is refused */
-	int page_fd;           /* what an exporter serves */
+	struct resources *resources;
+	bool refuse_expired;   /* a certificate that has expired fails the build */
 	struct faults *faults; /* of its configuration, while it is built */
 	const struct generation_owner *owner;
 	void *userdata;
@@ -79,12 +75,12 @@ void generation_kill(struct generation *generation);
 void generation_hand_over(
 	const struct generation *generation, struct handover *handover, bool with_children);
 /* Takes over what those lines describe: the first makes a generation that serves, or drains already; the
- * others add its children. `foreign`: they come from a build whose counters are not ours. */
+ * others add its children. `other_build`: they come from a build whose counters are not ours. */
 int generation_adopt(
 	const struct generation_parts *parts, char *line, struct generation **ret_generation);
 /* Whether its configuration can be read here. */
 int generation_could_adopt(char *line);
-int generation_adopt_child(struct generation *generation, char *line, bool foreign);
+int generation_adopt_child(struct generation *generation, char *line, bool other_build);
 
 const struct conf *generation_conf(const struct generation *generation);
 /* The same once more, for another generation. */

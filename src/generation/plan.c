@@ -398,10 +398,10 @@ static void supply_files(const struct plan *plan, struct child *child)
 
 static void supply_worker(const struct plan *plan, struct child *child, int keeper_fd)
 {
-	child_send(child, MSG_SHARED, NULL, 0, &plan->shared_fd);
+	child_send(child, MSG_SHARED, NULL, 0, &plan->resources->shared_fd);
 	supply_listeners(plan, child);
-	if (plan_has_keys(plan) && plan->tickets_fd >= 0)
-		child_send(child, MSG_TICKETS, NULL, 0, &plan->tickets_fd);
+	if (plan_has_keys(plan) && plan->resources->tickets.fd >= 0)
+		child_send(child, MSG_TICKETS, NULL, 0, &plan->resources->tickets.fd);
 	if (keeper_fd >= 0)
 		child_send(child, MSG_KEEPER, NULL, 0, &keeper_fd);
 }
@@ -409,7 +409,7 @@ static void supply_worker(const struct plan *plan, struct child *child, int keep
 static void supply_exporter(const struct plan *plan, struct child *child)
 {
 	const int fds[CHANNEL_FDS] = {
-		socket_group_fd(plan->metrics, plan->is_claim, 0), plan->page_fd};
+		socket_group_fd(plan->metrics, plan->is_claim, 0), plan->resources->page_fd};
 
 	child_send(child, MSG_METRICS, NULL, 0, fds);
 }

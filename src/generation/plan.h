@@ -6,6 +6,7 @@
 #include "conf/conf.h"
 #include "core/counters.h"
 #include "generation/child.h"
+#include "generation/resources.h"
 #include "process/files.h"
 #include "sockets/sockets.h"
 #include "upgrade/handover.h"
@@ -19,17 +20,14 @@ struct plan {
 	struct socket_group **groups; /* per listener */
 	bool is_claim;                /* they are claimed, and do not serve yet */
 	struct socket_group *metrics; /* NULL: nobody scrapes */
-	int page_fd;                  /* for the exporter; borrowed */
 	struct files files;           /* open, so that they stay what they were */
 	bool refuse_expired;          /* what has expired is refused */
-	int tickets_fd;               /* -1: nobody wants it */
 	struct faults *faults;        /* of its files */
-	struct shared *shared;
-	int shared_fd;
+	const struct resources *resources;
 };
 
 /* Fit for plan_done(). */
-#define PLAN_EMPTY ((struct plan){.conf_fd = -1, .tickets_fd = -1, .page_fd = -1})
+#define PLAN_EMPTY ((struct plan){.conf_fd = -1})
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */

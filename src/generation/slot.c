@@ -43,7 +43,7 @@ void keeper_send_gone(struct generation *g, unsigned worker)
 {
 	const struct msg_client client = {.worker = worker};
 
-	if (g->keeper && !g->keeper->child.foreign && g->keeper->child.state < CHILD_DRAINING)
+	if (g->keeper && !g->keeper->child.other_build && g->keeper->child.state < CHILD_DRAINING)
 		child_send(&g->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
 }
 
@@ -115,7 +115,7 @@ void slot_introduce_all(struct slot *keeper)
 			slot_begin(slot);
 			continue;
 		}
-		if (slot->child.state == CHILD_ENDED || slot->child.foreign)
+		if (slot->child.state == CHILD_ENDED || slot->child.other_build)
 			continue;
 		fd = keeper_introduce(g, i);
 		if (fd >= 0)
@@ -147,7 +147,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(slot->child.loop, &slot->again, now_ms + BACKOFF_MS);
 		return;
 	}
-	sockets_mend(slot->generation->parts.sockets);
+	sockets_mend(&slot->generation->parts.resources->sockets);
 	r = slot_start(slot);
 	if (r >= 0)
 		return;
@@ -160,7 +160,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 
 static void slot_take_back_clients(struct slot *slot)
 {
-	struct clients *clients = &slot->generation->parts.shared->clients;
+	struct clients *clients = &slot->generation->parts.resources->shared->clients;
 	uint32_t *counted = slot->child.counters->clients;
 
 	for (size_t i = 0; i < CLIENTS_SLOTS; i++) {
@@ -173,7 +173,7 @@ static void slot_take_back_clients(struct slot *slot)
 /* What it had open is closed. Its numbers are its own, and may be anything. */
 void slot_take_back(struct slot *slot)
 {
-	struct shared *shared = slot->generation->parts.shared;
+	struct shared *shared = slot->generation->parts.resources->shared;
 	uint64_t open = slot->child.counters->open;
 
 	if (slot->child.role != ROLE_WORKER)

@@ -30,7 +30,7 @@ struct client {
 	struct task reap;
 	int fd;
 	bool json;
-	bool next;                   /* it asked while an earlier question was being answered */
+	uint64_t build; /* the number of the build that it waits for; 0: it waits for none */
 	char verb[CONTROL_QUESTION]; /* it waits for this one; empty before it has asked */
 };
 
@@ -68,7 +68,8 @@ static const struct control_verb *control_find(const struct control *control, co
 
 static void client_ask(struct client *client, char *text)
 {
-	struct control_question question = {.verb = text, .argument = "", .fd = client->fd};
+	struct control_question question = {
+		.verb = text, .argument = "", .fd = client->fd, .build = &client->build};
 	_cleanup_free_ char *answer = NULL;
 	const struct control_verb *verb;
 	size_t len = 0;
@@ -99,7 +100,6 @@ static void client_ask(struct client *client, char *text)
 		exit_code = 64;
 	}
 	fclose(question.out);
-	client->next = exit_code == CONTROL_NEXT;
 	if (exit_code >= 0 && client->fd >= 0)
 		client_answer(client, exit_code, answer, len);
 	else if (exit_code == CONTROL_TAKEN)
@@ -307,7 +307,7 @@ void control_hand_over(const struct control *control, struct handover *h)
 }
 
 /* The newest client is the last of the list. */
-int control_resume_client(struct control *control, char *line)
+int control_resume_client(struct control *control, char *line, uint64_t build)
 {
 	struct client *client;
 	int r;
@@ -316,6 +316,7 @@ int control_resume_client(struct control *control, char *line)
 	if (r < 0)
 		return r;
 	client = container_of(control->clients.prev, struct client, node);
+	client->build = build;
 	client->json = handover_number(&line) == 1;
 	snprintf(client->verb, sizeof(client->verb), "%s", handover_word(&line));
 	return 0;
@@ -335,28 +336,34 @@ void control_done(struct control *control)
 	control_close(control);
 }
 
-void control_turn(struct control *control, const char *verb)
+static void client_answer_later(struct client *client, const struct control_answer *answer)
+{
+	const char *text = client->json ? answer->json : answer->text;
+
+	client_answer(client, answer->exit_code, text, strlen(text));
+}
+
+void control_answer(struct control *control, const char *verb, const struct control_answer *answer)
 {
 	if (control->fd < 0)
 		return;
 	list_foreach (node, &control->clients) {
 		struct client *client = container_of(node, struct client, node);
 
-		if (strcmp(client->verb, verb) == 0)
-			client->next = false;
+		if (client->build == 0 && strcmp(client->verb, verb) == 0)
+			client_answer_later(client, answer);
 	}
 }
 
-void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
-	const char *json)
+void control_answer_build(
+	struct control *control, uint64_t number, const struct control_answer *answer)
 {
 	if (control->fd < 0)
 		return;
 	list_foreach (node, &control->clients) {
 		struct client *client = container_of(node, struct client, node);
-		const char *answer = client->json ? json : text;
 
-		if (strcmp(client->verb, verb) == 0 && !client->next)
-			client_answer(client, exit_code, answer, strlen(answer));
+		if (client->build > 0 && client->build <= number)
+			client_answer_later(client, answer);
 	}
 }

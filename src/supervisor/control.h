@@ -15,10 +15,8 @@
 
 /* Instead of an exit code. */
 enum {
-	CONTROL_LATER = -1, /* control_answer() will follow */
-	CONTROL_NEXT =
-		-2, /* and so will control_turn(), before it; what is said until then is for others */
-	CONTROL_TAKEN = -3, /* another process has a copy of the descriptor, and answers */
+	CONTROL_LATER = -1, /* control_answer() will follow, or control_answer_build() */
+	CONTROL_TAKEN = -2, /* another process has a copy of the descriptor, and answers */
 };
 
 struct control_question {
@@ -27,6 +25,8 @@ struct control_question {
 	bool json;
 	int fd;    /* the client's */
 	FILE *out; /* the text of the answer, unless it comes later */
+	uint64_t *
+		build; /* for CONTROL_LATER: the number of the build that it waits for, if it does */
 };
 
 /* Verbs are a table of the owner's, ended by a NULL name. */
@@ -61,10 +61,17 @@ void control_done(struct control *control);
 void control_hand_over(const struct control *control, struct handover *handover);
 int control_resume(
 	struct control *control, struct loop *loop, int fd, const struct socket_file *file);
-int control_resume_client(struct control *control, char *line);
+/* It waits for that build from then on. */
+int control_resume_client(struct control *control, char *line, uint64_t build);
 
-/* Those who wait for the next answer to `verb` are among those who hear the one that comes now. */
-void control_turn(struct control *control, const char *verb);
-/* Answers all who wait for `verb`. `text` and `json` say the same to either kind. */
-void control_answer(struct control *control, const char *verb, int exit_code, const char *text,
-	const char *json);
+/* Both texts say the same, for the one or the other kind of client. */
+struct control_answer {
+	int exit_code;
+	const char *text, *json;
+};
+
+/* Answers the clients that asked `verb` and wait for no build. */
+void control_answer(struct control *control, const char *verb, const struct control_answer *answer);
+/* Answers those that wait for the build of this number, or an earlier one. */
+void control_answer_build(
+	struct control *control, uint64_t number, const struct control_answer *answer);

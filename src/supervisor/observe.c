@@ -27,7 +27,6 @@ static void observe_generation(const struct generation *g, struct moment *m)
 {
 	const struct certificate_entry *certificates;
 
-	generation_add_counters(g, &m->sums);
 	m->conf = generation_conf(g);
 	m->workers = generation_workers(g);
 	m->workers_up = generation_workers_up(g);
@@ -54,16 +53,15 @@ void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
 	struct moment *m = ret_moment;
 
 	*m = (struct moment){
-		.is_serving = s->serving,
+		.is_serving = s->generations.serving,
 		.uptime = (s->loop.now_ms - s->started_ms) / 1000,
-		.draining = s->n_draining,
-		.open = atomic_load(&s->shared->open),
-		.turned_away = count_turned_away(&s->shared->penalties, s->loop.now_ms),
+		.draining = s->generations.n_draining,
+		.open = atomic_load(&s->resources.shared->open),
+		.turned_away = count_turned_away(&s->resources.shared->penalties, s->loop.now_ms),
 	};
 	records_recall(&m->log);
 	sums_add_all(&m->sums, &s->stats.history);
-	if (s->serving)
-		observe_generation(s->serving, m);
-	for (struct list *node = s->draining.next; node != &s->draining; node = node->next)
-		generation_add_counters(generation_of_node(node), &m->sums);
+	generations_add_counters(&s->generations, &m->sums);
+	if (s->generations.serving)
+		observe_generation(s->generations.serving, m);
 }

@@ -95,7 +95,7 @@ static int resume(struct supervisor *s)
 {
 	int r;
 
-	r = supervisor_init(s, NULL, supervisor_verbs);
+	r = supervisor_make(s, NULL, supervisor_verbs);
 	if (r >= 0)
 		r = supervisor_take_over(s);
 	if (r < 0) {
@@ -103,13 +103,12 @@ static int resume(struct supervisor *s)
 			"cannot take over what the program before the upgrade has left");
 		return r;
 	}
-	r = supervisor_enter_sandbox(s, generation_conf(s->serving));
+	r = supervisor_enter_sandbox(s, generation_conf(s->generations.serving));
 	if (r != 0)
 		return r;
 	supervisor_watch(s); /* also when the reload that follows fails */
-	s->upgrading = true;
-	supervisor_begin(s);
-	supervisor_reload(s);
+	supervisor_start(s);
+	generations_request(&s->generations, BUILD_UPGRADE);
 	return loop_run(&s->loop);
 }
 
@@ -134,7 +133,7 @@ static int run(struct supervisor *s)
 
 	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
 		s->options->file);
-	r = supervisor_init(s, s->trial ? NULL : conf, supervisor_verbs);
+	r = supervisor_make(s, s->trial ? NULL : conf, supervisor_verbs);
 	if (r < 0) {
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
 		tell_manager(s, strerror(-r));
@@ -145,8 +144,9 @@ static int run(struct supervisor *s)
 	r = supervisor_enter_sandbox(s, conf);
 	if (r != 0)
 		return r;
-	supervisor_begin(s);
-	supervisor_build(s, take_ptr(&conf));
+	s->generations.is_trial = s->trial;
+	supervisor_start(s);
+	generations_start(&s->generations, take_ptr(&conf));
 	return loop_run(&s->loop);
 }
 
@@ -155,7 +155,7 @@ int supervisor_main(const struct options *options)
 	struct supervisor s = {0};
 	int r;
 
-	supervisor_empty(&s, options);
+	supervisor_init(&s, options);
 	r = supervisor_find_handover(&s);
 	if (r >= 0)
 		r = s.handed && !s.trial ? resume(&s) : run(&s);

@@ -1,32 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Runs as whoever started the daemon; root keeps the few capabilities that reload and respawn need.
- * It reads no byte that came from the network, and waits for nothing but its one loop.
+/* The supervisor runs as whoever started the daemon; root keeps the few capabilities that reload and respawn
+ * need. It holds the configuration, the listening sockets, the log and the children, reads no byte that came
+ * from the network, and waits for nothing but its one loop.
  *
- * Start and reload are one thing: a generation is built, and takes over when it is ready. Until then
- * the old one serves, and when it fails, the old one goes on as if nothing had been asked. */
+ * What can happen to it is a short list: a signal, a second that passed, a client at the control socket, a
+ * message or the end of a child, a file that was replaced. All of them end in one of three calls: reload,
+ * upgrade, stop. Builds and the generations that come of them are the business of generations.c, which calls
+ * back here at each step; here is what the world is told of it: the log, the service manager, and clients
+ * that wait.
+ *
+ * READY=1 is said once the first generation serves, and once more at the end of each reload, whatever its
+ * outcome. Whatever fails before the first READY=1 ends the process; nothing that fails later does.
+ *
+ * To read: supervisor_start(), then the callbacks of generations in the order of their table, then
+ * supervisor_stop(). */
 
 #include "supervisor/supervisor.h"
 
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/fault.h"
-#include "generation/dtls_peers.h"
 #include "process/configuration.h"
+#include "sockets/inherit.h"
 #include "supervisor/manager.h"
 #include "supervisor/records.h"
 
-#define DRAINING_MAX 64
-#define STOP_MS      5000
+#define CLOCK_MS 1000
+
+static struct supervisor *supervisor_of(struct generations *generations)
+{
+	return container_of(generations, struct supervisor, generations);
+}
 
 static void record_faults(const struct faults *faults)
 {
@@ -47,358 +67,237 @@ static void record_faults(const struct faults *faults)
 	}
 }
 
-/* Tells the log, the manager and whoever asked. */
-static void start_failed(struct supervisor *s, int exit_code, const char *why)
+static void publish(struct supervisor *s)
 {
-	if (s->trial && s->faults.n > 0)
-		faults_print(&s->faults, stderr);
-	else if (s->trial)
-		fprintf(stderr, "%s\n", why);
-	else
-		record_faults(&s->faults);
-	if (!s->trial) {
-		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
-		manager_notify("STATUS=Cannot start: %s", why);
-	}
-	loop_stop(&s->loop, exit_code);
+	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
+
+	supervisor_observe(s, &moment);
+	stats_publish(&s->stats, &moment);
 }
 
-/* An upgrade ends with a reload, and those who wait for either are told. */
-static void answer_reload(struct supervisor *s, int exit_code, const struct faults *faults)
+/* Builds */
+
+static void build_on_begin(struct generations *all)
 {
+	struct supervisor *s = supervisor_of(all);
+
+	if (all->build.cause == BUILD_RENEWAL)
+		log_each(EVENT_CERTIFICATE_RENEWED, ABOUT_NOTHING,
+			"a file of the configuration was replaced; it is checked, then taken up");
+	else if (all->build.cause != BUILD_START)
+		log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
+	if (all->build.cause != BUILD_RENEWAL && all->build.cause != BUILD_START)
+		manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
+	publish(s); /* for an exporter, before it serves */
+}
+
+static int build_on_load(struct generations *all, struct conf **ret_conf)
+{
+	struct supervisor *s = supervisor_of(all);
+
+	if (configuration_load(s->options, &all->build.faults, ret_conf) != 0)
+		return EX_CONFIG;
+	record_faults(&all->build.faults);
+	faults_done(&all->build.faults); /* warnings, which are told */
+	return 0;
+}
+
+/* Clients that wait for this build, or for an earlier one that was never made. */
+static void answer_build(struct supervisor *s, int exit_code, const struct faults *faults)
+{
+	const struct build *build = &s->generations.build;
+	struct control_answer answer = {.exit_code = exit_code, .text = "", .json = ""};
 	_cleanup_free_ char *text = NULL, *json = NULL;
 	size_t text_len, json_len;
 	FILE *to_text = open_memstream(&text, &text_len);
 	FILE *to_json = open_memstream(&json, &json_len);
 
-	if (to_text)
+	if (to_text) {
 		faults_print(faults, to_text);
-	if (to_json)
+		if (exit_code == EX_OK)
+			fprintf(to_text,
+				build->cause == BUILD_UPGRADE ? "upgraded\n" : "reloaded\n");
+		if (fclose(to_text) == 0)
+			answer.text = text;
+	}
+	if (to_json) {
 		faults_print_json(faults, to_json);
-	if (to_text && exit_code == EX_OK)
-		fprintf(to_text, s->upgrading ? "upgraded\n" : "reloaded\n");
-	if (to_text)
-		fclose(to_text);
-	if (to_json)
-		fclose(to_json);
-	control_answer(&s->control, "reload", exit_code, text ? text : "", json ? json : "");
-	if (s->upgrading)
-		control_answer(
-			&s->control, "upgrade", exit_code, text ? text : "", json ? json : "");
-	s->upgrading = false;
-	stats_count_reload(&s->stats, exit_code == EX_OK);
-}
-
-/* With the faults of the configuration, or for another reason, which is put among them. */
-static void reload_failed(
-	struct supervisor *s, int exit_code, struct faults *faults, const char *why)
-{
-	if (why)
-		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "%s", why);
-	record_faults(faults);
-	log_each(EVENT_RELOAD_FAILED, ABOUT_NOTHING,
-		"%zu fault(s), so the configuration stays as it was", faults->n);
-	manager_notify("READY=1\nSTATUS=Reload failed: %s",
-		faults->n > 0 ? faults->list[0].message : "no memory");
-	answer_reload(s, exit_code, faults);
-}
-
-/* A build that failed is forgotten, with the sockets that were made for it alone. */
-static void build_failed(struct supervisor *s, int exit_code, const char *why)
-{
-	if (!s->serving) {
-		start_failed(s, exit_code, why);
-		return;
+		if (fclose(to_json) == 0)
+			answer.json = json;
 	}
-	sockets_rollback(&s->sockets);
-	dtls_peers_prune_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
-	configuration_quote(&s->faults);
-	reload_failed(s, exit_code, &s->faults, s->faults.n > 0 ? NULL : why);
-	if (s->reload_again)
-		supervisor_reload(s);
-	else if (s->renew_again)
-		supervisor_renew(s);
+	control_answer_build(&s->control, build->number, &answer);
 }
 
-static void on_failed(struct generation *g, int exit_code, const char *why)
+static void build_on_served(struct generations *all)
 {
-	struct supervisor *s = generation_userdata(g);
+	static const enum cause causes[] = {
+		[BUILD_RENEWAL] = CAUSE_RENEWAL,
+		[BUILD_RELOAD] = CAUSE_RELOAD,
+		[BUILD_UPGRADE] = CAUSE_UPGRADE,
+		[BUILD_START] = CAUSE_START,
+	};
+	struct supervisor *s = supervisor_of(all);
+	const struct conf *conf = generation_conf(all->serving);
 
-	s->building = NULL;
-	build_failed(s, exit_code, why);
-	generation_free(g);
-}
-
-/* To be drained next; it is counted among those that drain from here on. */
-static void supervisor_set_aside(struct supervisor *s, struct generation *g)
-{
-	if (s->n_draining >= DRAINING_MAX) {
-		log_each(EVENT_DRAIN_CUT, ABOUT_NOTHING,
-			"%u configurations are still draining; the oldest is ended", s->n_draining);
-		generation_kill(generation_of_node(s->draining.next));
-	}
-	supervisor_keep_draining(s, g);
-}
-
-static void stop_if_idle(struct supervisor *s)
-{
-	if (!s->stopping || s->n_draining > 0)
-		return;
-	log_each(EVENT_STOPPED, ABOUT_NOTHING, "stopped as asked");
-	control_answer(&s->control, "drain", EX_OK, "stopped\n", "{\"stopped\":true}\n");
-	loop_stop(&s->loop, EX_OK);
-}
-
-static void on_gone(struct generation *g)
-{
-	struct supervisor *s = generation_userdata(g);
-
-	s->n_draining--;
-	generation_add_counters(g, &s->stats.history);
-	generation_free(g);
-	if (s->serving && !s->building)
-		dtls_peers_prune_sockets(&s->sockets, &s->draining, generation_conf(s->serving));
-	stop_if_idle(s);
-}
-
-static void say_ready(struct supervisor *s, bool again)
-{
-	const struct generation *g = s->serving;
-	const struct conf *conf = generation_conf(g);
-
-	log_each(s->upgrading   ? EVENT_UPGRADED
-			: again ? EVENT_RELOADED
-				: EVENT_READY,
-		ABOUT_NOTHING, "serving: %u workers, %zu listeners, at most %llu connections",
-		generation_workers(g), conf->n_listeners,
-		(unsigned long long)generation_connections(g));
+	stats_count_generation(&s->stats, causes[all->build.cause]);
+	records_to_log(conf);
+	publish(s);
+	if (all->build.cause != BUILD_START)
+		supervisor_open_control(s, conf);
 	supervisor_watch(s);
-	records_leave_stderr();
-	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
-		generation_workers(g), conf->n_listeners);
-	if (again)
-		answer_reload(s, EX_OK, &FAULTS_EMPTY);
-	if (s->reload_again)
-		supervisor_reload(s);
 }
 
-/* A reload is done when nobody meets the old configuration any more, and not before. */
-static void on_released(struct generation *g)
+static void build_on_done(struct generations *all)
 {
-	struct supervisor *s = generation_userdata(g);
-
-	if (g != s->replaced)
-		return;
-	s->replaced = NULL;
-	if (s->serving)
-		say_ready(s, true);
-}
-
-/* Sessions of datagrams go on with those who have them, which are not those who read the socket. */
-static void on_replaced(struct generation *g, unsigned worker)
-{
-	struct supervisor *s = generation_userdata(g);
-
-	list_foreach (node, &s->draining)
-		dtls_peers_introduce_one(g, worker, generation_of_node(node));
-}
-
-static void introduce_all(struct supervisor *s, struct generation *young)
-{
-	list_foreach (node, &s->draining)
-		dtls_peers_introduce(young, generation_of_node(node));
-}
-
-static enum cause cause_of(const struct supervisor *s)
-{
-	if (s->upgrading)
-		return CAUSE_UPGRADE;
-	if (!s->serving)
-		return CAUSE_START;
-	return s->renewing ? CAUSE_RENEWAL : CAUSE_RELOAD;
-}
-
-/* Until the last of it serves, everything can still stay as it was. */
-static void on_ready(struct generation *g)
-{
-	struct supervisor *s = generation_userdata(g);
-	char why[512];
-	int exit_code;
+	static const enum log_event events[] = {
+		[BUILD_NONE] = EVENT_RELOADED,
+		[BUILD_RENEWAL] = EVENT_RELOADED,
+		[BUILD_RELOAD] = EVENT_RELOADED,
+		[BUILD_UPGRADE] = EVENT_UPGRADED,
+		[BUILD_START] = EVENT_READY,
+	};
+	struct supervisor *s = supervisor_of(all);
+	const struct generation *g = all->serving;
 
 	if (s->trial) {
 		loop_stop(&s->loop, TRIAL_PASSED);
 		return;
 	}
-	exit_code = generation_bind(g, why);
-	if (exit_code != 0) {
-		s->building = NULL;
-		generation_free(g); /* first: its workers have the sockets that could be bound */
-		build_failed(s, exit_code, why);
+	log_each(events[all->build.cause], ABOUT_NOTHING,
+		"serving: %u workers, %zu listeners, at most %llu connections",
+		generation_workers(g), generation_conf(g)->n_listeners,
+		(unsigned long long)generation_connections(g));
+	records_leave_stderr();
+	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
+		generation_workers(g), generation_conf(g)->n_listeners);
+	if (all->build.cause == BUILD_START)
 		return;
-	}
-	if (s->serving)
-		dtls_peers_introduce(g, s->serving);
-	introduce_all(s, g);
-	supervisor_publish(s);
-	generation_serve(g);
+	stats_count_reload(&s->stats, true);
+	answer_build(s, EX_OK, &FAULTS_EMPTY);
 }
 
-static void on_served(struct generation *g)
+/* An old program that tries a new one reads stderr, and tells the world itself. */
+static void report_trial_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	struct supervisor *s = generation_userdata(g);
-	struct generation *old = s->serving;
-
-	stats_count_generation(&s->stats, cause_of(s));
-	s->building = NULL;
-	s->serving = g;
-	s->replaced = old;
-	records_to_log(generation_conf(g));
-	generation_commit(g);
-	if (old) {
-		supervisor_set_aside(s, old);
-		generation_drain(old);
-	}
-	list_foreach (node, &s->draining)
-		dtls_peers_take_over(g, generation_of_node(node));
-	supervisor_publish(s);
-	dtls_peers_prune_sockets(&s->sockets, &s->draining, generation_conf(g));
-	if (old)
-		supervisor_open_control(s, generation_conf(g));
+	if (s->generations.build.faults.n > 0)
+		faults_print(&s->generations.build.faults, stderr);
 	else
-		say_ready(s, false);
+		fprintf(stderr, "%s\n", why);
+	loop_stop(&s->loop, exit_code);
 }
 
-static void on_died(struct generation *g, const struct child *child, const struct child_end *end)
+static void report_start_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	struct supervisor *s = generation_userdata(g);
-
-	stats_count_death(&s->stats, child, end);
+	record_faults(&s->generations.build.faults);
+	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+	manager_notify("STATUS=Cannot start: %s", why);
+	loop_stop(&s->loop, exit_code);
 }
 
-static const struct generation_owner owner = {
-	.on_died = on_died,
-	.on_ready = on_ready,
-	.on_served = on_served,
-	.on_failed = on_failed,
-	.on_replaced = on_replaced,
-	.on_released = on_released,
-	.on_gone = on_gone,
+static void report_reload_failed(struct supervisor *s, int exit_code, const char *why)
+{
+	struct faults *faults = &s->generations.build.faults;
+
+	configuration_quote(faults);
+	if (faults->n == 0)
+		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "%s",
+			why ? why : strerror(ENOMEM));
+	record_faults(faults);
+	log_each(EVENT_RELOAD_FAILED, ABOUT_NOTHING,
+		"%zu fault(s), so the configuration stays as it was", faults->n);
+	manager_notify("READY=1\nSTATUS=Reload failed: %s",
+		faults->n > 0 ? faults->list[0].message : strerror(ENOMEM));
+	stats_count_reload(&s->stats, false);
+	answer_build(s, exit_code, faults);
+}
+
+static void build_on_failed(struct generations *all, int exit_code, const char *why)
+{
+	struct supervisor *s = supervisor_of(all);
+
+	if (s->trial)
+		report_trial_failed(s, exit_code, why);
+	else if (all->build.cause == BUILD_START)
+		report_start_failed(s, exit_code, why);
+	else
+		report_reload_failed(s, exit_code, why);
+}
+
+static void build_on_died(
+	struct generations *all, const struct child *child, const struct child_end *end)
+{
+	stats_count_death(&supervisor_of(all)->stats, child, end);
+}
+
+static void build_on_drained(struct generations *all, const struct generation *gone)
+{
+	generation_add_counters(gone, &supervisor_of(all)->stats.history);
+}
+
+static void build_on_stopped(struct generations *all)
+{
+	static const struct control_answer answer = {EX_OK, "stopped\n", "{\"stopped\":true}\n"};
+	struct supervisor *s = supervisor_of(all);
+
+	log_each(EVENT_STOPPED, ABOUT_NOTHING, "stopped as asked");
+	control_answer(&s->control, "drain", &answer);
+	loop_stop(&s->loop, EX_OK);
+}
+
+static const struct generations_owner owner = {
+	.on_begin = build_on_begin,
+	.on_load = build_on_load,
+	.on_served = build_on_served,
+	.on_done = build_on_done,
+	.on_failed = build_on_failed,
+	.on_died = build_on_died,
+	.on_drained = build_on_drained,
+	.on_stopped = build_on_stopped,
 };
 
-static int supervisor_claim_tickets(
-	struct supervisor *s, const struct conf *conf, char why[static 512])
+/* What moves it */
+
+uint64_t supervisor_reload(struct supervisor *s)
 {
-	const struct conf *serving = s->serving ? generation_conf(s->serving) : NULL;
-	int r;
-
-	r = tickets_claim(&s->tickets, conf, serving, s->loop.now_ms);
-	if (r == TICKETS_E_FULL)
-		snprintf(
-			why, 512, "more than %d different values of ticket_lifetime", TICKET_RINGS);
-	else if (r < 0)
-		snprintf(why, 512, "cannot make keys of tickets: %s", strerror(-r));
-	return r == TICKETS_E_FULL ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
-}
-
-struct generation_parts supervisor_parts(struct supervisor *s)
-{
-	return (struct generation_parts){
-		.loop = &s->loop,
-		.sockets = &s->sockets,
-		.shared = s->shared,
-		.shared_fd = s->shared_fd,
-		.tickets_fd = s->tickets.fd,
-		.refuse_expired = s->renewing,
-		.page_fd = s->stats.page.fd,
-		.faults = &s->faults,
-		.owner = &owner,
-		.userdata = s,
-	};
-}
-
-void supervisor_keep_draining(struct supervisor *s, struct generation *g)
-{
-	list_append(&s->draining, generation_node(g));
-	s->n_draining++;
-}
-
-void supervisor_build(struct supervisor *s, struct conf *conf)
-{
-	struct generation_parts parts = supervisor_parts(s);
-	char why[512];
-	int exit_code = supervisor_claim_tickets(s, conf, why);
-
-	faults_done(&s->faults);
-	if (exit_code == 0)
-		exit_code = generation_new(&parts, take_ptr(&conf), &s->building, why);
-	conf_free(conf);
-	if (exit_code != 0)
-		build_failed(s, exit_code, why);
-}
-
-/* Asked while another is on its way, it begins when that one has ended. */
-void supervisor_reload(struct supervisor *s)
-{
-	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	struct conf *conf;
-
-	if (s->stopping)
-		return;
-	s->reload_again = s->building || s->replaced;
-	if (s->reload_again)
-		return;
-	s->renewing = false;
-	control_turn(&s->control, "reload");
-	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
-	manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
-	if (configuration_load(s->options, &faults, &conf) != 0) {
-		reload_failed(s, EX_CONFIG, &faults, NULL);
-		return;
-	}
-	record_faults(&faults);
-	sockets_mend(&s->sockets);
-	supervisor_build(s, conf);
-}
-
-/* How long the last of what is open may take to end, and a little for us. */
-static uint64_t supervisor_patience_ms(struct supervisor *s)
-{
-	uint64_t longest = s->serving ? generation_conf(s->serving)->drain_ms : 0;
-
-	list_foreach (node, &s->draining) {
-		uint64_t drain = generation_conf(generation_of_node(node))->drain_ms;
-
-		longest = drain > longest ? drain : longest;
-	}
-	return longest + STOP_MS;
+	return generations_request(&s->generations, BUILD_RELOAD);
 }
 
 void supervisor_stop(struct supervisor *s)
 {
-	if (s->stopping) {
+	static const struct control_answer answer = {EX_TEMPFAIL, "upperd is stopping\n", "[]\n"};
+
+	if (s->generations.is_stopping) {
 		log_each(EVENT_STOPPED, ABOUT_NOTHING, "asked again, and stopped at once");
 		loop_stop(&s->loop, EX_OK);
 		return;
 	}
-	s->stopping = true;
 	upgrade_abandon(s);
-	control_turn(&s->control, "reload");
-	control_answer(&s->control, "reload", EX_TEMPFAIL, "upperd is stopping\n", "[]\n");
-	if (s->upgrading)
-		control_answer(&s->control, "upgrade", EX_TEMPFAIL, "upperd is stopping\n", "[]\n");
+	control_answer_build(&s->control, UINT64_MAX, &answer);
 	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",
-		(unsigned long long)supervisor_patience_ms(s) * 1000);
-	generation_free(s->building);
-	s->building = NULL;
-	if (s->serving) {
-		supervisor_set_aside(s, s->serving);
-		generation_drain(s->serving);
-	}
-	s->serving = NULL;
-	sockets_prune(&s->sockets, NULL);
-	stop_if_idle(s);
+		(unsigned long long)generations_patience_ms(&s->generations) * 1000);
+	generations_stop(&s->generations);
+}
+
+static void on_change(struct watch *watch)
+{
+	struct supervisor *s = container_of(watch, struct supervisor, watch);
+
+	generations_request(&s->generations, BUILD_RENEWAL);
+}
+
+void supervisor_watch(struct supervisor *s)
+{
+	const struct generation *serving = s->generations.serving;
+	int r;
+
+	s->watch.loop = &s->loop;
+	s->watch.on_change = on_change;
+	r = watch_start(&s->watch, generation_conf(serving), generation_files(serving));
+	if (r < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
+			"files are not watched, so a new certificate wants a reload");
 }
 
 static void on_signal(struct source *source, uint32_t events)
@@ -424,10 +323,187 @@ static void on_signal(struct source *source, uint32_t events)
 	}
 }
 
-void supervisor_begin(struct supervisor *s)
+static void on_clock(struct timer *timer, uint64_t now_ms)
+{
+	struct supervisor *s = container_of(timer, struct supervisor, clock);
+	struct generations *all = &s->generations;
+	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
+	bool turning;
+
+	if (loop_has_stood_still(timer, now_ms))
+		generations_forgive(all);
+	turning = generations_check(all);
+	if (all->serving) /* or a second later */
+		shared_correct(s->resources.shared, generations_count_open, all);
+	supervisor_observe(s, &moment);
+	if (all->serving || all->is_stopping)
+		stats_on_second(&s->stats, &moment);
+	stats_publish(&s->stats, &moment);
+	if (turning && manager_watchdog_ms() > 0)
+		manager_feed_watchdog();
+	manager_flush();
+	if (tickets_rotate(&s->resources.tickets, now_ms) < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
+	log_flush(now_ms);
+	loop_set_timer(&s->loop, timer, now_ms + CLOCK_MS);
+}
+
+void supervisor_start(struct supervisor *s)
 {
 	s->signals.on_event = on_signal;
-	supervisor_tick(s);
-	if (s->serving)
-		supervisor_publish(s); /* after an upgrade, on a page that is new */
+	s->clock.on_time = on_clock;
+	loop_set_timer(&s->loop, &s->clock, s->loop.now_ms + CLOCK_MS);
+	if (s->generations.serving)
+		publish(s); /* after an upgrade, on a page that is new */
+}
+
+/* What it is made of */
+
+/* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
+static int take_signals(struct supervisor *s)
+{
+	static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		sigaddset(&set, taken[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	/* Inherited as ignored, children would be reaped before they can be waited for. */
+	signal(SIGCHLD, SIG_DFL);
+
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return -errno;
+	return loop_watch(&s->loop, &s->signals, s->signal_fd, EPOLLIN);
+}
+
+/* We never use select(), so more descriptors than it can count do no harm. */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* The daemon serves without it, too: two that run with default paths must not stop each other. */
+void supervisor_open_control(struct supervisor *s, const struct conf *conf)
+{
+	const char *wanted = conf->control_path;
+	_cleanup_free_ char *path = strdup(wanted);
+	bool is_open = s->control.fd >= 0;
+	int r;
+
+	if (is_open && strcmp(s->control.path, wanted) == 0)
+		return;
+	if (path && path[0] == '/')
+		mkdir(dirname(path), 0755);
+	r = is_open ? control_move(&s->control, wanted)
+		    : control_open(&s->control, &s->loop, wanted);
+	if (r < 0 && is_open)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
+			"no control socket at %s, so it stays at %s", wanted, s->control.path);
+	else if (r < 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
+			"no control socket at %s, so upperctl will not reach this daemon", wanted);
+}
+
+static int take_sockets(struct supervisor *s)
+{
+	_cleanup_inheritance_ struct inheritance inheritance = INHERITANCE_EMPTY;
+	const char *name = "";
+	int r;
+
+	r = inheritance_take(&inheritance);
+	if (r >= 0)
+		r = resume_sockets(s, &inheritance);
+	if (r >= 0)
+		r = sockets_inherit(&s->resources.sockets, &inheritance, &name);
+	if (r < 0)
+		log_event(EVENT_START_FAILED, ABOUT(.error = r),
+			"the socket \"%s\" that was passed in cannot be used%s", name,
+			r == -ENOTUNIQ ? ": another of that name is bound to something else" : "");
+	return r;
+}
+
+/* Where an upgrade will find its program, which need not be this one any more. */
+static int find_self(char **ret_self)
+{
+	static const char gone[] = " (deleted)";
+	_cleanup_free_ char *path = calloc(1, PATH_MAX);
+	char *end;
+
+	if (!path)
+		return -ENOMEM;
+	if (readlink("/proc/self/exe", path, PATH_MAX - 1) < 0)
+		return -errno;
+	end = path + strlen(path) - strlen(gone);
+	if (end > path && strcmp(end, gone) == 0)
+		*end = '\0';
+	*ret_self = take_ptr(&path);
+	return 0;
+}
+
+void supervisor_init(struct supervisor *s, const struct options *options)
+{
+	s->options = options;
+	s->loop = LOOP_INIT(s->loop);
+	s->signal_fd = -1;
+	s->control = CONTROL_EMPTY;
+	s->upgrade.pidfd = s->upgrade.stderr_fd = -1;
+	s->watch = WATCH_EMPTY;
+	resources_init(&s->resources);
+	generations_init(&s->generations, &owner, &s->loop, &s->resources);
+	selftests_init(&s->selftests, &s->loop);
+}
+
+int supervisor_make(struct supervisor *s, const struct conf *conf, const struct control_verb *verbs)
+{
+	int r;
+
+	s->control.verbs = verbs;
+	s->control.userdata = s;
+	raise_files();
+	tzset(); /* while /etc can still be read */
+
+	r = loop_init(&s->loop);
+	if (r >= 0)
+		r = take_sockets(s);
+	if (r >= 0)
+		r = take_signals(s);
+	if (r >= 0)
+		r = resources_make(&s->resources);
+	if (r >= 0)
+		r = find_self(&s->self);
+	if (r >= 0)
+		r = stats_init(&s->stats);
+	if (r < 0)
+		return r;
+	s->resources.page_fd = s->stats.page.fd;
+	s->started_ms = s->loop.now_ms;
+	if (conf)
+		supervisor_open_control(s, conf);
+	return 0;
+}
+
+void supervisor_done(struct supervisor *s)
+{
+	upgrade_abandon(s);
+	watch_done(&s->watch);
+	generations_done(&s->generations);
+	selftests_abandon(&s->selftests, "upperd is stopping\n");
+	control_done(&s->control);
+	stats_done(&s->stats);
+	free(s->self);
+	free(s->handed);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	loop_run_tasks(&s->loop);
+	resources_done(&s->resources);
+	loop_done(&s->loop);
 }

@@ -124,7 +124,7 @@ static void print_rows_json(const struct rows *rows, FILE *out)
 
 static int clients_clear(struct supervisor *s, const struct control_question *question)
 {
-	size_t n = penalties_clear(&s->shared->penalties);
+	size_t n = penalties_clear(&s->resources.shared->penalties);
 
 	fprintf(question->out, question->json ? "{\"forgiven\":%zu}\n" : "%zu clients forgiven\n",
 		n);
@@ -147,8 +147,8 @@ int verb_clients(void *userdata, const struct control_question *question)
 	if (!list)
 		return EX_OSERR;
 	rows = (struct rows){.list = list};
-	rows_add_clients(&rows, &s->shared->clients);
-	rows_add_penalties(&rows, &s->shared->penalties, s->loop.now_ms);
+	rows_add_clients(&rows, &s->resources.shared->clients);
+	rows_add_penalties(&rows, &s->resources.shared->penalties, s->loop.now_ms);
 	qsort(rows.list, rows.n, sizeof(*rows.list), compare);
 	if (question->json)
 		print_rows_json(&rows, question->out);

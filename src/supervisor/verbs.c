@@ -2,7 +2,6 @@
 
 /* What upperctl can ask, as a table; and the texts of the answers. */
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -18,7 +17,7 @@ static int verb_status(void *userdata, const struct control_question *question)
 	unsigned columns = 0;
 	char trouble[512];
 
-	if (!s->serving) {
+	if (!s->generations.serving) {
 		fprintf(question->out, question->json ? "{\"stopping\":true}\n" : "stopping\n");
 		return EX_TEMPFAIL;
 	}
@@ -46,19 +45,18 @@ static int verb_reload(void *userdata, const struct control_question *question)
 {
 	struct supervisor *s = userdata;
 
-	if (s->stopping) {
-		fprintf(question->out, "upperd is stopping\n");
-		return EX_TEMPFAIL;
-	}
-	supervisor_reload(s);
-	return s->reload_again ? CONTROL_NEXT : CONTROL_LATER;
+	*question->build = supervisor_reload(s);
+	if (*question->build > 0)
+		return CONTROL_LATER;
+	fprintf(question->out, "upperd is stopping\n");
+	return EX_TEMPFAIL;
 }
 
 static int verb_drain(void *userdata, const struct control_question *question)
 {
 	struct supervisor *s = userdata;
 
-	if (!s->stopping)
+	if (!s->generations.is_stopping)
 		supervisor_stop(s);
 	return CONTROL_LATER;
 }
@@ -67,11 +65,11 @@ static int verb_sandbox(void *userdata, const struct control_question *question)
 {
 	struct supervisor *s = userdata;
 
-	if (!s->serving) {
+	if (!s->generations.serving) {
 		fprintf(question->out, "upperd is stopping\n");
 		return EX_TEMPFAIL;
 	}
-	return selftests_begin(&s->selftests, generation_conf(s->serving), question);
+	return selftests_begin(&s->selftests, generation_conf(s->generations.serving), question);
 }
 
 static int verb_upgrade(void *userdata, const struct control_question *question)

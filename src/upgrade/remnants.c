@@ -93,10 +93,10 @@ static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd, char
 		g->plan.conf_fd = fcntl(conf_fd, F_DUPFD_CLOEXEC, 0);
 		if (g->plan.conf_fd < 0)
 			return -errno;
-		r = plan_resume_groups(&g->plan, g->parts.sockets);
+		r = plan_resume_groups(&g->plan, &g->parts.resources->sockets);
 		return r < 0 ? r : plan_resume_files(&g->plan, line);
 	}
-	if (plan_resume(&g->plan, conf, g->parts.sockets, line, why) == 0)
+	if (plan_resume(&g->plan, conf, &g->parts.resources->sockets, line, why) == 0)
 		return 0;
 	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "%s", why);
 	return -EINVAL;
@@ -145,7 +145,7 @@ static int child_map_counters(struct child *child, int fd)
 }
 
 /* A child of ours stays one across an exec: it can be waited for, and its descriptor be had again. */
-static int child_adopt(struct child *child, char *line, bool foreign)
+static int child_adopt(struct child *child, char *line, bool other_build)
 {
 	_cleanup_close_ int counters_fd = -1;
 	int r;
@@ -157,11 +157,11 @@ static int child_adopt(struct child *child, char *line, bool foreign)
 	child->stderr_fd = handover_own(&line);
 	counters_fd = handover_own(&line);
 	child->started_ms = (uint64_t)handover_number(&line);
-	child->foreign = foreign;
+	child->other_build = other_build;
 	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
 	if (child->pidfd < 0)
 		return -errno;
-	r = foreign ? 0 : child_map_counters(child, take_fd(&counters_fd));
+	r = other_build ? 0 : child_map_counters(child, take_fd(&counters_fd));
 	if (r < 0)
 		return r;
 	child->state = CHILD_SERVING;
@@ -194,12 +194,12 @@ static void generation_settle(struct generation *g, struct slot *slot)
 	else if (serving && slot->child.role == ROLE_EXPORTER)
 		slot_drain(slot);
 	else if (slot->child.state != CHILD_ENDED && !serving && slot != g->keeper)
-		slot->child.state = CHILD_DRAINING;
+		slot->child.state = CHILD_RELEASED; /* or is taken for it: its time is limited */
 	if (worker && serving)
 		g->plan.workers = g->n;
 }
 
-int generation_adopt_child(struct generation *g, char *line, bool foreign)
+int generation_adopt_child(struct generation *g, char *line, bool other_build)
 {
 	enum role role = role_find(handover_word(&line));
 	int64_t index = handover_number(&line);
@@ -216,7 +216,7 @@ int generation_adopt_child(struct generation *g, char *line, bool foreign)
 	if (r < 0)
 		return r;
 	g->n += role == ROLE_WORKER;
-	r = child_adopt(&slot->child, line, foreign);
+	r = child_adopt(&slot->child, line, other_build);
 	if (r < 0)
 		return r;
 	generation_settle(g, slot);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -40,7 +39,7 @@ static int on_kind_line(void *userdata, const char *word, char *rest)
 	struct supervisor *s = userdata;
 
 	if (strcmp(word, "trial") == 0)
-		s->trial = s->sockets.is_trial = true;
+		s->trial = s->resources.sockets.is_trial = true;
 	else if (strcmp(word, "confined") == 0)
 		s->confined = true;
 	return 0;
@@ -96,7 +95,7 @@ int resume_sockets(const struct supervisor *s, struct inheritance *inheritance)
 
 static int resume_layout(struct resume *resume, char *rest)
 {
-	resume->supervisor->foreign = strcmp(rest, supervisor_layout()) != 0;
+	resume->supervisor->other_build = strcmp(rest, supervisor_layout()) != 0;
 	return 0;
 }
 
@@ -104,18 +103,8 @@ static int resume_shared(struct resume *resume, char *rest)
 {
 	struct supervisor *s = resume->supervisor;
 	_cleanup_close_ int fd = handover_own(&rest);
-	void *page;
 
-	if (fd < 0 || s->foreign)
-		return 0;
-	page = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	munmap(s->shared, sizeof(*s->shared));
-	close(s->shared_fd);
-	s->shared = page;
-	s->shared_fd = take_fd(&fd);
-	return 0;
+	return fd < 0 || s->other_build ? 0 : resources_take_shared(&s->resources, &fd);
 }
 
 /* So that a session which was begun before the upgrade is resumed after it. */
@@ -124,7 +113,7 @@ static int resume_tickets(struct resume *resume, char *rest)
 	struct supervisor *s = resume->supervisor;
 	_cleanup_close_ int fd = handover_own(&rest);
 
-	return fd < 0 || s->foreign ? 0 : tickets_resume(&s->tickets, &fd);
+	return fd < 0 || s->other_build ? 0 : tickets_resume(&s->resources.tickets, &fd);
 }
 
 static int resume_started(struct resume *resume, char *rest)
@@ -137,18 +126,18 @@ static int resume_started(struct resume *resume, char *rest)
 static int resume_generation(struct resume *resume, char *rest)
 {
 	struct supervisor *s = resume->supervisor;
-	struct generation_parts parts = supervisor_parts(s);
+	struct generations *all = &s->generations;
 	int r;
 
 	resume->generation = NULL;
-	r = generation_adopt(&parts, rest, &resume->generation);
+	r = generation_adopt(&all->parts, rest, &resume->generation);
 	if (r < 0)
-		return s->serving ? 0 : r;
-	if (!s->serving) {
-		s->serving = resume->generation;
-		records_to_log(generation_conf(s->serving));
+		return all->serving ? 0 : r;
+	if (!all->serving) {
+		all->serving = resume->generation;
+		records_to_log(generation_conf(all->serving));
 	} else {
-		supervisor_keep_draining(s, resume->generation);
+		generations_keep_draining(all, resume->generation);
 	}
 	return 0;
 }
@@ -157,7 +146,7 @@ static int resume_child(struct resume *resume, char *rest)
 {
 	if (!resume->generation)
 		return 0;
-	return generation_adopt_child(resume->generation, rest, resume->supervisor->foreign);
+	return generation_adopt_child(resume->generation, rest, resume->supervisor->other_build);
 }
 
 static int resume_listener(struct resume *resume, char *rest)
@@ -187,7 +176,7 @@ static int resume_control(struct resume *resume, char *rest)
 
 static int resume_client(struct resume *resume, char *rest)
 {
-	return control_resume_client(&resume->supervisor->control, rest);
+	return control_resume_client(&resume->supervisor->control, rest, FIRST_BUILD);
 }
 
 static const struct {
@@ -220,7 +209,7 @@ int supervisor_take_over(struct supervisor *s)
 	int r;
 
 	r = handover_each(s->handed, on_line, &resume);
-	return r >= 0 && !s->serving ? -EINVAL : r;
+	return r >= 0 && !s->generations.serving ? -EINVAL : r;
 }
 
 static int on_trial_line(void *userdata, const char *word, char *rest)

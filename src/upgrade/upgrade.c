@@ -29,7 +29,8 @@
 static void describe_all(const struct supervisor *s, struct handover *h)
 {
 	fprintf(h->state, "started %" PRIu64 "\n", s->started_ms);
-	for (struct list *node = s->draining.next; node != &s->draining; node = node->next)
+	for (struct list *node = s->generations.draining.next; node != &s->generations.draining;
+		node = node->next)
 		generation_hand_over(generation_of_node(node), h, true);
 	stats_hand_over(&s->stats, h);
 	control_hand_over(&s->control, h);
@@ -38,9 +39,9 @@ static void describe_all(const struct supervisor *s, struct handover *h)
 /* Before the generations, which refer to it. */
 static void describe_memory(const struct supervisor *s, struct handover *h)
 {
-	fprintf(h->state, "shared %d\n", handover_fd(h, s->shared_fd));
-	if (s->tickets.fd >= 0)
-		fprintf(h->state, "tickets %d\n", handover_fd(h, s->tickets.fd));
+	fprintf(h->state, "shared %d\n", handover_fd(h, s->resources.shared_fd));
+	if (s->resources.tickets.fd >= 0)
+		fprintf(h->state, "tickets %d\n", handover_fd(h, s->resources.tickets.fd));
 }
 
 static void describe_socket(void *userdata, const struct socket_entry *entry)
@@ -52,16 +53,16 @@ static int describe(const struct supervisor *s, struct handover *h, bool trial)
 {
 	int r;
 
-	r = handover_begin(h, sockets_count(&s->sockets));
+	r = handover_begin(h, sockets_count(&s->resources.sockets));
 	if (r < 0)
 		return r;
 	h->trial = trial;
 	fprintf(h->state, "%s%slayout %s\n", trial ? "trial\n" : "",
 		s->confined ? "confined\n" : "", supervisor_layout());
-	sockets_each(&s->sockets, describe_socket, h);
+	sockets_each(&s->resources.sockets, describe_socket, h);
 	if (!trial)
 		describe_memory(s, h);
-	generation_hand_over(s->serving, h, !trial);
+	generation_hand_over(s->generations.serving, h, !trial);
 	if (!trial)
 		describe_all(s, h);
 	return 0;
@@ -90,7 +91,8 @@ static void upgrade_failed(struct supervisor *s, int exit_code, const char *why)
 		faults_print_json(&faults, out);
 		fclose(out);
 	}
-	control_answer(&s->control, "upgrade", exit_code, why, json ? json : "");
+	control_answer(
+		&s->control, "upgrade", &(struct control_answer){exit_code, why, json ? json : ""});
 }
 
 /* Does not return unless nothing has been changed yet. */
@@ -174,7 +176,7 @@ static void trial_on_ended(struct source *source, uint32_t events)
 	trial_close(s);
 	if (how.si_code != CLD_EXITED || how.si_status != TRIAL_PASSED)
 		trial_failed(s, &how);
-	else if (s->building)
+	else if (generations_is_building(&s->generations))
 		upgrade_failed(s, EX_TEMPFAIL, "a reload has come in between\n");
 	else
 		become(s);
@@ -251,10 +253,11 @@ void supervisor_upgrade(struct supervisor *s)
 
 	if (s->upgrade.pid > 0)
 		return; /* who asks twice gets one answer */
-	if (!s->serving || s->building) {
+	if (!s->generations.serving || generations_is_building(&s->generations)) {
 		upgrade_failed(s, EX_TEMPFAIL,
-			s->stopping ? "it is stopping\n"
-				    : "a start or a reload is under way; ask again\n");
+			s->generations.is_stopping
+				? "it is stopping\n"
+				: "a start or a reload is under way; ask again\n");
 		return;
 	}
 	log_each(EVENT_UPGRADING, ABOUT_NOTHING, "trying %s", s->self);
@@ -275,5 +278,6 @@ void upgrade_abandon(struct supervisor *s)
 	trial_kill(u);
 	waitid(P_PIDFD, (id_t)u->pidfd, &how, WEXITED);
 	trial_close(s);
-	control_answer(&s->control, "upgrade", EX_TEMPFAIL, "it is stopping\n", "[]\n");
+	control_answer(&s->control, "upgrade",
+		&(struct control_answer){EX_TEMPFAIL, "it is stopping\n", "[]\n"});
 }

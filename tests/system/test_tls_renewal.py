@@ -14,6 +14,7 @@ import process
 from pki import Pair
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import udp
+from test_control import Question, standing_still
 from test_lifecycle import kill_worker, wait_workers
 from wire import udp_ask
 
@@ -250,3 +251,16 @@ def test_a_certificate_that_has_expired_since_keeps_no_worker_dead(daemon, autho
         kill_worker(running, pid)
     wait_workers(running, 2, without=old)
     assert udp_ask(running.listeners[0], b"a") == b"A"
+
+
+def test_a_renewal_that_fails_answers_no_earlier_reload(daemon, authority, folder):
+    """The reload is done when the old worker goes on; what is tried after it is no part of its answer."""
+    running = daemon(tls(put(folder, authority.issue("ec"))), workers=1)
+    with standing_still(running.workers()[0]):
+        question = Question(running, "reload")
+        process.wait_until(lambda: len(running.workers()) == 2, what="a new worker")
+        time.sleep(1)  # for it to serve
+        replace_badly(authority, folder, "garbage")
+        time.sleep(1.5)  # for that to be found and tried
+    assert question.answer() == (0, "reloaded\n")
+    running.expect("reload-failed")

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What all generations use and none of them owns: it outlives reloads, and most of it an upgrade. */
+
+#include "core/counters.h"
+#include "generation/tickets.h"
+#include "sockets/sockets.h"
+
+struct resources {
+	struct sockets sockets;
+	struct tickets tickets;
+	struct shared *shared; /* mapped */
+	int shared_fd;         /* owned; the same memory, for workers */
+	int page_fd;           /* borrowed; what an exporter serves */
+};
+
+#define RESOURCES_EMPTY \
+	((struct resources){.tickets = TICKETS_EMPTY, .shared_fd = -1, .page_fd = -1})
+
+/* Without sockets, and nothing made yet; fit for resources_done(). */
+void resources_init(struct resources *resources);
+/* The memory that workers share, with fresh secrets, and the keys of tickets. */
+int resources_make(struct resources *resources);
+/* After an upgrade: the shared memory of the program before, in place of what was made. Takes `fd` when it
+ * works. */
+int resources_take_shared(struct resources *resources, int *fd);
+/* Also removes the files of unix sockets. */
+void resources_done(struct resources *resources);
