@@ -11,7 +11,7 @@
 /* No datagram is longer; on a stream, the excess over the expected answer that is still read. */
 #define ANSWER_ROOM 65536
 
-void asker_init(struct asker *asker, const struct server *server)
+void asker_init(struct asker *asker, struct server *server)
 {
 	*asker = (struct asker){.server = server, .link = LINK_INIT};
 }
@@ -259,7 +259,7 @@ static int datagram_ask(struct asker *asker, const struct question *question, st
 
 /* Beside CLIENT_E_*, which come from waiting. */
 enum {
-	STREAM_E_MORE = 100, /* the answer is not over */
+	STREAM_E_MORE = 200, /* the answer is not over */
 	STREAM_E_GONE,       /* the connection ended before any answer */
 };
 

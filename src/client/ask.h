@@ -24,7 +24,7 @@ struct answer {
 };
 
 struct asker {
-	const struct server *server;
+	struct server *server;
 	struct link link;
 	struct answer answer, before; /* to the last question, and to the one before it */
 	unsigned tries;               /* that the last question took */
@@ -35,7 +35,7 @@ struct asker {
 };
 
 /* Opens nothing yet. */
-void asker_init(struct asker *asker, const struct server *server);
+void asker_init(struct asker *asker, struct server *server);
 void asker_done(struct asker *asker);
 
 /* 0 when `asker->answer` holds an answer, right or wrong. CLIENT_E_LOST when there is none,

@@ -37,7 +37,7 @@ struct lane {
 };
 
 struct load {
-	const struct server *server;
+	struct server *server;
 	struct lane *lanes;
 	struct pollfd *polls;
 	size_t n_lanes, depth, size;
@@ -77,7 +77,7 @@ static int lane_init(struct lane *lane, const struct load *load, struct why *why
 	return link_open(&lane->link, load->server, why);
 }
 
-static int load_init(struct load *load, const struct server *server, struct why *why)
+static int load_init(struct load *load, struct server *server, struct why *why)
 {
 	const struct options *options = server->options;
 	int r = 0;
@@ -411,7 +411,7 @@ static void bench_done(struct bench *bench)
 	load_done(&bench->load);
 }
 
-static int bench_server(const struct server *server, struct why *why)
+static int bench_server(struct server *server, struct why *why)
 {
 	__attribute__((cleanup(bench_done))) struct bench bench = {
 		.is_live =
@@ -437,7 +437,7 @@ int bench_run(const struct options *options)
 {
 	/* The second Ctrl-C does not wait for connections. */
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-	struct server server;
+	_cleanup_server_ struct server server = {0};
 	struct why why = {0};
 	int r;
 

@@ -97,8 +97,8 @@ static int check_server(struct asker *asker, struct why *why)
 
 int check_run(const struct options *options)
 {
+	_cleanup_server_ struct server server = {0};
 	_cleanup_asker_ struct asker asker;
-	struct server server;
 	struct why why = {0};
 	int r;
 

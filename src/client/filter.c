@@ -67,7 +67,7 @@ static void print_totals(const struct server *server, const struct totals *total
 	json_end(&json);
 }
 
-static int filter_stream(const struct server *server, struct totals *totals, struct why *why)
+static int filter_stream(struct server *server, struct totals *totals, struct why *why)
 {
 	_cleanup_link_ struct link link = LINK_INIT;
 	_cleanup_relay_ struct relay relay = {0};
@@ -157,7 +157,7 @@ static void pieces_done(struct pieces *pieces)
 	asker_done(&pieces->asker);
 }
 
-static int filter_datagrams(const struct server *server, struct totals *totals, struct why *why)
+static int filter_datagrams(struct server *server, struct totals *totals, struct why *why)
 {
 	__attribute__((cleanup(pieces_done))) struct pieces pieces = {.totals = totals};
 	size_t n = 0;
@@ -196,7 +196,7 @@ int filter_refuse(const struct server *server, int outcome, const struct why *wh
 	return filter_report(server, &(struct totals){0}, outcome, why);
 }
 
-int filter_run(const struct server *server)
+int filter_run(struct server *server)
 {
 	uint64_t begun = clock_us();
 	struct totals totals = {0};

@@ -39,7 +39,7 @@ static int print_answer(const struct asker *asker)
 
 static int answer_line(struct asker *asker, const char *line, size_t len)
 {
-	const struct server *server = asker->server;
+	struct server *server = asker->server;
 	struct why why = {0};
 	int r;
 
@@ -54,7 +54,7 @@ static int answer_line(struct asker *asker, const char *line, size_t len)
 	return print_answer(asker);
 }
 
-int interactive_run(const struct server *server)
+int interactive_run(struct server *server)
 {
 	_cleanup_prompt_ struct prompt *prompt = NULL;
 	_cleanup_asker_ struct asker asker;

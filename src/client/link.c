@@ -10,11 +10,48 @@
 
 #include "base/clock.h"
 
-int link_open(struct link *link, const struct server *server, struct why *why)
+int link_step(struct link *link, struct why *why)
 {
-	*link = (struct link){
-		.server = server, .fd = -1, .read_wants = POLLIN, .write_wants = POLLOUT};
-	return server->url.transport->open(link, why);
+	int r;
+
+	r = link->server->url.transport->open(link, why);
+	if (r == LINK_E_AGAIN)
+		return r;
+	link->due_ms = 0;
+	if (r) {
+		link->stage = LINK_CLOSED;
+		return r;
+	}
+	link->stage = LINK_OPEN;
+	link->times.open_us = clock_us();
+	if (!link->times.connected_us)
+		link->times.connected_us = link->times.open_us;
+	link->read_wants = POLLIN;
+	link->write_wants = POLLOUT;
+	return 0;
+}
+
+int link_start(struct link *link, struct server *server, struct why *why)
+{
+	*link = (struct link){.server = server, .fd = -1, .times.begun_us = clock_us()};
+	return link_step(link, why);
+}
+
+/* Goes on with an opening until it is over. */
+static int link_await(struct link *link, int r, struct why *why)
+{
+	while (r == LINK_E_AGAIN) {
+		r = link_wait(link, link->read_wants, link->due_ms);
+		if (r < 0)
+			return r;
+		r = link_step(link, why);
+	}
+	return r;
+}
+
+int link_open(struct link *link, struct server *server, struct why *why)
+{
+	return link_await(link, link_start(link, server, why), why);
 }
 
 void link_close(struct link *link)
@@ -22,13 +59,14 @@ void link_close(struct link *link)
 	if (link->server && link->fd >= 0)
 		link->server->url.transport->close(link);
 	link->fd = -1;
+	link->stage = LINK_CLOSED;
 }
 
 int link_advance(struct link *link, struct why *why)
 {
 	link_close(link);
 	link->at++;
-	return link->server->url.transport->open(link, why);
+	return link_await(link, link_step(link, why), why);
 }
 
 int link_read(struct link *link, void *data, size_t size, size_t *ret_len)
@@ -44,6 +82,16 @@ int link_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 int link_finish(struct link *link)
 {
 	return link->server->url.transport->finish(link);
+}
+
+bool link_describe(const struct link *link, struct session_facts *ret_facts)
+{
+	const struct transport *transport = link->server->url.transport;
+
+	if (!transport->describe || !link->session)
+		return false;
+	transport->describe(link, ret_facts);
+	return true;
 }
 
 int link_wait(struct link *link, short wants, uint64_t deadline_ms)

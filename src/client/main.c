@@ -19,7 +19,7 @@ static int talk_run(const struct options *options)
 {
 	struct why why = {0};
 	bool is_filter = !options->n_rest && !isatty(STDIN_FILENO);
-	struct server server;
+	_cleanup_server_ struct server server = {0};
 	int r;
 
 	r = server_find(options->url, options, &server, &why);

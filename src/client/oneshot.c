@@ -43,8 +43,7 @@ static int join(const struct options *options, char **ret_text)
 	return 0;
 }
 
-static void print_json(
-	const struct server *server, const struct link *link, const struct reply *reply)
+static void print_json(struct server *server, const struct link *link, const struct reply *reply)
 {
 	struct json json = JSON_TO(stdout);
 	char address[ADDR_TEXT];
@@ -66,8 +65,7 @@ static void print_plain(const struct reply *reply)
 		putchar('\n');
 }
 
-static int print_reply(
-	const struct server *server, const struct link *link, const struct reply *reply)
+static int print_reply(struct server *server, const struct link *link, const struct reply *reply)
 {
 	if (server->options->json)
 		print_json(server, link, reply);
@@ -91,7 +89,7 @@ static int verdict(const struct reply *reply, bool is_json, struct why *why)
 	return why_set(why, CLIENT_E_WRONG, "the answer is not the text in upper case");
 }
 
-static int by_datagram(const struct server *server, const char *text, struct why *why)
+static int by_datagram(struct server *server, const char *text, struct why *why)
 {
 	_cleanup_asker_ struct asker asker;
 	struct reply reply;
@@ -109,7 +107,7 @@ static int by_datagram(const struct server *server, const char *text, struct why
 
 static int answer_stream(struct link *link, const char *text, struct why *why)
 {
-	const struct server *server = link->server;
+	struct server *server = link->server;
 	_cleanup_expect_ struct expect expect = {0};
 	_cleanup_relay_ struct relay relay = {0};
 	uint64_t begun = clock_us();
@@ -137,7 +135,7 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 	return verdict(&reply, server->options->json, why);
 }
 
-static int by_stream(const struct server *server, const char *text, struct why *why)
+static int by_stream(struct server *server, const char *text, struct why *why)
 {
 	_cleanup_link_ struct link link = LINK_INIT;
 	int r;
@@ -148,7 +146,7 @@ static int by_stream(const struct server *server, const char *text, struct why *
 	return answer_stream(&link, text, why);
 }
 
-int oneshot_run(const struct server *server)
+int oneshot_run(struct server *server)
 {
 	_cleanup_free_ char *text = NULL;
 	struct why why = {0};

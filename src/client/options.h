@@ -70,9 +70,9 @@ int check_run(const struct options *options);
 int check_refuse(const struct options *options, const char *text); /* a fault in its command line */
 
 /* The three kinds of the nameless form. */
-int oneshot_run(const struct server *server);
-int interactive_run(const struct server *server);
-int filter_run(const struct server *server);
+int oneshot_run(struct server *server);
+int interactive_run(struct server *server);
+int filter_run(struct server *server);
 int filter_refuse(const struct server *server, int outcome, const struct why *why);
 
 /* The most text that the filter puts into a datagram: it fits into a packet nearly everywhere, even

@@ -43,8 +43,10 @@ static void interrupt(int signal)
 
 static void ping_done(struct ping *ping)
 {
-	for (size_t i = 0; i < ping->n_targets; i++)
+	for (size_t i = 0; i < ping->n_targets; i++) {
 		asker_done(&ping->targets[i].asker);
+		server_done(&ping->targets[i].server);
+	}
 	free(ping->targets);
 }
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,14 +15,20 @@
 #include "client/options.h"
 #include "client/transport.h"
 
-static int datagram_connect(const struct addr *addr, int *ret_fd)
+/* A peer that may be any is not connected to; the kernel then reports refusals only when asked to. */
+static int datagram_connect(const struct server *server, const struct addr *addr, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
+	bool is_v6 = addr->sa.sa_family == AF_INET6;
+	int on = 1;
 
 	fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return errno;
-	if (connect(fd, &addr->sa, addr->len) < 0)
+	if (server->has_any_peer)
+		setsockopt(fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, is_v6 ? IPV6_RECVERR : IP_RECVERR,
+			&on, sizeof(on));
+	else if (connect(fd, &addr->sa, addr->len) < 0)
 		return errno;
 	*ret_fd = take_fd(&fd);
 	return 0;
@@ -33,9 +41,11 @@ int datagram_open(struct link *link, struct why *why)
 	for (; link->at < server->n_addresses; link->at++) {
 		int *error = &link->errors[link->at];
 
-		*error = datagram_connect(&server->addresses[link->at], &link->fd);
-		if (!*error)
+		*error = datagram_connect(server, &server->addresses[link->at], &link->fd);
+		if (!*error) {
+			link->times.connected_us = clock_us();
 			return 0;
+		}
 	}
 	return link_explain(link, why);
 }
@@ -45,25 +55,31 @@ int datagram_finish(struct link *link)
 	return 0;
 }
 
+/* Happy Eyeballs (RFC 8305): the addresses of a server are tried side by side. An attempt starts when the
+ * one before it has failed, or after 250 ms; the first to connect wins, and the others are closed. */
 #define STAGGER_MS 250
 
 struct race {
-	struct link *link;
-	struct pollfd tries[SERVER_ADDRESSES]; /* fd -1: not begun, or over */
+	int tries[SERVER_ADDRESSES]; /* -1: not begun, or over */
 	size_t begun, open;
-	uint64_t next_ms;     /* when to begin the next */
-	uint64_t deadline_ms; /* 0: none */
+	uint64_t next_ms; /* when to begin the next */
 };
 
-static void race_done(struct race *race)
+static void race_free(struct race *race)
 {
+	if (!race)
+		return;
 	for (size_t i = 0; i < race->begun; i++)
-		close_fdp(&race->tries[i].fd);
+		close_fdp(&race->tries[i]);
+	free(race);
 }
 
 /* The errno of an attempt that failed at once, or 0. */
-static int race_begin(const struct addr *addr, struct pollfd *ret_try)
+static int race_begin(struct link *link, size_t at)
 {
+	const struct addr *addr = &link->server->addresses[at];
+	struct race *race = link->opening;
+	struct epoll_event event = {.events = EPOLLOUT, .data.u64 = at};
 	_cleanup_close_ int fd = -1;
 
 	fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -71,109 +87,121 @@ static int race_begin(const struct addr *addr, struct pollfd *ret_try)
 		return errno;
 	if (connect(fd, &addr->sa, addr->len) < 0 && errno != EINPROGRESS)
 		return errno;
-	ret_try->fd = take_fd(&fd);
+	if (epoll_ctl(link->fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		return errno;
+	race->tries[at] = take_fd(&fd);
 	return 0;
 }
 
-static void race_begin_due(struct race *race)
+static void race_begin_due(struct link *link)
 {
-	const struct server *server = race->link->server;
+	struct race *race = link->opening;
 
-	while (race->begun < server->n_addresses && (!race->open || clock_ms() >= race->next_ms)) {
-		struct pollfd *try = &race->tries[race->begun];
-		int error;
+	while (race->begun < link->server->n_addresses &&
+		(!race->open || clock_ms() >= race->next_ms)) {
+		size_t at = race->begun++;
 
-		*try = (struct pollfd){.fd = -1, .events = POLLOUT};
-		error = race_begin(&server->addresses[race->begun], try);
-		race->link->errors[race->begun++] = error;
-		if (error)
+		race->tries[at] = -1;
+		link->errors[at] = race_begin(link, at);
+		if (link->errors[at])
 			continue;
 		race->open++;
 		race->next_ms = clock_ms() + STAGGER_MS;
 	}
 }
 
-/* How long to sleep: until the next attempt or the end; -1: until something happens. */
-static int race_patience_ms(const struct race *race)
+/* Sorts out the attempts that have an outcome; true when one of them is connected, and is the link now. */
+static bool race_find_winner(struct link *link)
 {
-	uint64_t now = clock_ms(), until = race->deadline_ms;
+	struct epoll_event events[SERVER_ADDRESSES];
+	struct race *race = link->opening;
+	int n = epoll_wait(link->fd, events, SERVER_ADDRESSES, 0);
 
-	if (race->begun < race->link->server->n_addresses && (!until || race->next_ms < until))
-		until = race->next_ms;
-	if (!until)
-		return -1;
-	return until > now ? (int)(until - now) : 0;
-}
+	for (int i = 0; i < n; i++) {
+		size_t at = events[i].data.u64;
+		socklen_t len = sizeof(link->errors[at]);
 
-/* Takes stock of the attempts that have an outcome; true when one of them is connected. */
-static bool race_find_winner(struct race *race)
-{
-	for (size_t i = 0; i < race->begun; i++) {
-		int error = 0;
-		socklen_t len = sizeof(error);
-
-		if (race->tries[i].fd < 0 || !race->tries[i].revents)
-			continue;
-		getsockopt(race->tries[i].fd, SOL_SOCKET, SO_ERROR, &error, &len);
-		if (!error) {
-			race->link->at = i;
-			race->link->fd = take_fd(&race->tries[i].fd);
+		getsockopt(race->tries[at], SOL_SOCKET, SO_ERROR, &link->errors[at], &len);
+		if (!link->errors[at]) {
+			close(link->fd);
+			link->at = at;
+			link->fd = take_fd(&race->tries[at]);
 			return true;
 		}
-		race->link->errors[i] = error;
-		close(take_fd(&race->tries[i].fd));
+		close(take_fd(&race->tries[at]));
 		race->open--;
 		race->next_ms = 0;
 	}
 	return false;
 }
 
-static void race_give_up(struct race *race)
-{
-	for (size_t i = 0; i < race->begun; i++)
-		if (race->tries[i].fd >= 0)
-			race->link->errors[i] = ETIMEDOUT;
-}
-
-static int race_connect(struct link *link, struct why *why)
+static int race_start(struct link *link)
 {
 	uint64_t timeout_ms = link->server->options->timeout_ms;
-	__attribute__((cleanup(race_done))) struct race race = {
-		.link = link,
-		.deadline_ms = timeout_ms ? clock_ms() + timeout_ms : 0,
-	};
+	struct race *race = calloc(1, sizeof(*race));
 
-	for (;;) {
-		race_begin_due(&race);
-		if (!race.open)
-			break;
-		if (poll(race.tries, race.begun, race_patience_ms(&race)) < 0 && errno != EINTR)
-			return -errno;
-		if (race_find_winner(&race))
-			return 0;
-		if (race.deadline_ms && clock_ms() >= race.deadline_ms) {
-			race_give_up(&race);
-			break;
-		}
+	if (!race)
+		return -ENOMEM;
+	link->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (link->fd < 0) {
+		free(race);
+		return -errno;
 	}
+	link->opening = race;
+	link->stage = LINK_CONNECTING;
+	link->deadline_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
+	link->read_wants = POLLIN;
+	return 0;
+}
+
+static int race_lose(struct link *link, struct why *why)
+{
+	struct race *race = link->opening;
+
+	for (size_t i = 0; i < race->begun; i++)
+		if (race->tries[i] >= 0)
+			link->errors[i] = ETIMEDOUT;
+	plain_close(link);
 	return link_explain(link, why);
 }
 
-int stream_open(struct link *link, struct why *why)
+static int race_win(struct link *link)
 {
-	int on = 1, r;
+	int on = 1;
 
-	r = race_connect(link, why);
-	if (r)
-		return r;
+	race_free(link->opening);
+	link->opening = NULL;
+	link->times.connected_us = clock_us();
 	/* A question is sent at once, whole; a unix socket has no such option. */
 	setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return 0;
 }
 
+int stream_open(struct link *link, struct why *why)
+{
+	struct race *race;
+	int r;
+
+	r = link->stage == LINK_CONNECTING ? 0 : race_start(link);
+	if (r)
+		return r;
+	race = link->opening;
+	if (race_find_winner(link))
+		return race_win(link);
+	race_begin_due(link);
+	if (!race->open || (link->deadline_ms && clock_ms() >= link->deadline_ms))
+		return race_lose(link, why);
+
+	link->due_ms = link->deadline_ms;
+	if (race->begun < link->server->n_addresses &&
+		(!link->due_ms || race->next_ms < link->due_ms))
+		link->due_ms = race->next_ms;
+	return LINK_E_AGAIN;
+}
+
 int stream_finish(struct link *link)
 {
-	/* A peer that is gone already is found out by reading. */
+	/* The next read reports a peer that is gone already. */
 	if (shutdown(link->fd, SHUT_WR) < 0 && errno != ENOTCONN)
 		return -errno;
 	return 0;
@@ -228,5 +256,8 @@ int plain_write(struct link *link, const void *data, size_t len, size_t *ret_len
 
 void plain_close(struct link *link)
 {
+	if (link->stage == LINK_CONNECTING)
+		race_free(link->opening);
+	link->opening = NULL;
 	close(take_fd(&link->fd));
 }

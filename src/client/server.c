@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "client/options.h"
 #include "client/report.h"
 #include "client/server.h"
@@ -242,6 +243,7 @@ int server_find(
 	const char *url, const struct options *options, struct server *ret_server, struct why *why)
 {
 	struct server *server = ret_server;
+	uint64_t begun = clock_us();
 	int r;
 
 	*server = (struct server){.options = options};
@@ -250,6 +252,13 @@ int server_find(
 	if (r)
 		return r;
 	url_format(&server->url, server->name);
-	return server->url.transport->is_local ? find_local(server, why)
-					       : find_internet(server, why);
+	r = server->url.transport->is_local ? find_local(server, why) : find_internet(server, why);
+	server->name_us = clock_us() - begun;
+	return r;
+}
+
+void server_done(struct server *server)
+{
+	if (server->url.transport && server->url.transport->forget)
+		server->url.transport->forget(server);
 }

@@ -31,6 +31,20 @@ struct server {
 	const struct options *options;
 	struct addr addresses[SERVER_ADDRESSES]; /* families take turns, the preferred one first */
 	size_t n_addresses;
+	uint64_t name_us;  /* that the look-up of the name took */
+	bool has_any_peer; /* datagrams from other addresses are received as well */
+	bool resumes;      /* sessions of TLS, when the server gave a ticket */
+	void *tls;         /* the transport's own, shared by all links */
+};
+
+/* The session of TLS on a link. */
+struct session_facts {
+	char version[16], cipher[64], group[64];
+	bool is_resumed, is_trusted;
+	char distrust[128]; /* why the certificate is not trusted */
+	char names[256];    /* in the certificate */
+	int64_t expires; /* of the first certificate in the chain to expire, in seconds of time() */
+	char fingerprint[65]; /* SHA-256 of the server's public key, in hexadecimal */
 };
 
 /* Whether a word would be read as a URL rather than as text: it begins with a scheme and "://",
@@ -46,3 +60,7 @@ const char *url_format(const struct url *url, char text[static URL_TEXT]);
 /* CLIENT_E_USAGE or CLIENT_E_NO_NAME. `ret_server->name` is set whatever the outcome. */
 int server_find(
 	const char *url, const struct options *options, struct server *ret_server, struct why *why);
+/* Frees what its links have shared. All links are closed. */
+void server_done(struct server *server);
+
+#define _cleanup_server_ __attribute__((cleanup(server_done)))

@@ -20,55 +20,72 @@ static int attach(struct link *link, SSL *ssl)
 
 /* With TLS 1.3 the client's handshake is over before the server has verified the client certificate. So a
  * client that was asked for one waits for the first record, or alert, after the handshake. */
-static int hear_verdict(struct link *link, SSL *ssl, struct why *why)
+static int await_verdict(struct link *link, struct why *why)
 {
-	const struct tls_notes *notes = SSL_get_app_data(ssl);
+	const struct tls_notes *notes = link->opening;
+	SSL *ssl = link->session;
 	char byte;
 	int r;
 
 	if (SSL_version(ssl) < TLS1_3_VERSION || !notes->is_asked)
 		return 0;
-	link_wait(link, POLLIN, clock_ms() + VERDICT_MS);
 	ERR_clear_error();
 	r = SSL_peek(ssl, &byte, 1);
+	if (r <= 0 && tls_wants(ssl, r) && clock_ms() < link->deadline_ms)
+		return LINK_E_AGAIN;
 	if (r > 0 || tls_wants(ssl, r) || SSL_get_error(ssl, r) == SSL_ERROR_ZERO_RETURN)
 		return 0;
 	return tls_explain(link, ssl, why);
 }
 
-static int shake_hands(struct link *link, SSL *ssl, struct why *why)
+static int shake_hands(struct link *link, struct why *why)
 {
-	uint64_t timeout_ms = link->server->options->timeout_ms;
-	uint64_t until_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
+	struct tls_notes *notes = link->opening;
+	SSL *ssl = link->session;
 	int r;
 
-	for (;;) {
+	if (!notes->is_shaken) {
 		ERR_clear_error();
 		r = SSL_connect(ssl);
-		if (r == 1)
-			return hear_verdict(link, ssl, why);
-		if (!tls_wants(ssl, r))
+		if (r != 1 && !tls_wants(ssl, r))
 			return tls_explain(link, ssl, why);
-		r = link_wait(link, tls_wants(ssl, r), until_ms);
-		if (r == CLIENT_E_LOST)
-			return why_set(why, r, "no answer to the TLS handshake");
-		if (r)
-			return r;
+		if (r != 1 && link->deadline_ms && clock_ms() >= link->deadline_ms)
+			return why_set(why, CLIENT_E_LOST, "no answer to the TLS handshake");
+		if (r != 1) {
+			link->read_wants = tls_wants(ssl, r);
+			return LINK_E_AGAIN;
+		}
+		notes->is_shaken = true;
+		link->deadline_ms = clock_ms() + VERDICT_MS;
+		link->read_wants = POLLIN;
 	}
+	return await_verdict(link, why);
 }
 
 int tls_open(struct link *link, struct why *why)
 {
-	static const struct tls_kind kind = {
-		TLS_client_method, TLS1_2_VERSION, NULL, attach, shake_hands};
+	static const struct tls_kind kind = {TLS_client_method, TLS1_2_VERSION, NULL, attach};
 	int r;
 
-	r = stream_open(link, why);
-	if (r)
+	if (link->stage != LINK_SHAKING) {
+		r = stream_open(link, why);
+		if (r)
+			return r;
+		r = tls_session_start(link, &kind, why);
+		if (r) {
+			link->stage = LINK_CLOSED;
+			plain_close(link);
+			return r;
+		}
+	}
+	r = shake_hands(link, why);
+	link->due_ms = link->deadline_ms;
+	if (r == LINK_E_AGAIN)
 		return r;
-	r = tls_session_open(link, &kind, why);
 	if (r)
-		plain_close(link);
+		tls_close(link);
+	else
+		tls_session_settle(link);
 	return r;
 }
 

@@ -97,7 +97,7 @@ static short wants_of(const SSL *ssl, int r, int error)
 }
 
 /* How long a handshake waits for the next flight, at most until the end of its time. */
-static uint64_t wait_until(SSL *ssl, uint64_t until_ms)
+static uint64_t next_step_ms(SSL *ssl, uint64_t until_ms)
 {
 	struct timeval left;
 	uint64_t timer_ms;
@@ -140,62 +140,69 @@ static int explain_failure(struct link *link, SSL *ssl, int error, struct why *w
 	return r < 0 ? r : tls_explain(link, ssl, why);
 }
 
-static int shake_hands(struct link *link, SSL *ssl, struct why *why)
+static int shake_hands(struct link *link, struct why *why)
 {
-	uint64_t timeout_ms = link->server->options->timeout_ms;
-	uint64_t until_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
-	struct tls_notes *notes = SSL_get_app_data(ssl);
+	SSL *ssl = link->session;
 	short wants;
 	int r;
 
-	notes->wait_us = first_wait(timeout_ms);
-	for (;;) {
-		ERR_clear_error();
-		errno = 0;
-		r = DTLSv1_handle_timeout(ssl) < 0 ? -1 : SSL_connect(ssl);
-		if (r == 1)
-			return 0;
-		wants = wants_of(ssl, r, errno);
-		if (!wants)
-			return explain_failure(link, ssl, errno, why);
-
-		r = link_wait(link, wants, wait_until(ssl, until_ms));
-		if (r < 0)
-			return r;
-		if (r == CLIENT_E_LOST && until_ms && clock_ms() >= until_ms)
-			return explain_silence(link, ssl, why);
-	}
+	ERR_clear_error();
+	errno = 0;
+	r = DTLSv1_handle_timeout(ssl) < 0 ? -1 : SSL_connect(ssl);
+	if (r == 1)
+		return 0;
+	wants = wants_of(ssl, r, errno);
+	if (!wants)
+		return explain_failure(link, ssl, errno, why);
+	if (link->deadline_ms && clock_ms() >= link->deadline_ms)
+		return explain_silence(link, ssl, why);
+	link->read_wants = wants;
+	link->due_ms = next_step_ms(ssl, link->deadline_ms);
+	return LINK_E_AGAIN;
 }
 
-/* Without a time-out the handshake starts again when the library gives up, after some minutes. */
-static int try_address(struct link *link, struct why *why)
+static int start(struct link *link, struct why *why)
 {
 	static const struct tls_kind kind = {
-		DTLS_client_method, DTLS1_2_VERSION, DATAGRAM_CIPHERS, attach, shake_hands};
+		DTLS_client_method, DTLS1_2_VERSION, DATAGRAM_CIPHERS, attach};
 	int r;
 
-	do
-		r = tls_session_open(link, &kind, why);
-	while (r == CLIENT_E_LOST && !link->server->options->timeout_ms);
+	r = datagram_open(link, why);
+	if (r)
+		return r;
+	r = tls_session_start(link, &kind, why);
+	if (r)
+		plain_close(link);
+	else
+		((struct tls_notes *)link->opening)->wait_us =
+			first_wait(link->server->options->timeout_ms);
 	return r;
 }
 
-/* An address that refuses is passed over, as it is with plain datagrams. */
+/* An address that refuses is passed over, as it is with plain datagrams. Without a time-out the handshake
+ * starts again when the library gives up, after some minutes. */
 int dtls_open(struct link *link, struct why *why)
 {
 	int r;
 
 	for (;;) {
-		r = datagram_open(link, why);
+		r = link->stage == LINK_SHAKING ? 0 : start(link, why);
 		if (r)
 			return r;
-		r = try_address(link, why);
-		if (!r)
-			return 0;
-		plain_close(link);
-		if (r != CLIENT_E_UNREACHABLE)
+		r = shake_hands(link, why);
+		if (r == LINK_E_AGAIN)
 			return r;
-		link->at++;
+		if (!r) {
+			tls_session_settle(link);
+			return 0;
+		}
+		tls_session_close(link);
+		plain_close(link);
+		link->stage = LINK_CLOSED;
+		if (r == CLIENT_E_UNREACHABLE)
+			link->at++;
+		else if (r != CLIENT_E_LOST || link->server->options->timeout_ms)
+			return r;
 	}
 }
 
@@ -254,7 +261,8 @@ int dtls_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 void dtls_close(struct link *link)
 {
 	ERR_clear_error();
-	SSL_shutdown(link->session);
+	if (link->stage == LINK_OPEN)
+		SSL_shutdown(link->session);
 	ERR_clear_error();
 	tls_session_close(link);
 	plain_close(link);

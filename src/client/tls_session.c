@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "client/options.h"
 #include "client/tls_session.h"
+#include "client/transport.h"
 
 /* The longest name that a certificate's list is shown with. */
 #define NAME_SHOWN 60
@@ -70,9 +77,8 @@ static int append_name(char *names, size_t size, const char *between, const ASN1
 }
 
 /* The DNS names in the certificate, as many as fit. */
-static void list_names(const X509 *x509, struct tls_notes *notes)
+static void list_names(const X509 *x509, char *names, size_t size)
 {
-	const size_t size = sizeof(notes->names);
 	GENERAL_NAMES *all = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
 	size_t len = 0;
 
@@ -80,8 +86,8 @@ static void list_names(const X509 *x509, struct tls_notes *notes)
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
 
 		if (name->type == GEN_DNS)
-			len += (size_t)append_name(notes->names + len, size - len,
-				len > 0 ? ", " : "", name->d.dNSName);
+			len += (size_t)append_name(
+				names + len, size - len, len > 0 ? ", " : "", name->d.dNSName);
 	}
 	GENERAL_NAMES_free(all);
 }
@@ -93,7 +99,7 @@ static int tls_note(int is_fine, X509_STORE_CTX *store)
 	struct tls_notes *notes = ssl ? SSL_get_app_data(ssl) : NULL;
 
 	if (!is_fine && notes)
-		list_names(X509_STORE_CTX_get0_cert(store), notes);
+		list_names(X509_STORE_CTX_get0_cert(store), notes->names, sizeof(notes->names));
 	return is_fine;
 }
 
@@ -195,10 +201,43 @@ static int load_files(SSL_CTX *ctx, const struct options *options, struct why *w
 	return 0;
 }
 
-static int make_ctx(const struct options *options, const struct tls_kind *kind, SSL_CTX **ret_ctx,
-	struct why *why)
+/* The secrets of our sessions, for tools such as Wireshark, when the user has asked for them. Each line is
+ * one write, so that several programs may share the file. */
+static void log_key(const SSL *ssl, const char *line)
+{
+	static int fd = -1;
+	const char *path = getenv("SSLKEYLOGFILE");
+	struct iovec parts[] = {
+		{(void *)(uintptr_t)line, strlen(line)}, {(void *)(uintptr_t) "\n", 1}};
+
+	if (fd < 0 && path && *path)
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd >= 0 && writev(fd, parts, 2) < 0)
+		return; /* a full disk must not end a session */
+}
+
+/* All links to one server share a context, and the last session that it gave a ticket for. */
+struct tls_shared {
+	SSL_CTX *ctx;
+	SSL_SESSION *session;
+};
+
+/* Takes ownership of `session` when it returns 1. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls_shared *shared = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	SSL_SESSION_free(shared->session);
+	shared->session = session;
+	return 1;
+}
+
+static int make_ctx(
+	struct server *server, const struct tls_kind *kind, SSL_CTX **ret_ctx, struct why *why)
 {
 	__attribute__((cleanup(ctx_freep))) SSL_CTX *ctx = SSL_CTX_new(kind->method());
+	const struct options *options = server->options;
+	const char *keys = getenv("SSLKEYLOGFILE");
 	int r;
 
 	if (!ctx)
@@ -210,12 +249,51 @@ static int make_ctx(const struct options *options, const struct tls_kind *kind, 
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_verify(ctx, options->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
 		options->insecure ? NULL : tls_note);
+	if (server->resumes) {
+		SSL_CTX_set_session_cache_mode(
+			ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_sess_set_new_cb(ctx, keep_session);
+	}
+	if (keys && *keys)
+		SSL_CTX_set_keylog_callback(ctx, log_key);
 	r = load_files(ctx, options, why);
 	if (r)
 		return r;
 	*ret_ctx = ctx;
 	ctx = NULL;
 	return 0;
+}
+
+static int share_ctx(struct server *server, const struct tls_kind *kind, struct why *why)
+{
+	struct tls_shared *shared = server->tls;
+	int r;
+
+	if (shared)
+		return 0;
+	shared = calloc(1, sizeof(*shared));
+	if (!shared)
+		return -ENOMEM;
+	r = make_ctx(server, kind, &shared->ctx, why);
+	if (r) {
+		free(shared);
+		return r;
+	}
+	SSL_CTX_set_app_data(shared->ctx, shared);
+	server->tls = shared;
+	return 0;
+}
+
+void tls_forget(struct server *server)
+{
+	struct tls_shared *shared = server->tls;
+
+	if (!shared)
+		return;
+	SSL_SESSION_free(shared->session);
+	SSL_CTX_free(shared->ctx);
+	free(shared);
+	server->tls = NULL;
 }
 
 /* The server asks for a client certificate. Its request need not name an authority. */
@@ -246,38 +324,106 @@ static int set_name(SSL *ssl, const struct link *link, struct why *why)
 	return 0;
 }
 
-int tls_session_open(struct link *link, const struct tls_kind *kind, struct why *why)
+int tls_session_start(struct link *link, const struct tls_kind *kind, struct why *why)
 {
-	__attribute__((cleanup(ctx_freep))) SSL_CTX *ctx = NULL;
+	uint64_t timeout_ms = link->server->options->timeout_ms;
 	__attribute__((cleanup(ssl_freep))) SSL *ssl = NULL;
-	struct tls_notes notes = {.tries = 1};
+	_cleanup_free_ struct tls_notes *notes = calloc(1, sizeof(*notes));
+	const struct tls_shared *shared;
 	int r;
 
-	r = make_ctx(link->server->options, kind, &ctx, why);
+	r = share_ctx(link->server, kind, why);
 	if (r)
 		return r;
-	ssl = SSL_new(ctx);
-	if (!ssl || kind->attach(link, ssl) < 0)
+	shared = link->server->tls;
+	ssl = SSL_new(shared->ctx);
+	if (!notes || !ssl || kind->attach(link, ssl) < 0)
 		return -ENOMEM;
 	r = set_name(ssl, link, why);
 	if (r)
 		return r;
-	SSL_set_app_data(ssl, &notes);
-	SSL_set_cert_cb(ssl, note_request, &notes);
-	r = kind->shake_hands(link, ssl, why);
-	if (r)
-		return r;
-	SSL_set_app_data(ssl, NULL);
-	SSL_set_cert_cb(ssl, NULL, NULL);
-	link->session = ssl;
-	ssl = NULL;
+	if (shared->session)
+		SSL_set_session(ssl, shared->session);
+	notes->tries = 1;
+	SSL_set_app_data(ssl, notes);
+	SSL_set_cert_cb(ssl, note_request, notes);
+	link->opening = take_ptr(&notes);
+	link->session = take_ptr(&ssl);
+	link->stage = LINK_SHAKING;
+	link->deadline_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
 	return 0;
+}
+
+void tls_session_settle(struct link *link)
+{
+	SSL_set_app_data(link->session, NULL);
+	SSL_set_cert_cb(link->session, NULL, NULL);
+	free(link->opening);
+	link->opening = NULL;
 }
 
 void tls_session_close(struct link *link)
 {
+	if (link->stage == LINK_SHAKING) {
+		free(link->opening);
+		link->opening = NULL;
+	}
 	SSL_free(link->session);
 	link->session = NULL;
+}
+
+/* The chain is as good as its first certificate to expire. */
+static int64_t chain_expires(SSL *ssl)
+{
+	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+	int64_t first = INT64_MAX;
+
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		struct tm tm;
+
+		if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) == 1) {
+			int64_t then = timegm(&tm);
+
+			first = then < first ? then : first;
+		}
+	}
+	return first == INT64_MAX ? 0 : first;
+}
+
+static void describe_certificate(SSL *ssl, struct session_facts *facts)
+{
+	X509 *x509 = SSL_get0_peer_certificate(ssl);
+	uint8_t *key = NULL, digest[32];
+	int len;
+
+	if (!x509)
+		return;
+	list_names(x509, facts->names, sizeof(facts->names));
+	facts->expires = chain_expires(ssl);
+	len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &key);
+	if (len > 0 && EVP_Digest(key, (size_t)len, digest, NULL, EVP_sha256(), NULL) == 1)
+		for (size_t i = 0; i < sizeof(digest); i++)
+			snprintf(facts->fingerprint + 2 * i, 3, "%02x", digest[i]);
+	OPENSSL_free(key);
+}
+
+void tls_describe(const struct link *link, struct session_facts *ret_facts)
+{
+	SSL *ssl = link->session;
+	long distrust = SSL_get_verify_result(ssl);
+	const char *group = SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
+
+	*ret_facts = (struct session_facts){
+		.is_resumed = SSL_session_reused(ssl),
+		.is_trusted = distrust == X509_V_OK,
+	};
+	snprintf(ret_facts->version, sizeof(ret_facts->version), "%s", SSL_get_version(ssl));
+	snprintf(ret_facts->cipher, sizeof(ret_facts->cipher), "%s", SSL_get_cipher_name(ssl));
+	snprintf(ret_facts->group, sizeof(ret_facts->group), "%s", group ? group : "");
+	if (distrust != X509_V_OK)
+		snprintf(ret_facts->distrust, sizeof(ret_facts->distrust), "%s",
+			X509_verify_cert_error_string(distrust));
+	describe_certificate(ssl, ret_facts);
 }
 
 short tls_wants(const SSL *ssl, int r)

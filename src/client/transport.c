@@ -21,10 +21,12 @@ static const struct transport transports[] = {
 #if HAVE_TLS
 	{"tls", 12443,
 		.open = tls_open, .read = tls_read, .write = tls_write,
-		.finish = tls_finish, .close = tls_close},
+		.finish = tls_finish, .close = tls_close,
+		.describe = tls_describe, .forget = tls_forget},
 	{"dtls", 12443, .is_datagram = true, .has_session = true, .longest = DTLS_LONGEST,
 		.open = dtls_open, .read = dtls_read, .write = dtls_write,
-		.finish = datagram_finish, .close = dtls_close},
+		.finish = datagram_finish, .close = dtls_close,
+		.describe = tls_describe, .forget = tls_forget},
 #else
 	{"tls", 12443, .open = NULL},
 	{"dtls", 12443, .open = NULL},

@@ -34,6 +34,8 @@ int tls_read(struct link *link, void *data, size_t size, size_t *ret_len);
 int tls_write(struct link *link, const void *data, size_t len, size_t *ret_len);
 int tls_finish(struct link *link);
 void tls_close(struct link *link);
+void tls_describe(const struct link *link, struct session_facts *ret_facts);
+void tls_forget(struct server *server);
 
 /* tls_datagram.c: TLS over datagrams. */
 int dtls_open(struct link *link, struct why *why);
