@@ -161,16 +161,24 @@ static int datagram_try(struct asker *asker, const struct question *question)
 	r = datagram_send(asker, question, deadline);
 	if (!r)
 		r = datagram_await(asker, question, deadline);
-	asker->us = clock_us() - begun;
+	asker->first_us = asker->last_us = clock_us();
+	asker->us = asker->last_us - begun;
 	return r;
 }
 
+/* upperd takes unchanged text for the sign of a loop between servers, and answers little of it. */
 static int datagram_explain_loss(
 	struct asker *asker, const struct question *question, struct why *why)
 {
 	size_t longest = asker->server->url.transport->longest;
 	const char *plural = asker->tries == 1 ? "try" : "tries";
 
+	if (expect_is(&question->expect, question->text, question->len) && !has_session(asker))
+		return why_set(why, CLIENT_E_LOST,
+			"no answer to %u %s; the text is in upper case already, and a server may "
+			"take such datagrams for a loop and drop them (limits.unchanged); "
+			"tcp:// and tls:// have no such limit",
+			asker->tries, plural);
 	if (question->expect.len > longest)
 		return why_set(why, CLIENT_E_LOST,
 			"no answer; it would have %zu bytes, and a datagram holds at most %zu",
@@ -326,6 +334,9 @@ static int stream_receive(struct exchange *exchange)
 		link_close(&exchange->asker->link);
 		return answer->len ? 0 : STREAM_E_GONE;
 	}
+	exchange->asker->last_us = clock_us();
+	if (!answer->len)
+		exchange->asker->first_us = exchange->asker->last_us;
 	answer->len += n;
 	exchange->quiet_ms = is_expected_so_far(exchange) ? 0 : clock_ms() + QUIET_MS;
 	if (answer->len == answer->size)

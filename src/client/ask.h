@@ -29,6 +29,7 @@ struct asker {
 	struct answer answer, before; /* to the last question, and to the one before it */
 	unsigned tries;               /* that the last question took */
 	uint64_t us;                  /* from its last try to the end of its answer */
+	uint64_t first_us, last_us;   /* when the first byte of the answer came, and the last */
 	unsigned owed;                /* answers to earlier questions that may still come */
 	bool is_proven;               /* the link has brought an answer */
 	bool is_again;                /* its link is a new one, since the server closed the last */

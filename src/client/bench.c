@@ -1,449 +1,570 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much a server can do, and how long it takes over it: the load of load.c, watched. */
+/* A load, in one thread and one loop. Each track is a connection with its questions under way.
+ *
+ * An open load has a schedule: question number i is due at begin + i / rate, whatever the server does, and
+ * goes out on the next track that is free. Its time counts from when it was due. So a server that stalls
+ * for a second is seen by all questions that were due in that second, and not by the few that were under
+ * way (coordinated omission).
+ *
+ * A closed load has no schedule: each answer is followed by the next question, which finds the highest rate
+ * of a server; its times say little about a stall. */
+
+#include "client/bench.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <upper/upper.h>
-
+#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/json.h"
-#include "client/histogram.h"
-#include "client/link.h"
 #include "client/options.h"
-#include "client/question.h"
 #include "client/report.h"
 
-/* A link and what is under way on it. Question k of a lane is in slot k modulo the depth, and a
- * lane waits when that slot is taken. */
-struct lane {
-	struct link link;
-	uint64_t *sent_us; /* when the question in each slot went out; 0: the slot is free */
-	uint64_t next;     /* the question to send, or being sent */
-	size_t n_busy;
-	uint8_t *out, *in; /* one question and one answer; on a stream, parts of them */
-	size_t out_at, in_at;
-	uint64_t out_us;   /* when the first byte of the question being sent went out */
-	bool has_answered; /* the link has brought an answer */
-};
-
-struct load {
-	struct server *server;
-	struct lane *lanes;
-	struct pollfd *polls;
-	size_t n_lanes, depth, size;
-	uint8_t *expected;
-	uint64_t limit, sent; /* limit 0: none */
-	uint64_t right, wrong, lost;
-	struct histogram times; /* of right answers, in microseconds */
-};
-
-/* Numbers of different lanes never meet. */
-#define LANE_SHIFT 48
-
-static void lane_done(struct lane *lane)
-{
-	link_close(&lane->link);
-	free(lane->sent_us);
-	free(lane->out);
-	free(lane->in);
-}
-
-static void load_done(struct load *load)
-{
-	for (size_t i = 0; load->lanes && i < load->n_lanes; i++)
-		lane_done(&load->lanes[i]);
-	free(load->lanes);
-	free(load->polls);
-	free(load->expected);
-}
-
-static int lane_init(struct lane *lane, const struct load *load, struct why *why)
-{
-	lane->sent_us = calloc(load->depth, sizeof(*lane->sent_us));
-	lane->out = malloc(load->size);
-	lane->in = malloc(load->size + 1); /* a datagram that is too long shows as such */
-	if (!lane->sent_us || !lane->out || !lane->in)
-		return -ENOMEM;
-	return link_open(&lane->link, load->server, why);
-}
-
-static int load_init(struct load *load, struct server *server, struct why *why)
-{
-	const struct options *options = server->options;
-	int r = 0;
-
-	*load = (struct load){
-		.server = server,
-		.n_lanes = (size_t)options->connections,
-		.depth = (size_t)options->depth,
-		.size = (size_t)options->size,
-		.limit = options->count,
-	};
-	load->lanes = calloc(load->n_lanes, sizeof(*load->lanes));
-	load->polls = calloc(load->n_lanes, sizeof(*load->polls));
-	load->expected = malloc(load->size);
-	if (!load->lanes || !load->polls || !load->expected)
-		return -ENOMEM;
-	for (size_t i = 0; !r && i < load->n_lanes; i++)
-		r = lane_init(&load->lanes[i], load, why);
-	return r;
-}
-
-static uint64_t number_of(const struct load *load, const struct lane *lane, uint64_t question)
-{
-	return (uint64_t)(lane - load->lanes) << LANE_SHIFT | question;
-}
-
-static bool is_right(const struct load *load, const uint8_t *question, const uint8_t *answer)
-{
-	static const struct upper_rule rule = {.charset = UPPER_UTF8, .invalid = UPPER_KEEP};
-	struct upper_in in = {question, question + load->size};
-	struct upper_out out = {load->expected, load->expected + load->size};
-
-	upper_convert(&rule, true, &in, &out);
-	return memcmp(load->expected, answer, load->size) == 0;
-}
-
-/* Counts one answer and frees its slot. */
-static void take_answer(struct load *load, struct lane *lane)
-{
-	uint64_t number = question_number(lane->in, lane->in_at), now = clock_us();
-	uint64_t question = number & ((UINT64_C(1) << LANE_SHIFT) - 1);
-	uint64_t *sent_us = &lane->sent_us[question % load->depth];
-	uint8_t *expected = load->expected;
-	bool is_known = lane->in_at == load->size && number == number_of(load, lane, question) &&
-		question < lane->next && question + load->depth >= lane->next && *sent_us;
-
-	lane->in_at = 0;
-	if (is_known)
-		question_write(expected, load->size, number);
-	if (!is_known || !is_right(load, expected, lane->in)) {
-		load->wrong++;
-		return;
-	}
-	lane->has_answered = true;
-	load->right++;
-	histogram_add(&load->times, now - *sent_us);
-	*sent_us = 0;
-	lane->n_busy--;
-}
-
-/* What was under way on a link that ended. A server that closes after each answer has done no
- * wrong: what it never saw is asked again. */
-static void give_back(struct load *load, struct lane *lane)
-{
-	if (lane->has_answered)
-		load->sent -= lane->n_busy;
-	else
-		load->lost += lane->n_busy;
-	lane->has_answered = false;
-	memset(lane->sent_us, 0, load->depth * sizeof(*lane->sent_us));
-	lane->n_busy = 0;
-	lane->out_at = lane->in_at = 0;
-}
-
-static void lose_late(struct load *load, struct lane *lane)
-{
-	uint64_t timeout_us = load->server->options->timeout_ms * 1000, now = clock_us();
-
-	for (size_t i = 0; timeout_us && lane->n_busy && i < load->depth; i++) {
-		if (!lane->sent_us[i] || now - lane->sent_us[i] < timeout_us)
-			continue;
-		lane->sent_us[i] = 0;
-		lane->n_busy--;
-		load->lost++;
-	}
-}
-
-static bool wants_send(const struct load *load, const struct lane *lane)
-{
-	if (lane->out_at)
-		return true;
-	return !lane->sent_us[lane->next % load->depth] &&
-		(!load->limit || load->sent < load->limit);
-}
-
-static int send_some(struct load *load, struct lane *lane)
-{
-	size_t n;
-	int r;
-
-	if (lane->out_at == 0) {
-		question_write(lane->out, load->size, number_of(load, lane, lane->next));
-		lane->out_us = clock_us();
-	}
-	r = link_write(&lane->link, lane->out + lane->out_at, load->size - lane->out_at, &n);
-	if (r)
-		return r;
-	lane->out_at += n;
-	if (lane->out_at < load->size)
-		return 0;
-	lane->out_at = 0;
-	lane->sent_us[lane->next++ % load->depth] = lane->out_us;
-	lane->n_busy++;
-	load->sent++;
-	return 0;
-}
-
-static int receive_some(struct load *load, struct lane *lane)
-{
-	bool is_datagram = load->server->url.transport->is_datagram;
-	size_t room = is_datagram ? load->size + 1 : load->size - lane->in_at, n;
-	int r;
-
-	r = link_read(&lane->link, lane->in + lane->in_at, room, &n);
-	if (r)
-		return r;
-	lane->in_at += n;
-	if (is_datagram || lane->in_at == load->size)
-		take_answer(load, lane);
-	return 0;
-}
-
-/* All that goes without waiting; a server that closed its end is connected to again. */
-static int lane_move(struct load *load, struct lane *lane, struct why *why)
-{
-	int r = 0;
-
-	while (!r)
-		r = receive_some(load, lane);
-	while (r == LINK_E_AGAIN && wants_send(load, lane)) {
-		r = send_some(load, lane);
-		if (r == LINK_E_AGAIN)
-			return 0;
-		r = r ? r : LINK_E_AGAIN;
-	}
-	if (r == LINK_E_AGAIN || r < 0)
-		return r < 0 ? r : 0;
-
-	if (r == LINK_E_REFUSED)
-		return link_explain(&lane->link, why);
-	if (r == LINK_E_TOO_LONG)
-		return why_set(why, CLIENT_E_USAGE,
-			"--size is more than the %zu bytes that a datagram holds",
-			load->server->url.transport->longest);
-	give_back(load, lane);
-	link_close(&lane->link);
-	return link_open(&lane->link, load->server, why);
-}
-
-static bool load_is_over(const struct load *load)
-{
-	if (!load->limit || load->sent < load->limit)
-		return false;
-	for (size_t i = 0; i < load->n_lanes; i++)
-		if (load->lanes[i].n_busy)
-			return false;
-	return true;
-}
-
-static int load_step(struct load *load, int timeout_ms, struct why *why)
-{
-	int r;
-
-	for (size_t i = 0; i < load->n_lanes; i++) {
-		struct lane *lane = &load->lanes[i];
-
-		r = lane_move(load, lane, why);
-		if (r)
-			return r;
-		lose_late(load, lane);
-		load->polls[i].fd = lane->link.fd;
-		load->polls[i].events = (short)(lane->link.read_wants |
-			(wants_send(load, lane) ? lane->link.write_wants : 0));
-	}
-	if (load_is_over(load))
-		return 0;
-	if (poll(load->polls, load->n_lanes, timeout_ms) < 0 && errno != EINTR)
-		return -errno;
-	return 0;
-}
-
 #define USUAL_DURATION_MS 5000
-#define STEP_MS           100 /* the longest sleep, so that the display and the end are in time */
-#define BAR               50
+#define EXPIRY_US         20000 /* between two looks for overdue questions */
+#define SECOND_US         1000000
+#define IDLE_TICK_US      10000 /* the longest sleep */
+#define LEAST_TICK_US     40 /* a shorter one costs more than it helps: questions leave together */
+#define RING_MOST         65536
+#define NUMBER_SHIFT      48 /* the numbers of different tracks never meet */
 
-struct bench {
-	struct load load;
-	uint64_t begun_us, us, shown_us;
-	bool is_live;
+struct track {
+	struct bench *bench;
+	struct lane lane;
+	struct window window;
+	struct part part;
+	bool has_answered; /* on this connection */
+	uint64_t due_us;   /* of the question that a new connection is opened for */
 };
 
-static volatile sig_atomic_t is_interrupted;
-
-static void interrupt(int signal)
-{
-	is_interrupted = 1;
-}
-
-static double quantile_ms(const struct load *load, double share)
-{
-	return (double)histogram_quantile(&load->times, share) / 1000;
-}
-
-static double per_second(const struct bench *bench)
-{
-	return bench->us ? (double)bench->load.right * 1e6 / (double)bench->us : 0;
-}
-
-static void show_live(struct bench *bench)
-{
-	const struct load *load = &bench->load;
-
-	if (!bench->is_live || bench->us - bench->shown_us < 200000)
-		return;
-	bench->shown_us = bench->us;
-	fprintf(stderr,
-		"\r\033[K%5.1f s  %" PRIu64 " answers  %.0f/s  p50 %.3f ms  p99 %.3f ms  "
-		"%" PRIu64 " wrong  %" PRIu64 " lost",
-		(double)bench->us / 1e6, load->right, per_second(bench), quantile_ms(load, 0.5),
-		quantile_ms(load, 0.99), load->wrong, load->lost);
-}
-
-/* One bar for each power of two that has any. */
-static void print_bars(const struct histogram *times)
-{
-	uint64_t rows[64] = {0}, most = 1;
-
-	for (size_t cell = 0; cell < HISTOGRAM_CELLS; cell++) {
-		uint64_t top = histogram_cell_top(cell);
-		unsigned row = top ? 63U - (unsigned)__builtin_clzll(top) : 0;
-
-		rows[row] += times->cells[cell];
-		most = rows[row] > most ? rows[row] : most;
-	}
-	for (size_t row = 0; row < 64; row++) {
-		int length = (int)(rows[row] * BAR / most);
-
-		if (rows[row])
-			printf("  below %10.3f ms %10" PRIu64 " %.*s\n",
-				(double)(UINT64_C(2) << row) / 1000, rows[row], length,
-				"##################################################");
-	}
-}
-
-static void print_plain(const struct bench *bench)
-{
-	const struct load *load = &bench->load;
-	const struct histogram *times = &load->times;
-	double seconds = (double)bench->us / 1e6;
-
-	printf("%s: %" PRIu64
-	       " right answers in %.3f s: %.0f a second, %.3f MB a second each way\n",
-		load->server->name, load->right, seconds, per_second(bench),
-		per_second(bench) * (double)load->size / 1e6);
-	printf("%s%" PRIu64 " wrong, %" PRIu64 " lost%s\n",
-		load->wrong || load->lost ? colour_bad(stdout) : colour_good(stdout), load->wrong,
-		load->lost, colour_off(stdout));
-	if (!times->n)
-		return;
-	printf("ms: min %.3f, avg %.3f, p50 %.3f, p90 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n",
-		(double)times->min / 1000, histogram_mean(times) / 1000, quantile_ms(load, 0.5),
-		quantile_ms(load, 0.9), quantile_ms(load, 0.99), quantile_ms(load, 0.999),
-		(double)times->max / 1000);
-	if (!load->server->options->quiet)
-		print_bars(times);
-}
-
-static void print_json(const struct bench *bench)
-{
-	const struct load *load = &bench->load;
-	const struct histogram *times = &load->times;
-	struct json json = JSON_TO(stdout);
-
-	json_object(&json, NULL);
-	json_string(&json, "server", load->server->name);
-	json_number(&json, "connections", load->n_lanes);
-	json_number(&json, "pipeline", load->depth);
-	json_number(&json, "size", load->size);
-	json_decimal(&json, "seconds", (double)bench->us / 1e6, 3);
-	json_number(&json, "right", load->right);
-	json_number(&json, "wrong", load->wrong);
-	json_number(&json, "lost", load->lost);
-	json_decimal(&json, "per_second", per_second(bench), 1);
-	json_object(&json, "ms");
-	json_decimal(&json, "min", (double)times->min / 1000, 3);
-	json_decimal(&json, "avg", histogram_mean(times) / 1000, 3);
-	json_decimal(&json, "p50", quantile_ms(load, 0.5), 3);
-	json_decimal(&json, "p90", quantile_ms(load, 0.9), 3);
-	json_decimal(&json, "p99", quantile_ms(load, 0.99), 3);
-	json_decimal(&json, "p99.9", quantile_ms(load, 0.999), 3);
-	json_decimal(&json, "max", (double)times->max / 1000, 3);
-	json_end(&json);
-	json_end(&json);
-}
-
-static int watch(struct bench *bench, struct why *why)
-{
-	const struct options *options = bench->load.server->options;
-	uint64_t duration_ms = options->duration_ms;
-	int r;
-
-	if (!duration_ms && !options->count)
-		duration_ms = USUAL_DURATION_MS;
-	bench->begun_us = clock_us();
-	do {
-		r = load_step(&bench->load, STEP_MS, why);
-		if (r)
-			break;
-		bench->us = clock_us() - bench->begun_us;
-		show_live(bench);
-	} while (!is_interrupted && !load_is_over(&bench->load) &&
-		(!duration_ms || bench->us < duration_ms * 1000));
-
-	if (bench->shown_us)
-		fputs("\r\033[K", stderr);
-	return r;
-}
+static void track_fill(struct track *track, uint64_t now_us);
+static void bench_start(struct bench *bench);
 
 static void bench_done(struct bench *bench)
 {
-	load_done(&bench->load);
+	for (size_t i = 0; bench->tracks && i < bench->n_tracks; i++) {
+		lane_done(&bench->tracks[i].lane);
+		window_done(&bench->tracks[i].window);
+		free(bench->tracks[i].part.room);
+	}
+	free(bench->tracks);
+	free(bench->question);
+	free(bench->seconds);
+	close_fdp(&bench->tick_fd);
+	texts_done(&bench->texts);
+	lanes_done(&bench->lanes);
+	server_done(&bench->server);
 }
 
-static int bench_server(struct server *server, struct why *why)
+static bool bench_is_datagram(const struct bench *bench)
 {
-	__attribute__((cleanup(bench_done))) struct bench bench = {
-		.is_live =
-			isatty(STDERR_FILENO) && !server->options->quiet && !server->options->json,
-	};
+	return bench->server.url.transport->is_datagram;
+}
+
+static bool is_complete(const struct bench *bench)
+{
+	return bench->limit && bench->n_begun >= bench->limit;
+}
+
+/* The questions of the schedule that are due by now. */
+static uint64_t due_by(const struct bench *bench, uint64_t now_us)
+{
+	if (bench->end_us && now_us >= bench->end_us)
+		now_us = bench->end_us - 1;
+	return (uint64_t)((double)(now_us - bench->begun_us) * (double)bench->rate / 1e6) + 1;
+}
+
+static uint64_t due_at(const struct bench *bench, uint64_t i)
+{
+	return bench->begun_us + (uint64_t)((double)i * 1e6 / (double)bench->rate);
+}
+
+static bool may_send(const struct bench *bench, uint64_t now_us)
+{
+	if (bench->is_ending || is_complete(bench))
+		return false;
+	return !bench->rate || bench->n_begun < due_by(bench, now_us);
+}
+
+/* An open load does not wait for lost datagrams. */
+static bool track_has_room(const struct track *track)
+{
+	const struct bench *bench = track->bench;
+
+	if (window_is_full(&track->window))
+		return false;
+	return (bench->rate && bench_is_datagram(bench)) || track->window.n_waiting < bench->depth;
+}
+
+static void fail(struct bench *bench, int outcome, const struct why *why)
+{
+	bench->outcome = outcome;
+	if (why)
+		bench->why = *why;
+	loop_stop(&bench->lanes.loop, outcome);
+}
+
+/* Puts the next question under way. False when it does not fit now. */
+static bool track_ask(struct track *track, uint64_t due_us, uint64_t now_us)
+{
+	struct bench *bench = track->bench;
+	size_t len = texts_write(&bench->texts, window_number(&track->window), bench->question);
+
+	if (lane_send(&track->lane, bench->question, len))
+		return false;
+	window_ask(&track->window, due_us, now_us);
+	return true;
+}
+
+static void take_from_schedule(struct bench *bench, uint64_t *ret_due_us, uint64_t now_us)
+{
+	*ret_due_us = bench->rate ? due_at(bench, bench->n_begun) : now_us;
+	bench->n_begun++;
+}
+
+/* With a connection for each question, opening it is a part of the question's time. */
+static void track_reopen(struct track *track, uint64_t now_us)
+{
+	take_from_schedule(track->bench, &track->due_us, now_us);
+	lane_open(&track->lane, &track->bench->server);
+}
+
+static void track_fill(struct track *track, uint64_t now_us)
+{
+	struct bench *bench = track->bench;
+	uint64_t due_us;
+
+	if (bench->options->reconnect) {
+		if (track->lane.link.stage == LINK_CLOSED && may_send(bench, now_us))
+			track_reopen(track, now_us);
+		return;
+	}
+	while (lane_is_open(&track->lane) && track_has_room(track) && may_send(bench, now_us)) {
+		due_us = bench->rate ? due_at(bench, bench->n_begun) : now_us;
+		if (!track_ask(track, due_us, now_us))
+			return;
+		bench->n_begun++;
+	}
+}
+
+/* The lag of the client itself: a question is overdue although a track is free for it. */
+static void note_lag(struct bench *bench, uint64_t now_us)
+{
+	uint64_t due_us = bench->rate ? due_at(bench, bench->n_begun) : now_us;
+
+	if (!may_send(bench, now_us) || now_us <= due_us || now_us - due_us <= bench->lag_us)
+		return;
+	for (size_t i = 0; i < bench->n_tracks; i++) {
+		if (lane_is_open(&bench->tracks[i].lane) && track_has_room(&bench->tracks[i]) &&
+			lane_is_idle(&bench->tracks[i].lane)) {
+			bench->lag_us = now_us - due_us;
+			return;
+		}
+	}
+}
+
+/* Deals out the questions that are due, in turn, so that each track has its share. */
+static void deal_out(struct bench *bench, uint64_t now_us)
+{
+	size_t n_without = 0;
+
+	while (may_send(bench, now_us) && n_without < bench->n_tracks) {
+		struct track *track = &bench->tracks[bench->turn++ % bench->n_tracks];
+		uint64_t before = bench->n_begun;
+
+		if (bench->options->reconnect)
+			track_fill(track, now_us);
+		else if (lane_is_open(&track->lane) && track_has_room(track) &&
+			track_ask(track, due_at(bench, bench->n_begun), now_us))
+			bench->n_begun++;
+		n_without = before == bench->n_begun ? n_without + 1 : 0;
+	}
+	for (size_t i = 0; i < bench->n_tracks; i++)
+		if (!lane_is_idle(&bench->tracks[i].lane))
+			lane_flush(&bench->tracks[i].lane);
+}
+
+static size_t count_waiting(struct bench *bench)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < bench->n_tracks; i++)
+		n += bench->tracks[i].window.n_waiting;
+	bench->n_waiting = n;
+	return n;
+}
+
+static bool is_opening(const struct bench *bench)
+{
+	for (size_t i = 0; i < bench->n_tracks; i++)
+		if (bench->tracks[i].lane.link.stage == LINK_CONNECTING ||
+			bench->tracks[i].lane.link.stage == LINK_SHAKING)
+			return true;
+	return false;
+}
+
+static void bench_look_for_end(struct bench *bench)
+{
+	if (!bench->is_ending && !is_complete(bench))
+		return;
+	if (count_waiting(bench) == 0 && !(bench->options->reconnect && is_opening(bench)))
+		loop_stop(&bench->lanes.loop, 0);
+}
+
+static void bench_expire(struct bench *bench, uint64_t now_us)
+{
+	for (size_t i = 0; i < bench->n_tracks; i++) {
+		struct track *track = &bench->tracks[i];
+		uint64_t timeout_us = bench->options->timeout_ms * 1000;
+		bool is_expired = false;
+
+		while (window_expire(&track->window, now_us, timeout_us) != UINT64_MAX)
+			is_expired = true;
+		if (!is_expired)
+			continue;
+		/* On a stream that has stalled for that long at the end, the rest is not waited for. */
+		if ((bench->is_ending || is_complete(bench)) && track->window.is_ordered)
+			window_abandon(&track->window);
+		if (bench->options->reconnect) {
+			lane_close(&track->lane);
+			window_abandon(&track->window);
+		}
+		track_fill(track, now_us);
+		lane_flush(&track->lane);
+	}
+}
+
+/* A question under way when the warm-up ends belongs to what is measured. */
+static void end_warmup(struct bench *bench, uint64_t now_us)
+{
+	struct tally none = {.sent = count_waiting(bench)};
+
+	bench->warm_us = now_us;
+	bench->warm_questions = bench->tally.sent - none.sent;
+	bench->tally = none;
+	bench->times = (struct histogram){0};
+	bench->shown_right = 0;
+	if (bench->limit)
+		bench->limit += bench->warm_questions;
+	bench->n_seconds = 0;
+	bench->next_second_us = now_us + SECOND_US;
+}
+
+static void each_second(struct bench *bench, uint64_t now_us)
+{
+	double seconds =
+		(double)(now_us - (bench->warm_us ? bench->warm_us : bench->begun_us)) / 1e6;
+
+	bench->next_second_us += SECOND_US;
+	if (bench->n_seconds < BENCH_SECONDS)
+		bench->seconds[bench->n_seconds++] =
+			(uint32_t)(bench->tally.right - bench->shown_right);
+	count_waiting(bench);
+	if (bench->options->csv)
+		bench_print_csv(bench, seconds);
+	bench->shown_right = bench->tally.right;
+}
+
+/* Sleeps until the next question is due, or something else is to be done. */
+static void set_tick(struct bench *bench, uint64_t now_us)
+{
+	uint64_t at_us = now_us + IDLE_TICK_US;
+	struct itimerspec spec = {0};
+
+	if (bench->rate && !bench->is_ending && !is_complete(bench)) {
+		uint64_t due_us = due_at(bench, bench->n_begun);
+
+		due_us = due_us > now_us + LEAST_TICK_US ? due_us : now_us + LEAST_TICK_US;
+		at_us = due_us < at_us ? due_us : at_us;
+	}
+	if (bench->end_us > now_us && bench->end_us < at_us)
+		at_us = bench->end_us;
+	spec.it_value.tv_sec = (time_t)(at_us / SECOND_US);
+	spec.it_value.tv_nsec = (long)(at_us % SECOND_US) * 1000;
+	timerfd_settime(bench->tick_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+static void stop_sending(struct bench *bench)
+{
+	bench->is_ending = true;
+	if (bench->rate && !is_complete(bench) && due_by(bench, bench->end_us) > bench->n_begun)
+		bench->n_unsent = due_by(bench, bench->end_us) - bench->n_begun;
+}
+
+static void bench_on_tick(struct source *source, uint32_t events)
+{
+	struct bench *bench = container_of(source, struct bench, tick);
+	uint64_t now_us = clock_us(), count;
+
+	if (read(bench->tick_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		fail(bench, -errno, NULL);
+	if (!bench->warm_us && bench->options->warmup_ms &&
+		now_us >= bench->begun_us + bench->options->warmup_ms * 1000)
+		end_warmup(bench, now_us);
+	if (bench->rate) {
+		note_lag(bench, now_us);
+		deal_out(bench, now_us);
+	}
+	if (bench->end_us && now_us >= bench->end_us && !bench->is_ending)
+		stop_sending(bench);
+	if (now_us >= bench->next_expiry_us) {
+		bench->next_expiry_us = now_us + EXPIRY_US;
+		bench_expire(bench, now_us);
+		count_waiting(bench);
+		bench_show(bench, now_us);
+	}
+	if (now_us >= bench->next_second_us &&
+		(!bench->is_ending || bench->next_second_us <= bench->end_us))
+		each_second(bench, now_us);
+	bench_look_for_end(bench);
+	set_tick(bench, now_us);
+}
+
+static void take(struct track *track, const uint8_t *answer, size_t len, uint64_t now_us)
+{
+	struct bench *bench = track->bench;
+	struct sorted sorted = window_take(&track->window, answer, len, now_us);
+
+	track->has_answered = true;
+	bench->done_us = now_us;
+	if (sorted.fate == FATE_RIGHT || sorted.fate == FATE_LATE)
+		histogram_add(&bench->times, sorted.us);
+}
+
+static void track_on_arrival(struct lane *lane, const struct arrival *arrival)
+{
+	struct track *track = container_of(lane, struct track, lane);
+	struct bench *bench = track->bench;
+	const uint8_t *at = arrival->data, *end = at + arrival->len;
+	struct expect answer;
+
+	if (bench_is_datagram(bench))
+		take(track, at, arrival->len, arrival->at_us);
+	else
+		while (at < end && window_cut(&track->window, &track->part, &at, end, &answer))
+			take(track, answer.text, answer.len, arrival->at_us);
+	if (bench->options->reconnect && track->window.n_waiting == 0)
+		lane_close(lane);
+	track_fill(track, arrival->at_us);
+	if (bench->is_ending || is_complete(bench))
+		bench_look_for_end(bench);
+}
+
+static void track_on_room(struct lane *lane)
+{
+	struct track *track = container_of(lane, struct track, lane);
+
+	track_fill(track, clock_us());
+	lane_flush(lane);
+}
+
+/* The questions that the last connection left unanswered are asked again. */
+static void ask_again(struct track *track)
+{
+	struct bench *bench = track->bench;
+	uint64_t index = 0;
+
+	for (; (index = window_waiting(&track->window, index)) != UINT64_MAX; index++) {
+		size_t len =
+			texts_write(&bench->texts, track->window.base | index, bench->question);
+
+		if (lane_send(&track->lane, bench->question, len))
+			return;
+	}
+}
+
+static void track_on_open(struct lane *lane)
+{
+	struct track *track = container_of(lane, struct track, lane);
+	struct bench *bench = track->bench;
+
+	bench->n_opened++;
+	bench->n_resumed += lane->link.is_resumed;
+	if (!bench->begun_us) {
+		if (bench->n_opened == bench->n_tracks)
+			bench_start(bench);
+		return;
+	}
+	track->has_answered = false;
+	track->part.len = 0;
+	ask_again(track);
+	if (bench->options->reconnect && track->window.n_waiting == 0 && track->due_us) {
+		track_ask(track, track->due_us, clock_us());
+		track->due_us = 0;
+	} else {
+		track_fill(track, clock_us());
+	}
+	lane_flush(lane);
+}
+
+/* A server that closes after an answer has lost no question that it never saw. */
+static void track_on_end(struct lane *lane, int outcome, const struct why *why)
+{
+	struct track *track = container_of(lane, struct track, lane);
+	struct bench *bench = track->bench;
+
+	if (outcome != CLIENT_E_LOST || lane->link.times.open_us == 0) {
+		fail(bench, outcome, why);
+		return;
+	}
+	if (!track->has_answered)
+		window_abandon(&track->window);
+	if (bench->options->reconnect && track->window.n_waiting == 0)
+		track_fill(track, clock_us());
+	else if (track->window.n_waiting || !bench->is_ending)
+		lane_open(lane, &bench->server);
+}
+
+static void bench_on_signal(struct lanes *lanes, int signal)
+{
+	struct bench *bench = container_of(lanes, struct bench, lanes);
+
+	if (signal == SIGINT)
+		bench->is_ending = true;
+	else
+		bench->is_resized = true;
+}
+
+static size_t ring_size(const struct bench *bench)
+{
+	uint64_t in_flight = 4 * bench->depth;
+
+	if (bench->rate)
+		in_flight += 2 * bench->rate * (bench->options->timeout_ms + 1000) / 1000 /
+			bench->n_tracks;
+	return in_flight < RING_MOST ? (size_t)in_flight : RING_MOST;
+}
+
+static int track_init(struct track *track, struct bench *bench)
+{
+	static const struct lane_owner owner = {.on_open = track_on_open,
+		.on_arrival = track_on_arrival,
+		.on_room = track_on_room,
+		.on_end = track_on_end};
+	uint64_t base = (uint64_t)(track - bench->tracks) << NUMBER_SHIFT;
 	int r;
 
-	r = load_init(&bench.load, server, why);
-	if (r)
-		return r;
-	r = watch(&bench, why);
-	if (r)
-		return r;
+	track->bench = bench;
+	lane_init(&track->lane, &bench->lanes, &owner);
+	track->lane.is_segmented = !bench->options->no_segments;
+	track->part.room = malloc(bench->texts.longest);
+	r = track->part.room ? window_init(&track->window, ring_size(bench), base) : -ENOMEM;
+	track->window.texts = &bench->texts;
+	track->window.tally = &bench->tally;
+	track->window.is_ordered = !bench_is_datagram(bench);
+	return r;
+}
 
-	if (server->options->json)
-		print_json(&bench);
+static int bench_init(struct bench *bench, const struct options *options)
+{
+	int r;
+
+	bench->options = options;
+	bench->n_tracks = (size_t)options->connections;
+	bench->depth = options->reconnect ? 1 : (size_t)options->depth;
+	bench->rate = options->rate;
+	bench->limit = options->count;
+	bench->server.resumes = options->resume;
+	bench->is_live = isatty(STDERR_FILENO);
+	r = texts_init(&bench->texts, options->text, options->size, &bench->why);
+	if (!r)
+		r = lanes_init(&bench->lanes);
+	if (!r)
+		r = lanes_catch_signals(&bench->lanes, bench_on_signal);
+	if (r)
+		return r;
+	bench->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (bench->tick_fd < 0)
+		return -errno;
+	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+	bench->tick.on_event = bench_on_tick;
+	r = loop_watch(&bench->lanes.loop, &bench->tick, bench->tick_fd, EPOLLIN);
+	bench->tracks = calloc(bench->n_tracks, sizeof(*bench->tracks));
+	bench->question = malloc(bench->texts.longest);
+	bench->seconds = calloc(BENCH_SECONDS, sizeof(*bench->seconds));
+	if (!r && (!bench->tracks || !bench->question || !bench->seconds))
+		r = -ENOMEM;
+	for (size_t i = 0; !r && i < bench->n_tracks; i++)
+		r = track_init(&bench->tracks[i], bench);
+	return r;
+}
+
+static uint64_t cpu_us(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * SECOND_US +
+		(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static void bench_start(struct bench *bench)
+{
+	const struct options *options = bench->options;
+	uint64_t duration_ms = options->duration_ms, now_us = clock_us();
+
+	if (!duration_ms && !options->count)
+		duration_ms = USUAL_DURATION_MS;
+	bench->cpu_us = cpu_us();
+	bench->begun_us = bench->done_us = now_us;
+	bench->end_us = duration_ms ? now_us + (options->warmup_ms + duration_ms) * 1000 : 0;
+	bench->next_second_us = now_us + SECOND_US;
+	if (options->csv)
+		bench_print_csv_head();
+	for (size_t i = 0; !bench->rate && i < bench->n_tracks; i++) {
+		track_fill(&bench->tracks[i], now_us);
+		lane_flush(&bench->tracks[i].lane);
+	}
+	set_tick(bench, now_us);
+}
+
+/* The clock starts when all connections are open. */
+static int bench_load(struct bench *bench)
+{
+	int r;
+
+	if (bench->options->reconnect)
+		bench_start(bench);
 	else
-		print_plain(&bench);
-	return bench.load.wrong ? CLIENT_E_WRONG : bench.load.lost ? CLIENT_E_LOST : 0;
+		for (size_t i = 0; i < bench->n_tracks && !bench->outcome; i++)
+			lane_open(&bench->tracks[i].lane, &bench->server);
+	r = loop_run(&bench->lanes.loop);
+	count_waiting(bench);
+	bench_clear(bench);
+	bench->cpu_us = cpu_us() - bench->cpu_us;
+	return r;
+}
+
+static int verdict(const struct tally *tally)
+{
+	if (tally->corrupted || tally->unchanged || tally->unknown)
+		return CLIENT_E_WRONG;
+	return tally_lost(tally) || tally->late ? CLIENT_E_LOST : 0;
 }
 
 int bench_run(const struct options *options)
 {
-	/* The second Ctrl-C does not wait for connections. */
-	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-	_cleanup_server_ struct server server = {0};
-	struct why why = {0};
+	__attribute__((cleanup(bench_done))) struct bench bench = {
+		.lanes = LANES_INIT, .tick_fd = -1};
 	int r;
 
-	sigaction(SIGINT, &action, NULL);
-	r = server_find(options->url, options, &server, &why);
+	if (options->rate && options->is_closed)
+		r = why_set(&bench.why, CLIENT_E_USAGE,
+			"--rate is for an open load, and --closed makes a closed one");
+	else
+		r = server_find(options->url, options, &bench.server, &bench.why);
 	if (!r)
-		r = bench_server(&server, &why);
-	return r && *why.text ? report_failure(options, server.name, r, &why) : r;
+		r = bench_init(&bench, options);
+	if (!r)
+		r = bench_load(&bench);
+	if (r)
+		return *bench.why.text ? report_failure(options, bench.server.name, r, &bench.why)
+				       : r;
+	r = bench_print(&bench);
+	return r ? r : verdict(&bench.tally);
 }

@@ -2,6 +2,8 @@
 
 #include "client/histogram.h"
 
+#include <math.h>
+
 /* Values below 32 have a cell each; above, the highest bit names the row, and the five bits after
  * it the cell in the row. */
 static size_t cell_of(uint64_t value)
@@ -26,13 +28,21 @@ uint64_t histogram_cell_top(size_t cell)
 
 void histogram_add(struct histogram *histogram, uint64_t value)
 {
+	histogram_add_many(histogram, value, 1);
+}
+
+void histogram_add_many(struct histogram *histogram, uint64_t value, uint64_t n)
+{
+	if (n == 0)
+		return;
 	if (histogram->n == 0 || value < histogram->min)
 		histogram->min = value;
 	if (value > histogram->max)
 		histogram->max = value;
-	histogram->cells[cell_of(value)]++;
-	histogram->sum += value;
-	histogram->n++;
+	histogram->cells[cell_of(value)] += n;
+	histogram->sum += n * value;
+	histogram->squares += (double)n * (double)value * (double)value;
+	histogram->n += n;
 }
 
 uint64_t histogram_quantile(const struct histogram *histogram, double share)
@@ -54,4 +64,13 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share)
 double histogram_mean(const struct histogram *histogram)
 {
 	return histogram->n ? (double)histogram->sum / (double)histogram->n : 0;
+}
+
+double histogram_deviation(const struct histogram *histogram)
+{
+	double mean = histogram_mean(histogram);
+	double variance =
+		histogram->n ? histogram->squares / (double)histogram->n - mean * mean : 0;
+
+	return variance > 0 ? sqrt(variance) : 0;
 }

@@ -14,9 +14,11 @@
 struct histogram {
 	uint64_t cells[HISTOGRAM_CELLS];
 	uint64_t n, sum, min, max;
+	double squares; /* the sum of them */
 };
 
 void histogram_add(struct histogram *histogram, uint64_t value);
+void histogram_add_many(struct histogram *histogram, uint64_t value, uint64_t n);
 
 /* The value that a share of all, from 0 to 1, does not exceed; 0 when there are none. It is never
  * below the true one, and at most one part in 32 above it. */
@@ -26,3 +28,4 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share);
 uint64_t histogram_cell_top(size_t cell);
 
 double histogram_mean(const struct histogram *histogram);
+double histogram_deviation(const struct histogram *histogram);

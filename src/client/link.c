@@ -23,9 +23,7 @@ int link_step(struct link *link, struct why *why)
 		return r;
 	}
 	link->stage = LINK_OPEN;
-	link->times.open_us = clock_us();
-	if (!link->times.connected_us)
-		link->times.connected_us = link->times.open_us;
+	link->times.open_us = link->session ? clock_us() : link->times.connected_us;
 	link->read_wants = POLLIN;
 	link->write_wants = POLLOUT;
 	return 0;
@@ -92,6 +90,28 @@ bool link_describe(const struct link *link, struct session_facts *ret_facts)
 		return false;
 	transport->describe(link, ret_facts);
 	return true;
+}
+
+static uint64_t between(uint64_t from_us, uint64_t to_us)
+{
+	return from_us && to_us > from_us ? to_us - from_us : 0;
+}
+
+struct phases link_phases(const struct link *link, uint64_t first_us, uint64_t last_us)
+{
+	const struct link_times *times = &link->times;
+	uint64_t now = clock_us(), connected = times->connected_us ? times->connected_us : now;
+	uint64_t open = times->open_us ? times->open_us : now;
+	struct phases phases = {
+		.name = link->server->name_us,
+		.connect = between(times->begun_us, connected),
+		.tls = times->connected_us ? between(connected, open) : 0,
+		.first = times->open_us ? between(open, first_us ? first_us : now) : 0,
+		.rest = between(first_us, last_us),
+	};
+
+	phases.whole = phases.name + phases.connect + phases.tls + phases.first + phases.rest;
+	return phases;
 }
 
 int link_wait(struct link *link, short wants, uint64_t deadline_ms)

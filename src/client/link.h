@@ -37,8 +37,9 @@ struct link {
 	uint64_t due_ms;               /* when to step on without an event; 0: never */
 	uint64_t deadline_ms;          /* of the stage; 0: none */
 	struct link_times times;
-	void *opening; /* the transport's own, until the link is open */
-	void *session; /* the transport's own */
+	bool is_resumed; /* its session, from a ticket */
+	void *opening;   /* the transport's own, until the link is open */
+	void *session;   /* the transport's own */
 };
 
 #define LINK_INIT        \
@@ -94,6 +95,10 @@ int link_finish(struct link *link);
 
 /* False when the link has no session. */
 bool link_describe(const struct link *link, struct session_facts *ret_facts);
+
+/* The phases so far; the first byte of an answer and the last one came at these times, or 0: not yet. A phase
+ * under way lasts until now. */
+struct phases link_phases(const struct link *link, uint64_t first_us, uint64_t last_us);
 
 /* Waits for the events `wants`; CLIENT_E_LOST at `deadline_ms` of the clock; 0: no deadline. */
 int link_wait(struct link *link, short wants, uint64_t deadline_ms);

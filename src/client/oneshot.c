@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "client/ask.h"
+#include "client/exchange.h"
 #include "client/options.h"
 #include "client/relay.h"
 #include "client/report.h"
@@ -19,7 +19,7 @@ struct reply {
 	size_t len;
 	bool is_right;
 	unsigned tries;
-	uint64_t us;
+	uint64_t first_us, last_us;
 };
 
 static int join(const struct options *options, char **ret_text)
@@ -45,7 +45,9 @@ static int join(const struct options *options, char **ret_text)
 
 static void print_json(struct server *server, const struct link *link, const struct reply *reply)
 {
+	struct phases phases = link_phases(link, reply->first_us, reply->last_us);
 	struct json json = JSON_TO(stdout);
+	struct session_facts facts;
 	char address[ADDR_TEXT];
 
 	json_object(&json, NULL);
@@ -54,7 +56,9 @@ static void print_json(struct server *server, const struct link *link, const str
 	json_bytes(&json, "reply", reply->text, reply->len, SIZE_MAX);
 	json_bool(&json, "correct", reply->is_right);
 	json_number(&json, "tries", reply->tries);
-	json_decimal(&json, "ms", (double)reply->us / 1000, 3);
+	phases_print_json(&phases, &json);
+	if (link_describe(link, &facts))
+		facts_print_json(&facts, &json);
 	json_end(&json);
 }
 
@@ -99,8 +103,8 @@ static int by_datagram(struct server *server, const char *text, struct why *why)
 	r = ask(&asker, text, strlen(text), why);
 	if (r)
 		return r;
-	reply = (struct reply){
-		asker.answer.text, asker.answer.len, asker.answer.is_right, asker.tries, asker.us};
+	reply = (struct reply){asker.answer.text, asker.answer.len, asker.answer.is_right,
+		asker.tries, asker.first_us, asker.last_us};
 	r = print_reply(server, &asker.link, &reply);
 	return r ? r : verdict(&reply, server->options->json, why);
 }
@@ -110,7 +114,6 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 	struct server *server = link->server;
 	_cleanup_expect_ struct expect expect = {0};
 	_cleanup_relay_ struct relay relay = {0};
-	uint64_t begun = clock_us();
 	struct reply reply;
 	int r, lost;
 
@@ -122,8 +125,8 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 		return r;
 
 	lost = relay_run(&relay, server->options->timeout_ms, why);
-	reply = (struct reply){
-		relay.down.data, relay.down.end, .tries = 1, .us = clock_us() - begun};
+	reply = (struct reply){relay.down.data, relay.down.end, .tries = 1,
+		.first_us = relay.first_us, .last_us = relay.last_us};
 	reply.is_right = expect_is(&expect, reply.text, reply.len);
 	if (lost && (server->options->json || reply.len == 0))
 		return lost;

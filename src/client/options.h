@@ -16,11 +16,19 @@ enum {
 	FORM_PING = 1 << 1,
 	FORM_CHECK = 1 << 2,
 	FORM_BENCH = 1 << 3,
-	FORM_ALL = FORM_TALK | FORM_PING | FORM_CHECK | FORM_BENCH,
+	FORM_MEASURE = FORM_PING | FORM_CHECK | FORM_BENCH,
+	FORM_ALL = FORM_TALK | FORM_MEASURE,
+};
+
+/* A range as monitoring plugins have it: [@][START:]END. A value outside of it is an alert; with @, one
+ * inside. */
+struct range {
+	bool is_set, is_inverted;
+	double start, end; /* perhaps infinite */
 };
 
 struct options {
-	bool json, quiet;
+	bool json, quiet, verbose;
 	bool insecure;                   /* the server's certificate is not verified */
 	const char *cafile, *cert, *key; /* NULL: not given */
 	const char *servername;          /* instead of the URL's host; NULL: that one */
@@ -30,7 +38,19 @@ struct options {
 	uint64_t retries;
 	uint64_t count, size, depth, connections;
 	uint64_t interval_ms, deadline_ms, duration_ms;
-	uint64_t warning_ms, critical_ms; /* 0: no threshold */
+	/* Of ping. */
+	bool flood, stamps, outstanding;
+	/* Of bench. */
+	uint64_t rate, warmup_ms;
+	bool is_closed, reconnect, resume, no_segments, csv;
+	const char *text, *compare;
+	/* Of check. */
+	struct range warning, critical; /* in milliseconds */
+	struct range loss_warning, loss_critical;
+	struct range days_warning, days_critical;
+	const char *phase, *min_version, *group;
+	const char *host, *scheme;
+	uint64_t port;
 
 	const char *url; /* never NULL: given, $UPPER_SERVER, or the usual one */
 	char **rest;     /* the words after it: text, or further URLs */
@@ -53,6 +73,9 @@ struct command {
 	int argc;
 	char **argv;
 };
+
+/* Whether a value is an alert. False when the range is not set. */
+bool range_alerts(const struct range *range, double value);
 
 /* Reads argv[1...]; CLIENT_E_USAGE and why when something is wrong, and then `ret_options` holds only
  * whether the message is to be JSON. */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <upper/upper.h>
 
+#include "base/cleanup.h"
 #include "client/question.h"
+#include "client/report.h"
 
 int expect_upper(struct expect *expect, const void *text, size_t len)
 {
@@ -36,27 +39,198 @@ bool expect_is(const struct expect *expect, const void *answer, size_t len)
 	return expect->text && len == expect->len && memcmp(answer, expect->text, len) == 0;
 }
 
-#define TAG 16 /* one letter for each four bits of the number */
-
-void question_write(uint8_t *text, size_t size, uint64_t number)
-{
-	for (size_t i = 0; i < TAG; i++)
-		text[i] = (uint8_t)('a' + ((number >> (60 - 4 * i)) & 15));
-	for (size_t i = TAG; i < size - 1; i++)
-		text[i] = (uint8_t)('a' + i % 26);
-	text[size - 1] = '\n';
-}
-
+/* Both cases: a server may send a question back as it came. */
 uint64_t question_number(const uint8_t *answer, size_t len)
 {
 	uint64_t number = 0;
 
-	if (len < TAG)
+	if (len < QUESTION_TAG)
 		return UINT64_MAX;
-	for (size_t i = 0; i < TAG; i++) {
-		if (answer[i] < 'A' || answer[i] > 'P')
+	for (size_t i = 0; i < QUESTION_TAG; i++) {
+		uint8_t letter = answer[i] | 0x20;
+
+		if (letter < 'a' || letter > 'p')
 			return UINT64_MAX;
-		number = number << 4 | (uint64_t)(answer[i] - 'A');
+		number = number << 4 | (uint64_t)(letter - 'a');
 	}
 	return number;
+}
+
+static void write_tag(uint8_t tag[static QUESTION_TAG], uint64_t number, char first)
+{
+	for (size_t i = 0; i < QUESTION_TAG; i++)
+		tag[i] = (uint8_t)((uint64_t)first + ((number >> (60 - 4 * i)) & 15));
+}
+
+/* Running text of each kind. */
+static const struct {
+	const char *name, *text;
+} languages[] = {
+	{"latin",
+		"Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich; "
+		"voix ambiguë d’un cœur qui préfère les jattes de kiwis; "},
+	{"greek",
+		"Ξεσκεπάζω την ψυχοφθόρα βδελυγμία· τάχιστη αλώπηξ βαφής ψημένη γη, "
+		"δρασκελίζει υπέρ νωθρού κυνός; "},
+	{"cjk",
+		"いろはにほへと ちりぬるを。天地玄黃,宇宙洪荒。키스의 고유조건은 입술끼리 만나야 "
+		"하고. "},
+};
+
+static const char *language(const char *name)
+{
+	for (size_t i = 0; i < sizeof(languages) / sizeof(*languages); i++)
+		if (strcmp(languages[i].name, name) == 0)
+			return languages[i].text;
+	return NULL;
+}
+
+static bool is_inside_character(uint8_t byte)
+{
+	return (byte & 0xc0) == 0x80;
+}
+
+/* Takes over `body`, which ends with a line end. */
+static int add_text(struct texts *texts, uint8_t *body, size_t len)
+{
+	_cleanup_expect_ struct expect question = {body, len};
+	struct text *all = realloc(texts->all, (texts->n + 1) * sizeof(*all));
+	struct text *text;
+	int r;
+
+	if (!all)
+		return -ENOMEM;
+	texts->all = all;
+	text = &all[texts->n];
+	*text = (struct text){0};
+	r = expect_upper(&text->answer, body, len);
+	if (r)
+		return r;
+	text->question = question;
+	question = (struct expect){0};
+	texts->n++;
+	if (QUESTION_TAG + text->answer.len > texts->longest)
+		texts->longest = QUESTION_TAG + text->answer.len;
+	if (QUESTION_TAG + len > texts->longest)
+		texts->longest = QUESTION_TAG + len;
+	return 0;
+}
+
+/* A body of `size` bytes from the `len` bytes of `from`, over and over. It ends with a whole character and a
+ * line end; other line ends are blanks, and bytes that no character fits into are ASCII letters. */
+static int add_piece(struct texts *texts, const uint8_t *from, size_t len, size_t size)
+{
+	uint8_t *body = malloc(size);
+	size_t cut = size - 1;
+
+	if (!body)
+		return -ENOMEM;
+	for (size_t i = 0; i < cut; i++)
+		body[i] = from[i % len] == '\n' || from[i % len] == '\r' ? ' ' : from[i % len];
+	while (cut && is_inside_character(from[cut % len]))
+		cut--;
+	memset(body + cut, 'x', size - 1 - cut);
+	body[size - 1] = '\n';
+	return add_text(texts, body, size);
+}
+
+#define TEXT_FILE_MAX (1 << 20)
+
+static int add_file(struct texts *texts, const char *name, size_t size, struct why *why)
+{
+	_cleanup_fclose_ FILE *file = fopen(name, "re");
+	_cleanup_free_ uint8_t *data = malloc(TEXT_FILE_MAX);
+	size_t len, at = 0;
+	int r;
+
+	if (!data)
+		return -ENOMEM;
+	if (!file)
+		return why_set(why, CLIENT_E_USAGE, "--text %s: %s", name, strerror(errno));
+	len = fread(data, 1, TEXT_FILE_MAX, file);
+	if (ferror(file) || !len)
+		return why_set(why, CLIENT_E_USAGE, "--text %s: %s", name,
+			ferror(file) ? strerror(errno) : "the file is empty");
+	do {
+		while (at < len && is_inside_character(data[at]))
+			at++;
+		r = at < len || !texts->n
+			? add_piece(texts, data + at, len > at ? len - at : 1, size)
+			: 0;
+		at += size;
+	} while (!r && at < len && texts->n < 1024);
+	return r;
+}
+
+int texts_init(struct texts *texts, const char *name, size_t size, struct why *why)
+{
+	size_t len = size - QUESTION_TAG;
+	const char *known = name ? language(name) : "abcdefghijklmnopqrstuvwxyz";
+
+	*texts = (struct texts){0};
+	if (!known)
+		return add_file(texts, name, len, why);
+	return add_piece(texts, (const uint8_t *)known, strlen(known), len);
+}
+
+void texts_done(struct texts *texts)
+{
+	for (size_t i = 0; i < texts->n; i++) {
+		expect_done(&texts->all[i].question);
+		expect_done(&texts->all[i].answer);
+	}
+	free(texts->all);
+	*texts = (struct texts){0};
+}
+
+static const struct text *text_for(const struct texts *texts, uint64_t number)
+{
+	return &texts->all[texts->n == 1 ? 0 : number % texts->n];
+}
+
+size_t texts_write(const struct texts *texts, uint64_t number, uint8_t *room)
+{
+	const struct expect *body = &text_for(texts, number)->question;
+
+	write_tag(room, number, 'a');
+	memcpy(room + QUESTION_TAG, body->text, body->len);
+	return QUESTION_TAG + body->len;
+}
+
+size_t texts_answer_len(const struct texts *texts, uint64_t number)
+{
+	return QUESTION_TAG + text_for(texts, number)->answer.len;
+}
+
+static bool is_tagged(
+	const struct expect *body, uint64_t number, char first, const uint8_t *answer, size_t len)
+{
+	uint8_t tag[QUESTION_TAG];
+
+	write_tag(tag, number, first);
+	return len == QUESTION_TAG + body->len && memcmp(answer, tag, QUESTION_TAG) == 0 &&
+		memcmp(answer + QUESTION_TAG, body->text, body->len) == 0;
+}
+
+bool texts_is_right(const struct texts *texts, uint64_t number, const uint8_t *answer, size_t len)
+{
+	return is_tagged(&text_for(texts, number)->answer, number, 'A', answer, len);
+}
+
+bool texts_is_unchanged(
+	const struct texts *texts, uint64_t number, const uint8_t *answer, size_t len)
+{
+	return is_tagged(&text_for(texts, number)->question, number, 'a', answer, len);
+}
+
+size_t texts_distance(const struct texts *texts, uint64_t number, const uint8_t *answer, size_t len)
+{
+	const struct expect *body = &text_for(texts, number)->answer;
+	size_t whole = QUESTION_TAG + body->len, distance = len > whole ? len - whole : whole - len;
+	uint8_t tag[QUESTION_TAG];
+
+	write_tag(tag, number, 'A');
+	for (size_t i = 0; i < len && i < whole; i++)
+		distance += answer[i] != (i < QUESTION_TAG ? tag[i] : body->text[i - QUESTION_TAG]);
+	return distance;
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "client/relay.h"
 #include "client/report.h"
 
@@ -21,42 +22,42 @@
 
 enum { IN, OUT, LINK, N_POLLS };
 
-static size_t window_len(const struct window *window)
+static size_t chunk_len(const struct chunk *chunk)
 {
-	return window->end - window->at;
+	return chunk->end - chunk->at;
 }
 
-static size_t window_room(const struct window *window)
+static size_t chunk_room(const struct chunk *chunk)
 {
-	return window->size - window->end;
+	return chunk->size - chunk->end;
 }
 
-static int window_init(struct window *window, size_t size)
+static int chunk_init(struct chunk *chunk, size_t size)
 {
-	*window = (struct window){.data = malloc(size), .size = size};
-	return window->data ? 0 : -ENOMEM;
+	*chunk = (struct chunk){.data = malloc(size), .size = size};
+	return chunk->data ? 0 : -ENOMEM;
 }
 
 /* Only an empty window goes back to its start: no byte is ever moved. */
-static void window_take(struct window *window, size_t len)
+static void chunk_take(struct chunk *chunk, size_t len)
 {
-	window->at += len;
-	if (window->at == window->end)
-		window->at = window->end = 0;
+	chunk->at += len;
+	if (chunk->at == chunk->end)
+		chunk->at = chunk->end = 0;
 }
 
-static int window_grow(struct window *window)
+static int chunk_grow(struct chunk *chunk)
 {
-	size_t size = 2 * window->size;
+	size_t size = 2 * chunk->size;
 	uint8_t *data;
 
 	if (size > ANSWER_MAX)
 		return -EFBIG;
-	data = realloc(window->data, size);
+	data = realloc(chunk->data, size);
 	if (!data)
 		return -ENOMEM;
-	window->data = data;
-	window->size = size;
+	chunk->data = data;
+	chunk->size = size;
 	return 0;
 }
 
@@ -73,10 +74,10 @@ int relay_init(struct relay *relay, struct link *link, int in, int out)
 	int r;
 
 	*relay = (struct relay){.link = link, .in = in, .out = out, .out_max = out_max_of(out)};
-	r = window_init(&relay->up, WINDOW);
+	r = chunk_init(&relay->up, WINDOW);
 	if (r)
 		return r;
-	return window_init(&relay->down, WINDOW);
+	return chunk_init(&relay->down, WINDOW);
 }
 
 int relay_init_text(struct relay *relay, struct link *link, const void *text, size_t len)
@@ -84,27 +85,27 @@ int relay_init_text(struct relay *relay, struct link *link, const void *text, si
 	int r;
 
 	*relay = (struct relay){.link = link, .in = -1, .out = -1, .in_ended = true};
-	r = window_init(&relay->up, len);
+	r = chunk_init(&relay->up, len);
 	if (r)
 		return r;
 	memcpy(relay->up.data, text, len);
 	relay->up.end = len;
-	return window_init(&relay->down, 4096);
+	return chunk_init(&relay->down, 4096);
 }
 
 void relay_done(struct relay *relay)
 {
 	free(relay->up.data);
 	free(relay->down.data);
-	relay->up = relay->down = (struct window){0};
+	relay->up = relay->down = (struct chunk){0};
 }
 
 static int take_input(struct relay *relay, bool *ret_moved, struct why *why)
 {
-	struct window *up = &relay->up;
+	struct chunk *up = &relay->up;
 	ssize_t n;
 
-	n = read(relay->in, up->data + up->end, window_room(up));
+	n = read(relay->in, up->data + up->end, chunk_room(up));
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN ? 0 : why_no_input(why, errno);
 	if (n == 0)
@@ -116,11 +117,11 @@ static int take_input(struct relay *relay, bool *ret_moved, struct why *why)
 
 static int send_up(struct relay *relay, bool *ret_moved)
 {
-	struct window *up = &relay->up;
+	struct chunk *up = &relay->up;
 	size_t n;
 	int r;
 
-	r = link_write(relay->link, up->data + up->at, window_len(up), &n);
+	r = link_write(relay->link, up->data + up->at, chunk_len(up), &n);
 	if (r == LINK_E_AGAIN)
 		return 0;
 	if (r < 0)
@@ -131,17 +132,17 @@ static int send_up(struct relay *relay, bool *ret_moved)
 		return 0;
 	}
 	relay->sent += n;
-	window_take(up, n);
+	chunk_take(up, n);
 	return 0;
 }
 
 static int receive_down(struct relay *relay, bool *ret_moved)
 {
-	struct window *down = &relay->down;
+	struct chunk *down = &relay->down;
 	size_t n;
 	int r;
 
-	r = link_read(relay->link, down->data + down->end, window_room(down), &n);
+	r = link_read(relay->link, down->data + down->end, chunk_room(down), &n);
 	if (r == LINK_E_AGAIN)
 		return 0;
 	if (r < 0)
@@ -152,48 +153,51 @@ static int receive_down(struct relay *relay, bool *ret_moved)
 		relay->is_reset = r == LINK_E_RESET;
 		return 0;
 	}
+	relay->last_us = clock_us();
+	if (!relay->received)
+		relay->first_us = relay->last_us;
 	relay->received += n;
 	down->end += n;
-	return relay->out < 0 && window_room(down) == 0 ? window_grow(down) : 0;
+	return relay->out < 0 && chunk_room(down) == 0 ? chunk_grow(down) : 0;
 }
 
 static int give_output(struct relay *relay, bool *ret_moved, struct why *why)
 {
-	struct window *down = &relay->down;
-	size_t len = window_len(down);
+	struct chunk *down = &relay->down;
+	size_t len = chunk_len(down);
 	ssize_t n;
 
 	n = write(relay->out, down->data + down->at, len < relay->out_max ? len : relay->out_max);
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN ? 0 : why_no_output(why, errno);
-	window_take(down, (size_t)n);
+	chunk_take(down, (size_t)n);
 	*ret_moved = true;
 	return 0;
 }
 
 static bool wants_input(const struct relay *relay)
 {
-	return !relay->in_ended && !relay->is_deaf && !relay->link_ended && window_room(&relay->up);
+	return !relay->in_ended && !relay->is_deaf && !relay->link_ended && chunk_room(&relay->up);
 }
 
 static bool wants_send(const struct relay *relay)
 {
-	return !relay->is_deaf && !relay->link_ended && window_len(&relay->up);
+	return !relay->is_deaf && !relay->link_ended && chunk_len(&relay->up);
 }
 
 static bool wants_receive(const struct relay *relay)
 {
-	return !relay->link_ended && window_room(&relay->down);
+	return !relay->link_ended && chunk_room(&relay->down);
 }
 
 static bool wants_output(const struct relay *relay)
 {
-	return relay->out >= 0 && window_len(&relay->down);
+	return relay->out >= 0 && chunk_len(&relay->down);
 }
 
 static int relay_finish(struct relay *relay)
 {
-	if (relay->is_finished || !relay->in_ended || window_len(&relay->up) || relay->link_ended)
+	if (relay->is_finished || !relay->in_ended || chunk_len(&relay->up) || relay->link_ended)
 		return 0;
 	relay->is_finished = true;
 	return link_finish(relay->link);
@@ -256,7 +260,7 @@ static bool is_input_left(struct relay *relay)
 	struct pollfd input = {relay->in, .events = POLLIN};
 	char byte;
 
-	if (window_len(&relay->up))
+	if (chunk_len(&relay->up))
 		return true;
 	if (relay->in_ended)
 		return false;

@@ -11,7 +11,7 @@
 #include "client/link.h"
 
 /* Bytes on their way: from `at` up to `end` they are there. */
-struct window {
+struct chunk {
 	uint8_t *data;
 	size_t size, at, end;
 };
@@ -20,13 +20,14 @@ struct relay {
 	struct link *link;
 	int in;  /* -1: all that is to be sent is in `up` */
 	int out; /* -1: answers are kept in `down`, which grows */
-	struct window up, down;
+	struct chunk up, down;
 	size_t out_max;   /* the most that a write to `out` takes without waiting */
 	bool in_ended;    /* our input is over */
 	bool is_finished; /* and the peer knows */
 	bool is_deaf;     /* the peer takes no more */
 	bool link_ended, is_reset;
 	uint64_t sent, received;
+	uint64_t first_us, last_us; /* when the first byte and the last one came */
 };
 
 /* A relay between descriptors, which stay the caller's. */

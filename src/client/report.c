@@ -109,6 +109,25 @@ int report_flush(void)
 	return CLIENT_E_LOCAL;
 }
 
+const char *const phase_names[N_PHASES] = {"name", "connect", "tls", "first", "rest", "whole"};
+
+uint64_t phases_get(const struct phases *phases, size_t which)
+{
+	const uint64_t all[N_PHASES] = {phases->name, phases->connect, phases->tls, phases->first,
+		phases->rest, phases->whole};
+
+	return all[which];
+}
+
+void phases_print_json(const struct phases *phases, struct json *json)
+{
+	json_decimal(json, "ms", (double)phases->whole / 1000, 3);
+	json_object(json, "phases");
+	for (size_t i = 0; i < N_PHASES - 1; i++)
+		json_decimal(json, phase_names[i], (double)phases_get(phases, i) / 1000, 3);
+	json_end(json);
+}
+
 int report_failure(
 	const struct options *options, const char *server, int outcome, const struct why *why)
 {

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/why.h"
@@ -38,6 +39,20 @@ int report_failure(
 
 /* Flushes stdout. CLIENT_E_LOCAL, with a message unless the reader went away, when a write failed. */
 int report_flush(void);
+
+/* The phases of an exchange, in microseconds. One that did not take place is 0. */
+struct phases {
+	uint64_t name, connect, tls, first, rest; /* first: until the first byte of the answer */
+	uint64_t whole;                           /* all of them */
+};
+
+/* Times in the order of struct phases, with the name of each. */
+#define N_PHASES 6
+extern const char *const phase_names[N_PHASES];
+uint64_t phases_get(const struct phases *phases, size_t which);
+/* Two members, "ms" and "phases". */
+struct json;
+void phases_print_json(const struct phases *phases, struct json *json);
 
 /* An errno as a lower-case phrase, and a hint; NULL when there is none. */
 const char *errno_phrase(int error);

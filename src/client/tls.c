@@ -146,8 +146,13 @@ int tls_finish(struct link *link)
 	return 0;
 }
 
+/* close_notify, if it goes without waiting. A session that ends without one is not resumed. */
 void tls_close(struct link *link)
 {
+	ERR_clear_error();
+	if (link->stage == LINK_OPEN)
+		SSL_shutdown(link->session);
+	ERR_clear_error();
 	tls_session_close(link);
 	plain_close(link);
 }

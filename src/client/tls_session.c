@@ -324,6 +324,21 @@ static int set_name(SSL *ssl, const struct link *link, struct why *why)
 	return 0;
 }
 
+/* The library gives a session up after one use; a copy keeps it for the next link. */
+static int set_session(SSL *ssl, const struct tls_shared *shared)
+{
+	SSL_SESSION *session;
+
+	if (!shared->session)
+		return 0;
+	session = SSL_SESSION_dup(shared->session);
+	if (!session)
+		return -ENOMEM;
+	SSL_set_session(ssl, session);
+	SSL_SESSION_free(session);
+	return 0;
+}
+
 int tls_session_start(struct link *link, const struct tls_kind *kind, struct why *why)
 {
 	uint64_t timeout_ms = link->server->options->timeout_ms;
@@ -342,8 +357,9 @@ int tls_session_start(struct link *link, const struct tls_kind *kind, struct why
 	r = set_name(ssl, link, why);
 	if (r)
 		return r;
-	if (shared->session)
-		SSL_set_session(ssl, shared->session);
+	r = set_session(ssl, shared);
+	if (r)
+		return r;
 	notes->tries = 1;
 	SSL_set_app_data(ssl, notes);
 	SSL_set_cert_cb(ssl, note_request, notes);
@@ -356,6 +372,7 @@ int tls_session_start(struct link *link, const struct tls_kind *kind, struct why
 
 void tls_session_settle(struct link *link)
 {
+	link->is_resumed = SSL_session_reused(link->session);
 	SSL_set_app_data(link->session, NULL);
 	SSL_set_cert_cb(link->session, NULL, NULL);
 	free(link->opening);

@@ -44,7 +44,9 @@ def test_oneshot_adds_no_second_line_end(peer, make):
 def test_oneshot_json(peer, make):
     server = peer(make)
     result = json.loads(upper("--json", server.url, 'say "ß"').stdout)
-    assert result.pop("ms") > 0
+    phases = result.pop("phases")
+    assert result.pop("ms") == pytest.approx(sum(phases.values()), abs=0.01)
+    assert phases["first"] > 0 and phases["tls"] == 0
     assert result == {"server": server.url, "address": f"127.0.0.1:{server.port}",
                       "reply": 'SAY "SS"', "correct": True, "tries": 1}
 
@@ -393,10 +395,13 @@ def test_silent_address_does_not_hold_up_the_next(peer, tmp_path):
 
 # The manual.
 
-def test_manual_has_every_option():
+@pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"]])
+def test_every_option_has_its_default_and_its_place_in_the_manual(form):
     page = (pathlib.Path(__file__).parents[2] / "man" / "upper.1").read_text()
-    for form in ([], ["ping"], ["check"], ["bench"]):
-        options = re.findall(r"^  -(.), --(\S+)", upper(*form, "--help").stdout.decode(), re.M)
-        assert options
-        missing = [name for letter, name in options if f".It Fl {letter} , Fl -{name}" not in page]
-        assert not missing, f"{form} has options that the manual lacks: {missing}"
+    items = "\n".join(line for line in page.splitlines() if line.startswith(".It Fl"))
+    options = re.findall(r"^  (?:-(.), |    )--(\S+)(.*)$", upper(*form, "--help").stdout.decode(), re.M)
+    assert len(options) > 10
+    for letter, name, rest in options:
+        assert re.search(rf"Fl -{name}( |$)", items, re.M), f"the manual lacks --{name}"
+        assert not letter or re.search(rf"(Fl|,) {letter} ", items), f"the manual lacks -{letter}"
+        assert name in ("help", "version") or "default" in rest, f"--{name} does not say its default"

@@ -2,10 +2,12 @@
 """upper on a terminal: its prompt, its answers, and what becomes of it when a server goes away."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import termios
 import time
@@ -26,8 +28,9 @@ CTRL_D = b"\x04"
 class Terminal:
     """The other side of a terminal on which `upper` runs."""
 
-    def __init__(self, *args, stdout=None, **env):
+    def __init__(self, *args, stdout=None, width=80, **env):
         self.fd, inner = pty.openpty()
+        resize(self.fd, width)
         # Its own session, so that the inner side is its terminal.
         self.child = subprocess.Popen(
             ["setsid", "--ctty", "--wait", UPPER, *map(str, args)],
@@ -183,7 +186,106 @@ def test_colour_and_its_absence(terminal, no_color, coloured):
     assert (b"\x1b[31m" in t.expect(b".*no such option").group()) == coloured
 
 
-def test_bench_shows_its_progress(terminal, peer):
-    t = terminal("bench", "-d", "1", "-c", "1", peer(peers.textbook_udp).url)
-    t.expect(rb"\r\x1b\[K +\d\.\d s .* answers .* p99")
+class Screen:
+    """What a terminal of some width shows: as much of its language as upper speaks."""
+
+    CONTROL = re.compile(r"\x1b\[(\d*)([AKJm])|\x1b\[\?\d+[hl]|[\r\n\b]|[^\x1b\r\n\b]+")
+
+    def __init__(self, width):
+        self.width, self.rows, self.y, self.x = width, [""], 0, 0
+
+    def feed(self, text):
+        for match in self.CONTROL.finditer(text):
+            self._do(match)
+
+    def _do(self, match):
+        what = match.group()
+        if match[2] == "A":
+            self.y = max(0, self.y - int(match[1] or 1))
+        elif match[2] == "K":
+            self.rows[self.y] = self.rows[self.y][:self.x]
+        elif match[2] == "J":
+            self.rows[self.y:] = [self.rows[self.y][:self.x]]
+        elif what == "\r":
+            self.x = 0
+        elif what == "\n":
+            self.y += 1
+            self.x = 0
+            self.rows += [""] * (self.y + 1 - len(self.rows))
+        elif not what.startswith("\x1b"):
+            for letter in what:
+                self._put(letter)
+
+    def _put(self, letter):
+        if self.x == self.width:
+            self._do(self.CONTROL.match("\n"))
+        row = self.rows[self.y].ljust(self.x)
+        self.rows[self.y] = row[:self.x] + letter + row[self.x + 1:]
+        self.x += 1
+
+
+def resize(fd, width):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+
+
+def shown_by_bench(t, width, seconds):
+    """The screens, as they are after each redraw."""
+    screen, screens = Screen(width), []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and select.select([t.fd], [], [], 0.1)[0] is not None:
+        with contextlib.suppress(OSError):
+            if select.select([t.fd], [], [], 0.1)[0]:
+                screen.feed(os.read(t.fd, 65536).decode())
+                screens.append([row.rstrip() for row in screen.rows])
+        if t.child.poll() is not None:
+            break
+    return screens
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_bench_draws_its_progress(terminal, peer, width):
+    t = terminal("bench", "-d", "2", "-c", "1", peer(peers.textbook_udp).url, TERM="xterm", width=width)
+    screens = shown_by_bench(t, width, 20)
+    live = [screen for screen in screens if screen[0].startswith("[") and len(screen) > 3]
+    assert live, screens[-3:]
+    last = live[-1]
+    assert max(map(len, last)) < width, "no line reaches the last column, and none is broken"
+    assert re.match(r"\[#+ *\] +\d\.\d s", last[0]) and re.match(r"\d+/s, \d+ right", last[1])
+    assert last[2].startswith("ms p50 ") and re.match(r" +\d+\.\d+ #", last[3])
+    assert live[0][0].count("#") < last[0].count("#"), "the bar does not grow"
+    assert re.match(r"udp://\S+ \d+ right answe", screens[-1][0]), "the display has not gone"
+
+
+def test_bench_is_redrawn_when_resized(terminal, peer):
+    t = terminal("bench", "-d", "3", "-c", "1", peer(peers.textbook_udp).url, TERM="xterm", width=100)
+    t.expect(rb"\[#+ *\] +0\.\d s")
+    resize(t.fd, 50)
+    t.expect(rb"\x1b\[J\[")
+    drawn = t.expect(rb"#* *\] +\d\.\d s").group()
+    assert len(drawn) < 50
+    assert t.child.wait(30) == 0
+
+
+def test_bench_without_a_screen_prints_lines(terminal, peer):
+    t = terminal("bench", "-d", "2500ms", "-c", "1", peer(peers.textbook_udp).url)
+    t.expect(rb"\n? +1\.\d s .* answers .* p99")
     t.expect(rb"right answers in [1-9]\.\d+ s")
+
+
+def test_ping_on_a_terminal(terminal, peer):
+    """^\\ sums up and goes on; ^C sums up and ends."""
+    t = terminal("ping", "-i", "100ms", peer(peers.textbook_udp).url, NO_COLOR="1")
+    t.expect(rb"seq=2 .*\r\n")
+    t.type(b"\x1c")
+    t.expect(rb"--- udp://\S+ ---\r\n\d+ sent, \d+ answered, 0 wrong, 0% lost\r\nround trip min/avg/max/mdev")
+    t.expect(rb"seq=\d+ ")
+    t.type(b"\x03")
+    t.expect(rb"--- udp://")
+    assert t.child.wait(30) == 0
+    assert b"\x1b" not in t.shown
+
+
+@pytest.mark.parametrize("no_color, coloured", [("", True), ("1", False)])
+def test_colour_of_a_loss(terminal, peer, no_color, coloured):
+    t = terminal("ping", "-c", "1", "-W", "100ms", peer(peers.silent_udp).url, NO_COLOR=no_color)
+    assert (b"\x1b[31m" in t.expect(rb"[^\n]*seq=1 no answer").group()) == coloured

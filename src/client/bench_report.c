@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The display while a load runs, and its result as text, JSON or CSV. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "client/bench.h"
+#include "client/options.h"
+#include "client/report.h"
+
+#define REDRAW_US   200000
+#define LINE_US     1000000
+#define LEAST_WIDTH 40
+#define MOST_WIDTH  120
+#define USUAL_WIDTH 80
+#define ROWS        64   /* of bars: one for each power of two */
+#define BUSY        0.95 /* of a core; a client that uses more is the bottleneck */
+#define LATE_US \
+	2000 /* a question that leaves this late, with a connection free, is the client's fault */
+
+double bench_seconds(const struct bench *bench)
+{
+	uint64_t from_us = bench->warm_us ? bench->warm_us : bench->begun_us;
+	uint64_t to_us = bench->is_ending || bench->done_us > from_us ? bench->done_us : clock_us();
+
+	return to_us > from_us ? (double)(to_us - from_us) / 1e6 : 0;
+}
+
+static double per_second(const struct bench *bench)
+{
+	double seconds = bench_seconds(bench);
+
+	return seconds > 0 ? (double)bench->tally.right / seconds : 0;
+}
+
+static double histogram_quantile_ms(const struct histogram *times, double share)
+{
+	return (double)histogram_quantile(times, share) / 1000;
+}
+
+static uint64_t wrong_of(const struct tally *tally)
+{
+	return tally->corrupted + tally->unchanged + tally->unknown;
+}
+
+/* Of those that still have time nothing is known yet. */
+static uint64_t lost_so_far(const struct bench *bench)
+{
+	return tally_lost(&bench->tally) - bench->n_waiting;
+}
+
+struct bars {
+	uint64_t counts[ROWS], most;
+	size_t first, last;
+};
+
+static struct bars rows_of(const struct histogram *times)
+{
+	struct bars rows = {.most = 1, .first = ROWS};
+
+	for (size_t cell = 0; cell < HISTOGRAM_CELLS; cell++) {
+		uint64_t top = histogram_cell_top(cell);
+		size_t row = top ? 63U - (unsigned)__builtin_clzll(top) : 0;
+
+		if (!times->cells[cell])
+			continue;
+		rows.counts[row] += times->cells[cell];
+		rows.most = rows.counts[row] > rows.most ? rows.counts[row] : rows.most;
+		rows.first = row < rows.first ? row : rows.first;
+		rows.last = row;
+	}
+	return rows;
+}
+
+/* A bar has at least one mark when there is anything to show. */
+static int bar_len(uint64_t n, uint64_t most, int room)
+{
+	int len = (int)((double)n * room / (double)most);
+
+	return n && !len ? 1 : len;
+}
+
+static int width_of(int fd)
+{
+	struct winsize size;
+	int width = USUAL_WIDTH;
+
+	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col)
+		width = size.ws_col;
+	return width < LEAST_WIDTH ? LEAST_WIDTH : width > MOST_WIDTH ? MOST_WIDTH : width;
+}
+
+static void print_bar(FILE *to, int len)
+{
+	for (int i = 0; i < len; i++)
+		fputc('#', to);
+}
+
+/* One row for each power of two, all of one width. */
+static void print_bars(FILE *to, const struct histogram *times, int width, const char *line_end)
+{
+	struct bars rows = rows_of(times);
+
+	for (size_t row = rows.first; row < ROWS && row <= rows.last; row++) {
+		fprintf(to, "  below %9.3f ms %9" PRIu64 " ", (double)(UINT64_C(2) << row) / 1000,
+			rows.counts[row]);
+		print_bar(to, bar_len(rows.counts[row], rows.most, width - 32));
+		fputs(line_end, to);
+	}
+}
+
+static bool is_dumb(void)
+{
+	const char *term = getenv("TERM");
+
+	return !term || !*term || strcmp(term, "dumb") == 0;
+}
+
+/* One line of the display, cut to the width of the screen. */
+__attribute__((format(printf, 3, 4))) static void draw(
+	struct bench *bench, int width, const char *format, ...)
+{
+	char text[MOST_WIDTH + 1];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	fprintf(stderr, "%.*s\033[K\n", width - 1, text);
+	bench->lines++;
+}
+
+void bench_clear(struct bench *bench)
+{
+	if (bench->lines)
+		fprintf(stderr, "\033[%uA\r\033[J", bench->lines);
+	bench->lines = 0;
+	fflush(stderr);
+}
+
+static double progress_of(const struct bench *bench, uint64_t now_us)
+{
+	double by_count = bench->limit ? (double)bench->n_begun / (double)bench->limit : 0;
+	double by_time = bench->end_us
+		? (double)(now_us - bench->begun_us) / (double)(bench->end_us - bench->begun_us)
+		: 0;
+	double progress = by_count > by_time ? by_count : by_time;
+
+	return progress < 1 ? progress : 1;
+}
+
+static void draw_all(struct bench *bench, uint64_t now_us)
+{
+	static const char full[] =
+		"################################################################"
+		"################################################################";
+	const struct histogram *times = &bench->times;
+	double seconds = (double)(now_us - bench->begun_us) / 1e6;
+	int width = width_of(STDERR_FILENO), room = width - 16;
+	int done = (int)(progress_of(bench, now_us) * room);
+	struct bars rows = rows_of(times);
+
+	/* A narrower screen may have broken the lines that are there. */
+	if (bench->is_resized)
+		fprintf(stderr, "\033[%uA\r\033[J", 3 * bench->lines);
+	else if (bench->lines)
+		fprintf(stderr, "\033[%uA\r", bench->lines);
+	bench->is_resized = false;
+	bench->lines = 0;
+	draw(bench, width, "[%.*s%*s] %6.1f s", done, full, room - done, "", seconds);
+	draw(bench, width,
+		"%.0f/s, %" PRIu64 " right, %" PRIu64 " wrong, %" PRIu64 " lost, %" PRIu64 " late",
+		per_second(bench), bench->tally.right, wrong_of(&bench->tally), lost_so_far(bench),
+		bench->tally.late);
+	draw(bench, width, "ms p50 %.3f p90 %.3f p99 %.3f max %.3f",
+		histogram_quantile_ms(times, 0.5), histogram_quantile_ms(times, 0.9),
+		histogram_quantile_ms(times, 0.99), (double)times->max / 1000);
+	for (size_t row = rows.first; row < ROWS && row <= rows.last; row++)
+		draw(bench, width, "%9.3f %.*s", (double)(UINT64_C(2) << row) / 1000,
+			bar_len(rows.counts[row], rows.most, width - 12), full);
+	fputs("\033[J", stderr);
+	fflush(stderr);
+}
+
+void bench_show(struct bench *bench, uint64_t now_us)
+{
+	const struct options *options = bench->options;
+	bool is_drawn = bench->is_live && !is_dumb();
+
+	if (options->quiet || options->json || options->csv)
+		return;
+	if (now_us - bench->shown_us < (is_drawn ? REDRAW_US : LINE_US) && !bench->is_resized)
+		return;
+	if (bench->shown_us && is_drawn)
+		draw_all(bench, now_us);
+	else if (bench->shown_us)
+		fprintf(stderr,
+			"%5.1f s  %" PRIu64 " answers  %.0f/s  p50 %.3f ms  p99 %.3f ms  %" PRIu64
+			" wrong  %" PRIu64 " lost\n",
+			(double)(now_us - bench->begun_us) / 1e6, bench->tally.right,
+			per_second(bench), histogram_quantile_ms(&bench->times, 0.5),
+			histogram_quantile_ms(&bench->times, 0.99), wrong_of(&bench->tally),
+			lost_so_far(bench));
+	bench->shown_us = now_us;
+}
+
+void bench_print_csv_head(void)
+{
+	printf("seconds,sent,right,wrong,late,lost,right_per_second,p50_ms,p90_ms,p99_ms,max_ms\n");
+}
+
+void bench_print_csv(struct bench *bench, double seconds)
+{
+	const struct histogram *times = &bench->times;
+	const struct tally *tally = &bench->tally;
+
+	printf("%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
+	       ",%.3f,%.3f,%.3f,%.3f\n",
+		seconds, tally->sent, tally->right, wrong_of(tally), tally->late,
+		lost_so_far(bench), tally->right - bench->shown_right,
+		histogram_quantile_ms(times, 0.5), histogram_quantile_ms(times, 0.9),
+		histogram_quantile_ms(times, 0.99), (double)times->max / 1000);
+	fflush(stdout);
+}
+
+static double cpu_share(const struct bench *bench)
+{
+	double wall_us = (double)(bench->done_us - bench->begun_us);
+
+	return wall_us > 0 ? (double)bench->cpu_us / wall_us : 0;
+}
+
+static bool is_bottleneck(const struct bench *bench)
+{
+	return cpu_share(bench) > BUSY ||
+		(bench->rate && bench->lag_us > LATE_US && cpu_share(bench) > 0.8);
+}
+
+static void print_client(const struct bench *bench)
+{
+	if (is_bottleneck(bench))
+		printf("%sthe client was the bottleneck%s: it used %.0f%% of a core, and the "
+		       "server may be "
+		       "able to do more\n",
+			colour_bad(stdout), colour_off(stdout), 100 * cpu_share(bench));
+	else
+		printf("client: %.0f%% of a core", 100 * cpu_share(bench));
+	if (bench->rate)
+		printf("%sat most %.3f ms behind its schedule", is_bottleneck(bench) ? "" : ", ",
+			(double)bench->lag_us / 1000);
+	if (bench->rate || !is_bottleneck(bench))
+		putchar('\n');
+}
+
+static void print_load(const struct bench *bench)
+{
+	const struct options *options = bench->options;
+
+	if (bench->rate)
+		printf("open load of %" PRIu64 " a second; ", bench->rate);
+	else
+		printf("closed load, %zu under way on each; ", bench->depth);
+	if (options->reconnect)
+		printf("%" PRIu64 " connections, one for each question, %zu at a time",
+			bench->n_opened, bench->n_tracks);
+	else
+		printf("%zu connections", bench->n_tracks);
+	if (bench->n_resumed)
+		printf(", %" PRIu64 " with a resumed session", bench->n_resumed);
+	if (bench->warm_questions)
+		printf("; %" PRIu64 " questions of the warm-up left out", bench->warm_questions);
+	putchar('\n');
+}
+
+static void print_counts(const struct bench *bench)
+{
+	const struct tally *tally = &bench->tally;
+	uint64_t lost = tally_lost(tally);
+
+	printf("%s%" PRIu64 " wrong, %" PRIu64 " lost, %" PRIu64 " late%s",
+		wrong_of(tally) || lost || tally->late ? colour_bad(stdout) : colour_good(stdout),
+		wrong_of(tally), lost, tally->late, colour_off(stdout));
+	if (tally->doubled)
+		printf(", %" PRIu64 " doubled", tally->doubled);
+	if (tally->reordered)
+		printf(", %" PRIu64 " reordered", tally->reordered);
+	if (bench->n_unsent)
+		printf(", %" PRIu64 " due but never sent, for want of a free connection",
+			bench->n_unsent);
+	putchar('\n');
+}
+
+static void print_plain(const struct bench *bench)
+{
+	const struct histogram *times = &bench->times;
+
+	printf("%s: %" PRIu64
+	       " right answers in %.3f s: %.0f a second, %.3f MB a second each way\n",
+		bench->server.name, bench->tally.right, bench_seconds(bench), per_second(bench),
+		per_second(bench) * (double)bench->options->size / 1e6);
+	print_counts(bench);
+	print_load(bench);
+	print_client(bench);
+	if (!times->n)
+		return;
+	printf("ms%s: min %.3f, avg %.3f, p50 %.3f, p90 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n",
+		bench->rate ? " since due" : "", (double)times->min / 1000,
+		histogram_mean(times) / 1000, histogram_quantile_ms(times, 0.5),
+		histogram_quantile_ms(times, 0.9), histogram_quantile_ms(times, 0.99),
+		histogram_quantile_ms(times, 0.999), (double)times->max / 1000);
+	if (!bench->options->quiet)
+		print_bars(stdout, times, width_of(STDOUT_FILENO), "\n");
+}
+
+static void print_series(const struct bench *bench, struct json *json)
+{
+	json_list(json, "right_in_each_second");
+	for (size_t i = 0; i < bench->n_seconds; i++)
+		json_number(json, NULL, bench->seconds[i]);
+	json_end(json);
+	json_list(json, "histogram_us");
+	for (size_t cell = 0; cell < HISTOGRAM_CELLS; cell++) {
+		if (!bench->times.cells[cell])
+			continue;
+		json_list(json, NULL);
+		json_number(json, NULL, histogram_cell_top(cell));
+		json_number(json, NULL, bench->times.cells[cell]);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void print_counts_json(const struct bench *bench, struct json *json)
+{
+	const struct tally *tally = &bench->tally;
+
+	json_number(json, "sent", tally->sent);
+	json_number(json, "right", tally->right);
+	json_number(json, "wrong", wrong_of(tally));
+	json_number(json, "lost", tally_lost(tally));
+	json_number(json, "late", tally->late);
+	json_number(json, "doubled", tally->doubled);
+	json_number(json, "reordered", tally->reordered);
+	json_number(json, "unsent", bench->n_unsent);
+	json_number(json, "warmup", bench->warm_questions);
+	json_decimal(json, "per_second", per_second(bench), 1);
+}
+
+static void print_times_json(const struct histogram *times, struct json *json)
+{
+	json_object(json, "ms");
+	json_decimal(json, "min", (double)times->min / 1000, 3);
+	json_decimal(json, "avg", histogram_mean(times) / 1000, 3);
+	json_decimal(json, "p50", histogram_quantile_ms(times, 0.5), 3);
+	json_decimal(json, "p90", histogram_quantile_ms(times, 0.9), 3);
+	json_decimal(json, "p99", histogram_quantile_ms(times, 0.99), 3);
+	json_decimal(json, "p99.9", histogram_quantile_ms(times, 0.999), 3);
+	json_decimal(json, "max", (double)times->max / 1000, 3);
+	json_end(json);
+}
+
+static void print_json(const struct bench *bench, struct json *json)
+{
+	json_object(json, NULL);
+	json_string(json, "server", bench->server.name);
+	json_string(json, "load", bench->rate ? "open" : "closed");
+	json_number(json, "rate", bench->rate);
+	json_number(json, "connections", bench->n_tracks);
+	json_number(json, "pipeline", bench->depth);
+	json_number(json, "size", bench->options->size);
+	json_decimal(json, "seconds", bench_seconds(bench), 3);
+	json_number(json, "opened", bench->n_opened);
+	json_number(json, "resumed", bench->n_resumed);
+	print_counts_json(bench, json);
+	print_times_json(&bench->times, json);
+	json_object(json, "client");
+	json_decimal(json, "cpu", cpu_share(bench), 3);
+	json_decimal(json, "lag_ms", (double)bench->lag_us / 1000, 3);
+	json_bool(json, "bottleneck", is_bottleneck(bench));
+	json_end(json);
+	print_series(bench, json);
+}
+
+/* An earlier result, read from the JSON that print_json() writes. */
+struct earlier {
+	struct histogram times;
+	double mean, deviation; /* of the right answers in each second */
+	size_t n;
+};
+
+static const char *after_key(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? at + strlen(key) : NULL;
+}
+
+/* The mean of a series, and the standard deviation. */
+static void mean_and_deviation(
+	const double *values, size_t n, double *ret_mean, double *ret_deviation)
+{
+	double sum = 0, squares = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += values[i];
+	*ret_mean = n ? sum / (double)n : 0;
+	for (size_t i = 0; i < n; i++)
+		squares += (values[i] - *ret_mean) * (values[i] - *ret_mean);
+	*ret_deviation = n > 1 ? sqrt(squares / (double)(n - 1)) : 0;
+}
+
+static void read_series(const char *text, struct earlier *earlier)
+{
+	double values[BENCH_SECONDS];
+	const char *at = after_key(text, "\"right_in_each_second\":[");
+	char *end = NULL;
+
+	for (; at && earlier->n < BENCH_SECONDS; at = *end == ',' ? end + 1 : NULL) {
+		double value = strtod(at, &end);
+
+		if (end == at)
+			break;
+		values[earlier->n++] = value;
+	}
+	mean_and_deviation(values, earlier->n, &earlier->mean, &earlier->deviation);
+}
+
+static int read_earlier(const char *path, struct earlier *ret_earlier, struct why *why)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = calloc(1, 1 << 20);
+	const char *at;
+	char *end;
+
+	if (!text)
+		return -ENOMEM;
+	if (!file || (fread(text, 1, (1 << 20) - 1, file) == 0 && ferror(file)))
+		return why_set(why, CLIENT_E_LOCAL, "--compare %s: %s", path, strerror(errno));
+	at = after_key(text, "\"histogram_us\":[");
+	if (!at)
+		return why_set(why, CLIENT_E_LOCAL,
+			"--compare %s: this is no result of upper bench --json", path);
+	while (*at == '[') {
+		uint64_t top = strtoull(at + 1, &end, 10);
+		uint64_t n = *end == ',' ? strtoull(end + 1, &end, 10) : 0;
+
+		histogram_add_many(&ret_earlier->times, top, n);
+		at = *end == ']' ? end + 1 + strspn(end + 1, ",") : "";
+	}
+	read_series(text, ret_earlier);
+	return 0;
+}
+
+/* A difference in per cent, and the interval that has it with 95 % confidence. */
+struct difference {
+	double old, new, percent, low, high;
+};
+
+static double percent_of(double new, double old)
+{
+	return old > 0 ? 100 * (new / old - 1) : 0;
+}
+
+/* Student's t for 95 % on both sides; a few seconds say less than many. */
+static double student(size_t degrees)
+{
+	static const double table[] = {
+		INFINITY, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26};
+
+	return degrees < sizeof(table) / sizeof(*table) ? table[degrees]
+							: 1.96 + 2.5 / (double)degrees;
+}
+
+/* Means of independent seconds (Welch). */
+static struct difference compare_rates(const struct bench *bench, const struct earlier *earlier)
+{
+	_cleanup_free_ double *values = calloc(bench->n_seconds + 1, sizeof(*values));
+	double mean = 0, deviation = 0, error;
+	size_t degrees = 1;
+	struct difference difference = {.old = earlier->mean};
+
+	for (size_t i = 0; values && i < bench->n_seconds; i++)
+		values[i] = bench->seconds[i];
+	if (values)
+		mean_and_deviation(values, bench->n_seconds, &mean, &deviation);
+	if (bench->n_seconds + earlier->n > 2)
+		degrees = bench->n_seconds + earlier->n - 2;
+	error = student(degrees) *
+		sqrt(deviation * deviation / fmax((double)bench->n_seconds, 1) +
+			earlier->deviation * earlier->deviation / fmax((double)earlier->n, 1));
+	difference.new = mean;
+	difference.percent = percent_of(mean, difference.old);
+	difference.low = percent_of(mean - error, difference.old);
+	difference.high = percent_of(mean + error, difference.old);
+	return difference;
+}
+
+/* The rank of a quantile is known up to its binomial error; the values at these ranks bound it. */
+static void bound_quantile(
+	const struct histogram *times, double share, double *ret_low, double *ret_high)
+{
+	double error = 1.96 * sqrt(share * (1 - share) / fmax((double)times->n, 1));
+
+	*ret_low = histogram_quantile_ms(times, fmax(share - error, 0));
+	*ret_high = histogram_quantile_ms(times, fmin(share + error, 1));
+}
+
+static struct difference compare_quantiles(
+	const struct histogram *old, const struct histogram *new, double share)
+{
+	double old_low, old_high, new_low, new_high;
+	struct difference difference = {
+		.old = histogram_quantile_ms(old, share), .new = histogram_quantile_ms(new, share)};
+
+	bound_quantile(old, share, &old_low, &old_high);
+	bound_quantile(new, share, &new_low, &new_high);
+	difference.percent = percent_of(difference.new, difference.old);
+	difference.low = percent_of(new_low, old_high);
+	difference.high = percent_of(new_high, old_low);
+	return difference;
+}
+
+static void print_difference(
+	struct json *json, const char *name, const struct difference *difference)
+{
+	bool is_sure = difference->low > 0 || difference->high < 0;
+
+	if (!json) {
+		printf("  %-10s %12.3f -> %12.3f  %+7.2f %%, between %+.2f %% and %+.2f %%%s\n",
+			name, difference->old, difference->new, difference->percent,
+			difference->low, difference->high, is_sure ? "" : ": no sure difference");
+		return;
+	}
+	json_object(json, name);
+	json_decimal(json, "old", difference->old, 3);
+	json_decimal(json, "new", difference->new, 3);
+	json_decimal(json, "percent", difference->percent, 2);
+	json_decimal(json, "low", difference->low, 2);
+	json_decimal(json, "high", difference->high, 2);
+	json_bool(json, "sure", is_sure);
+	json_end(json);
+}
+
+/* `json` NULL: as text. */
+static int compare(const struct bench *bench, struct json *json, struct why *why)
+{
+	static const struct {
+		const char *name;
+		double share;
+	} shares[] = {{"p50_ms", 0.5}, {"p90_ms", 0.9}, {"p99_ms", 0.99}};
+	_cleanup_free_ struct earlier *earlier = calloc(1, sizeof(*earlier));
+	struct difference difference;
+	int r;
+
+	if (!earlier)
+		return -ENOMEM;
+	r = read_earlier(bench->options->compare, earlier, why);
+	if (r)
+		return r;
+	difference = compare_rates(bench, earlier);
+	if (json)
+		json_object(json, "compare");
+	else
+		printf("compared with %s, with 95 %% confidence:\n", bench->options->compare);
+	print_difference(json, "per_second", &difference);
+	for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++) {
+		difference = compare_quantiles(&earlier->times, &bench->times, shares[i].share);
+		print_difference(json, shares[i].name, &difference);
+	}
+	if (json)
+		json_end(json);
+	return 0;
+}
+
+int bench_print(struct bench *bench)
+{
+	const struct options *options = bench->options;
+	struct json json = JSON_TO(stdout);
+	int r = 0;
+
+	if (options->json)
+		print_json(bench, &json);
+	else if (options->csv)
+		bench_print_csv(bench, bench_seconds(bench));
+	else
+		print_plain(bench);
+	if (options->compare && !options->csv)
+		r = compare(bench, options->json ? &json : NULL, &bench->why);
+	if (options->json)
+		json_end(&json);
+	return r ? report_failure(options, NULL, r, &bench->why) : 0;
+}

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain datagrams leave and arrive in batches, with the address, TTL and TOS of each; everything else goes
+ * through the functions of the link's transport. */
+
+#include "client/lane.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "client/transport.h"
+
+#define BATCH        16    /* datagrams, or runs of them, in one system call */
+#define ROOM         65536 /* for each */
+#define TURN         32    /* reads before other lanes have their turn */
+#define MAX_SEGMENTS 64
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+int lanes_init(struct lanes *lanes)
+{
+	int r;
+
+	*lanes = (struct lanes)LANES_INIT;
+	r = loop_init(&lanes->loop);
+	if (r)
+		return r;
+	lanes->room = malloc((size_t)BATCH * ROOM);
+	return lanes->room ? 0 : -ENOMEM;
+}
+
+void lanes_done(struct lanes *lanes)
+{
+	loop_done(&lanes->loop);
+	close_fdp(&lanes->signal_fd);
+	lanes->signal_fd = -1;
+	free(lanes->room);
+	lanes->room = NULL;
+}
+
+static void lanes_take_signals(struct source *source, uint32_t events)
+{
+	struct lanes *lanes = container_of(source, struct lanes, signals);
+	struct signalfd_siginfo info;
+
+	while (read(lanes->signal_fd, &info, sizeof(info)) == sizeof(info))
+		lanes->on_signal(lanes, (int)info.ssi_signo);
+}
+
+int lanes_catch_signals(struct lanes *lanes, void (*on_signal)(struct lanes *lanes, int signal))
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	lanes->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (lanes->signal_fd < 0)
+		return -errno;
+	lanes->on_signal = on_signal;
+	lanes->signals = (struct source){.on_event = lanes_take_signals};
+	return loop_watch(&lanes->loop, &lanes->signals, lanes->signal_fd, EPOLLIN);
+}
+
+void lane_init(struct lane *lane, struct lanes *lanes, const struct lane_owner *owner)
+{
+	*lane = (struct lane){.link = LINK_INIT, .lanes = lanes, .owner = owner};
+}
+
+bool lane_is_open(const struct lane *lane)
+{
+	return lane->link.stage == LINK_OPEN;
+}
+
+bool lane_is_idle(const struct lane *lane)
+{
+	return lane->out_at == lane->out_end;
+}
+
+static void lane_unwatch(struct lane *lane)
+{
+	if (lane->watched)
+		loop_unwatch(&lane->lanes->loop, &lane->source);
+	lane->watched = 0;
+}
+
+void lane_close(struct lane *lane)
+{
+	if (!lane->lanes)
+		return;
+	loop_clear_timer(&lane->timer);
+	lane_unwatch(lane);
+	link_close(&lane->link);
+	lane->out_at = lane->out_end = 0;
+	lane->epoch++;
+}
+
+void lane_done(struct lane *lane)
+{
+	lane_close(lane);
+	free(lane->out);
+	lane->out = NULL;
+}
+
+/* LINK_E_* as CLIENT_E_* and a message. */
+static int explain_end(const struct lane *lane, int error, struct why *why)
+{
+	switch (error) {
+	case LINK_E_END:
+		return why_set(why, CLIENT_E_LOST, "the server closed the connection");
+	case LINK_E_RESET:
+		return why_set(why, CLIENT_E_LOST, "the server reset the connection");
+	case LINK_E_REFUSED:
+		return link_explain(&lane->link, why);
+	case LINK_E_TOO_LONG:
+		return why_set(why, CLIENT_E_USAGE,
+			"a message is longer than a datagram can be: %zu bytes",
+			lane->link.server->url.transport->longest);
+	default:
+		return error;
+	}
+}
+
+static void lane_end(struct lane *lane, int error)
+{
+	struct why why = {0};
+	int outcome = explain_end(lane, error, &why);
+
+	lane_close(lane);
+	lane->owner->on_end(lane, outcome, &why);
+}
+
+/* The descriptor of a link that is being opened changes when an address has been chosen. */
+static void lane_watch(struct lane *lane)
+{
+	struct link *link = &lane->link;
+	short wants = link->read_wants;
+	int r;
+
+	if (lane_is_open(lane) && !lane_is_idle(lane))
+		wants |= link->write_wants;
+	if (lane->watched && lane->source.fd != link->fd)
+		lane->watched = 0; /* closed, and so gone from the loop */
+	if (lane->watched == (uint32_t)wants)
+		return;
+	r = lane->watched ? loop_change(&lane->lanes->loop, &lane->source, (uint32_t)wants)
+			  : -ENOENT;
+	if (r == -ENOENT) /* never watched, or closed and opened under the same number */
+		r = loop_watch(&lane->lanes->loop, &lane->source, link->fd, (uint32_t)wants);
+	if (r)
+		lane_end(lane, r);
+	else
+		lane->watched = (uint32_t)wants;
+}
+
+/* Options of the socket that only help: without them the values are not known. */
+static void set_socket(struct lane *lane)
+{
+	int on = 1, fd = lane->link.fd, room = 4 << 20;
+
+	if (!lane->link.server->url.transport->is_datagram)
+		return;
+	setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	if (lane->is_segmented)
+		setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+}
+
+static void lane_progress(struct lane *lane, int r, const struct why *why)
+{
+	struct link *link = &lane->link;
+	unsigned epoch = lane->epoch;
+
+	loop_clear_timer(&lane->timer);
+	if (r && r != LINK_E_AGAIN) {
+		lane->watched = 0;
+		lane->epoch++;
+		lane->owner->on_end(lane, r, why);
+		return;
+	}
+	if (r == LINK_E_AGAIN && link->due_ms)
+		loop_set_timer(&lane->lanes->loop, &lane->timer, link->due_ms);
+	if (!r)
+		set_socket(lane);
+	lane_watch(lane);
+	if (!r && lane->epoch == epoch)
+		lane->owner->on_open(lane);
+}
+
+static void lane_step(struct lane *lane)
+{
+	struct why why = {0};
+	int r = link_step(&lane->link, &why);
+
+	lane_progress(lane, r, &why);
+}
+
+static void lane_on_time(struct timer *timer, uint64_t now_ms)
+{
+	lane_step(container_of(timer, struct lane, timer));
+}
+
+/* Of the pieces of control data that come with a datagram, the length of its segments, or 0. */
+static size_t read_ancillary(struct msghdr *msg, struct arrival *arrival)
+{
+	size_t segment = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		int value = 0;
+
+		memcpy(&value, CMSG_DATA(c),
+			c->cmsg_len - CMSG_LEN(0) < sizeof(value) ? 1 : sizeof(value));
+		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+			segment = (size_t)(value & 0xffff);
+		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
+			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT))
+			arrival->ttl = value;
+		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
+			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS))
+			arrival->tos = value & 0xff;
+	}
+	return segment;
+}
+
+/* Whether the callbacks have left the lane as it was. */
+static bool deliver(struct lane *lane, struct msghdr *msg, size_t len, struct arrival *arrival)
+{
+	size_t segment = read_ancillary(msg, arrival);
+	const uint8_t *at = msg->msg_iov->iov_base, *end = at + len;
+	unsigned epoch = lane->epoch;
+
+	do {
+		arrival->data = at;
+		arrival->len =
+			segment && segment < (size_t)(end - at) ? segment : (size_t)(end - at);
+		at += arrival->len;
+		lane->owner->on_arrival(lane, arrival);
+	} while (at < end && lane->epoch == epoch);
+	return lane->epoch == epoch;
+}
+
+/* The error queue repeats an error that recvmmsg() has returned. */
+static void drop_errors(int fd)
+{
+	char data[256], control[512];
+	struct iovec part = {data, sizeof(data)};
+	struct msghdr msg = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+
+	while (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0)
+		msg.msg_controllen = sizeof(control);
+}
+
+/* 0 when there may be more. */
+static int receive_batch(struct lane *lane)
+{
+	bool has_any_peer = lane->link.server->has_any_peer;
+	struct mmsghdr msgs[BATCH];
+	struct iovec parts[BATCH];
+	struct addr from[BATCH];
+	char control[BATCH][128];
+	struct arrival arrival = {0};
+	int n;
+
+	for (size_t i = 0; i < BATCH; i++) {
+		parts[i] = (struct iovec){lane->lanes->room + i * ROOM, ROOM};
+		msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = has_any_peer ? &from[i].sa : NULL,
+			.msg_namelen = has_any_peer ? sizeof(from[i].in6) : 0,
+			.msg_iov = &parts[i],
+			.msg_iovlen = 1,
+			.msg_control = control[i],
+			.msg_controllen = sizeof(control[i]),
+		};
+	}
+	n = recvmmsg(lane->link.fd, msgs, BATCH, MSG_DONTWAIT, NULL);
+	if (n < 0) {
+		int error = errno;
+
+		if (has_any_peer)
+			drop_errors(lane->link.fd);
+		return plain_outcome(&lane->link, error);
+	}
+	arrival.at_us = clock_us();
+	for (int i = 0; i < n; i++) {
+		from[i].len = msgs[i].msg_hdr.msg_namelen;
+		arrival.from = has_any_peer ? &from[i] : NULL;
+		arrival.ttl = arrival.tos = -1;
+		if (!deliver(lane, &msgs[i].msg_hdr, msgs[i].msg_len, &arrival))
+			return LINK_E_AGAIN;
+	}
+	return n < BATCH ? LINK_E_AGAIN : 0;
+}
+
+static int receive_one(struct lane *lane)
+{
+	struct arrival arrival = {.data = lane->lanes->room, .ttl = -1, .tos = -1};
+	unsigned epoch = lane->epoch;
+	int r;
+
+	r = link_read(&lane->link, lane->lanes->room, (size_t)4 * ROOM, &arrival.len);
+	if (r)
+		return r;
+	arrival.at_us = clock_us();
+	lane->owner->on_arrival(lane, &arrival);
+	return lane->epoch == epoch ? 0 : LINK_E_AGAIN;
+}
+
+static bool is_plain_datagram(const struct lane *lane)
+{
+	const struct transport *transport = lane->link.server->url.transport;
+
+	return transport->is_datagram && !transport->has_session;
+}
+
+/* False when the lane is not as it was. */
+static bool lane_receive(struct lane *lane)
+{
+	bool is_batched = is_plain_datagram(lane);
+	unsigned epoch = lane->epoch;
+	int r = 0;
+
+	for (int i = 0; i < TURN && !r; i++)
+		r = is_batched ? receive_batch(lane) : receive_one(lane);
+	if (lane->epoch != epoch)
+		return false;
+	if (r && r != LINK_E_AGAIN) {
+		lane_end(lane, r);
+		return false;
+	}
+	return true;
+}
+
+static void on_event(struct source *source, uint32_t events)
+{
+	struct lane *lane = container_of(source, struct lane, source);
+	bool was_idle = lane_is_idle(lane);
+	unsigned epoch = lane->epoch;
+
+	if (!lane_is_open(lane)) {
+		if (lane->link.stage != LINK_CLOSED)
+			lane_step(lane);
+		return;
+	}
+	if (!lane_receive(lane))
+		return;
+	lane_flush(lane);
+	if (lane->epoch == epoch && !was_idle && lane_is_idle(lane) && lane->owner->on_room)
+		lane->owner->on_room(lane);
+}
+
+void lane_open(struct lane *lane, struct server *server)
+{
+	struct why why = {0};
+	int r;
+
+	lane_close(lane);
+	lane->source = (struct source){.on_event = on_event, .fd = -1};
+	lane->timer.on_time = lane_on_time;
+	if (!lane->out)
+		lane->out = malloc(LANE_OUT);
+	r = lane->out ? link_start(&lane->link, server, &why) : -ENOMEM;
+	lane_progress(lane, r, &why);
+}
+
+bool lane_advance(struct lane *lane)
+{
+	struct link *link = &lane->link;
+
+	if (!link->server || link->at + 1 >= link->server->n_addresses)
+		return false;
+	lane_close(lane);
+	link->at++;
+	link->times = (struct link_times){.begun_us = clock_us()};
+	lane_step(lane);
+	return true;
+}
+
+/* As many datagrams of one length as a run may have. */
+static int send_run(struct lane *lane, size_t n)
+{
+	const struct server *server = lane->link.server;
+	struct addr to = server->addresses[lane->link.at];
+	struct iovec part = {lane->out + lane->out_at, n * lane->piece};
+	char control[CMSG_SPACE(sizeof(uint16_t))] = {0};
+	struct msghdr msg = {
+		.msg_name = server->has_any_peer ? &to.sa : NULL,
+		.msg_namelen = server->has_any_peer ? to.len : 0,
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+	};
+
+	if (n > 1) {
+		struct cmsghdr *c = (struct cmsghdr *)control;
+		uint16_t segment = (uint16_t)lane->piece;
+
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		*c = (struct cmsghdr){CMSG_LEN(sizeof(segment)), IPPROTO_UDP, UDP_SEGMENT};
+		memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+	}
+	if (sendmsg(lane->link.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return errno == EINVAL && n > 1 ? -EINVAL : plain_outcome(&lane->link, errno);
+	lane->out_at += n * lane->piece;
+	return 0;
+}
+
+static int flush_datagrams(struct lane *lane)
+{
+	size_t n = (lane->out_end - lane->out_at) / lane->piece;
+	int r;
+
+	if (!lane->is_segmented)
+		return send_run(lane, 1);
+	n = n < MAX_SEGMENTS ? n : MAX_SEGMENTS;
+	r = send_run(lane, n);
+	if (r == -EINVAL) { /* longer than the interface takes in one packet */
+		lane->is_segmented = false;
+		r = send_run(lane, 1);
+	}
+	return r;
+}
+
+static int flush_link(struct lane *lane)
+{
+	bool is_datagram = lane->link.server->url.transport->is_datagram;
+	size_t len = is_datagram ? lane->piece : lane->out_end - lane->out_at, n = 0;
+	int r;
+
+	r = link_write(&lane->link, lane->out + lane->out_at, len, &n);
+	if (!r)
+		lane->out_at += is_datagram ? len : n;
+	return r;
+}
+
+void lane_flush(struct lane *lane)
+{
+	int r = 0;
+
+	if (!lane_is_open(lane))
+		return;
+	while (!r && !lane_is_idle(lane))
+		r = is_plain_datagram(lane) ? flush_datagrams(lane) : flush_link(lane);
+	if (lane_is_idle(lane))
+		lane->out_at = lane->out_end = 0;
+	/* A peer that takes no more may have answered before: the next read tells. */
+	if (r == LINK_E_RESET || r == LINK_E_END)
+		lane->out_at = lane->out_end = 0;
+	else if (r && r != LINK_E_AGAIN) {
+		lane_end(lane, r);
+		return;
+	}
+	lane_watch(lane);
+}
+
+int lane_send(struct lane *lane, const void *data, size_t len)
+{
+	bool is_datagram = lane->link.server->url.transport->is_datagram;
+
+	if (!lane_is_idle(lane) &&
+		(lane->out_end + len > LANE_OUT || (is_datagram && lane->piece != len)))
+		lane_flush(lane);
+	if (!lane_is_open(lane))
+		return LINK_E_AGAIN;
+	if (!lane_is_idle(lane) &&
+		(lane->out_end + len > LANE_OUT || (is_datagram && lane->piece != len)))
+		return LINK_E_AGAIN;
+	memcpy(lane->out + lane->out_end, data, len);
+	lane->out_end += len;
+	lane->piece = len;
+	return 0;
+}
