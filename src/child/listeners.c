@@ -93,12 +93,6 @@ int engine_fix_sockets(struct engine *engine, uint64_t files)
 
 static struct answerer answerer_of(const struct conf_listener *conf)
 {
-	static const struct service *const services[] = {
-		[CONF_UPPERCASE] = &service_uppercase,
-		[CONF_ECHO] = &service_echo,
-		[CONF_ACKNOWLEDGE] = &service_acknowledge,
-	};
-
 	return (struct answerer){
 		.service = services[conf->service],
 		.rule = conf->rule,

@@ -13,9 +13,9 @@
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "core/service.h"
 
 enum conf_transport { CONF_UDP, CONF_TCP, CONF_TLS, CONF_DTLS };
-enum conf_service { CONF_UPPERCASE, CONF_ECHO, CONF_ACKNOWLEDGE };
 enum conf_sandbox {
 	CONF_SANDBOX_REQUIRED,
 	CONF_SANDBOX_STRICT,
@@ -67,7 +67,7 @@ struct conf_listener {
 	unsigned backlog;
 	uint64_t connections;
 
-	enum conf_service service;
+	enum service_kind service;
 	struct upper_rule rule;
 	struct upper_frame frame;
 	double amplification;
@@ -155,7 +155,6 @@ const char *conf_origin(const struct conf *conf, const char *key);
 
 /* The words of the configuration, such as "udp", for logs and counters. */
 const char *conf_transport_name(enum conf_transport transport);
-const char *conf_service_name(enum conf_service service);
 const char *conf_framing_name(enum upper_framing framing);
 
 /* Whether it speaks TLS, over a stream or datagrams. */

@@ -30,9 +30,9 @@ const struct conf_word conf_transports[] = {
 	{}
 };
 const struct conf_word conf_services[] = {
-	[CONF_UPPERCASE]   = {"uppercase"},
-	[CONF_ECHO]        = {"echo"},
-	[CONF_ACKNOWLEDGE] = {"acknowledge"},
+#define SERVICE(name) [SERVICE_##name] = {#name},
+	SERVICES(SERVICE)
+#undef SERVICE
 	{}
 };
 const struct conf_word conf_framings[] = {
@@ -341,11 +341,6 @@ const char *conf_schema_lacks(unsigned flags)
 const char *conf_transport_name(enum conf_transport transport)
 {
 	return conf_transports[transport].word;
-}
-
-const char *conf_service_name(enum conf_service service)
-{
-	return conf_services[service].word;
 }
 
 const char *conf_framing_name(enum upper_framing framing)

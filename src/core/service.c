@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The services. A new one is a function, a row here and a line in the header. */
+/* The services: for each row of SERVICES a struct here, and the function that answers. */
 
 #include "core/service.h"
 
@@ -65,8 +65,22 @@ static bool is_ascii(const uint8_t *data, size_t len)
 	return ((any[0] | any[1]) & 0x8080808080808080) == 0 && rest < 0x80;
 }
 
-const struct service service_uppercase = {
-	.name = "uppercase", .answer = upper_convert, .is_bytewise = is_ascii};
-const struct service service_echo = {.name = "echo", .answer = answer_echo};
-const struct service service_acknowledge = {
-	.name = "acknowledge", .answer = answer_acknowledge, .whole = true};
+static const struct service service_uppercase = {
+	.answer = upper_convert,
+	.is_bytewise = is_ascii,
+};
+
+static const struct service service_echo = {
+	.answer = answer_echo,
+};
+
+static const struct service service_acknowledge = {
+	.answer = answer_acknowledge,
+	.acknowledges = true,
+};
+
+const struct service *const services[N_SERVICES] = {
+#define SERVICE(name) &service_##name,
+	SERVICES(SERVICE)
+#undef SERVICE
+};

@@ -121,7 +121,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	dtls->counters->counted[COUNT_replies]++;
 	dtls->counters->counted[COUNT_bytes_out] += length;
 	s->bytes_out += length;
-	if (dtls->answerer.service == &service_acknowledge)
+	if (dtls->answerer.service->acknowledges)
 		log_event(EVENT_MESSAGE, ABOUT(.listener = dtls->name, .peer = &s->way.peer),
 			"%zu bytes", len);
 	return 0;

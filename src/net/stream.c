@@ -315,14 +315,14 @@ static void stream_record_messages(
 
 	class->counters->counted[COUNT_messages] += messages;
 	class->counters->counted[COUNT_replies] += messages;
-	if (class->answerer.service == &service_acknowledge && messages > 0)
+	if (class->answerer.service->acknowledges && messages > 0)
 		stream_tell_messages(s, messages, at, end);
 }
 
 /* A oneshot is one message, however many pieces it comes in, and is acknowledged once. */
 static bool stream_has_acknowledged(const struct stream *s)
 {
-	return is_oneshot(s) && s->class->answerer.service == &service_acknowledge &&
+	return is_oneshot(s) && s->class->answerer.service->acknowledges &&
 		(s->bytes_out > 0 || buf_len(&s->out) > 0);
 }
 

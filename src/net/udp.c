@@ -44,7 +44,7 @@ static void udp_overflowed(struct udp *udp, uint32_t overflows)
 
 static void udp_record_message(const struct udp *udp, const struct datagram *request)
 {
-	if (udp->answerer.service != &service_acknowledge)
+	if (!udp->answerer.service->acknowledges)
 		return;
 	log_event(EVENT_MESSAGE, ABOUT(.listener = udp->name, .peer = request->peer), "%zu bytes",
 		request->len);
@@ -56,7 +56,7 @@ static bool is_unchanged(
 {
 	if (length != request->len)
 		return false;
-	if (udp->answerer.service == &service_acknowledge)
+	if (udp->answerer.service->acknowledges)
 		return strncasecmp((const char *)request->data, (const char *)reply, length) == 0;
 	return request->data[0] == reply[0] && memcmp(request->data, reply, length) == 0;
 }

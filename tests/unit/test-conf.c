@@ -31,7 +31,7 @@ static void test_values_arrive(void **state)
 	assert_int_equal(l->frame.framing, UPPER_LINE);
 	assert_int_equal(l->rule.charset, UPPER_ASCII);
 	assert_int_equal(l->rule.invalid, UPPER_REJECT);
-	assert_int_equal(l->service, CONF_ECHO);
+	assert_int_equal(l->service, SERVICE_echo);
 	assert_int_equal(l->idle_ms, 250);
 	assert_int_equal(l->backlog, 10);
 	conf_free(conf);
@@ -357,7 +357,6 @@ static void test_sets_that_fail(void **state)
 static void test_names_for_the_log(void **state)
 {
 	assert_string_equal(conf_transport_name(CONF_DTLS), "dtls");
-	assert_string_equal(conf_service_name(CONF_ACKNOWLEDGE), "acknowledge");
 	assert_string_equal(conf_framing_name(UPPER_ONESHOT), "oneshot");
 	assert_string_equal(conf_framing_name(UPPER_DATAGRAM), "datagram");
 }

@@ -167,8 +167,7 @@ static const struct stream_timeouts patient = {60000, 60000, 60000};
 static const struct stream_timeouts hasty = {20, 20, 20};
 static const struct stream_timeouts quick = {500, 500, 500};
 
-static const struct answerer plain = {
-	.service = &service_uppercase,
+static struct answerer plain = {
 	.rule = {UPPER_UTF8, UPPER_KEEP},
 	.frame = {UPPER_STREAM, 0},
 };
@@ -324,6 +323,7 @@ static void test_what_came_in_a_jam_is_read_when_it_ends(void **state)
 
 static int set_up(void **state)
 {
+	plain.service = services[SERVICE_uppercase];
 	return scratch_init(&scratch, TEXT_MAX);
 }
 
