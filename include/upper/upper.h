@@ -57,6 +57,11 @@ enum {
 int upper_convert(
 	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out);
 
+/* All of a text at once, as snprintf() does it: writes what fits into `size` bytes, whole characters only,
+ * with a NUL behind it if `size` is not 0, and returns the length of the whole result without that NUL. A
+ * result that is not smaller than `size` was cut. Bytes that are not UTF-8 pass unchanged. */
+size_t upper_string(const char *text, size_t len, char *to, size_t size);
+
 /* The version of Unicode that the mapping follows, such as "15.0.0". */
 const char *upper_unicode_version(void);
 

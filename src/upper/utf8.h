@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The next character of UTF-8 text, or what stands there instead of one. Private to this room.
- * In the header, since the loop that calls it is the hottest one there is. */
+/* The next character of UTF-8 text, or what stands there instead of one. The only decoder of the program;
+ * base/text.c uses it too. In the header, since the loop that calls it is the hottest one there is. */
 
-#include <upper/upper.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum utf8_kind {
 	UTF8_CHARACTER,

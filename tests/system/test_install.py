@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -29,23 +30,41 @@ def test_configuration_is_installed_once(installed):
     assert own.read_text() == "# mine\n"
 
 
+def examples_of_the_manual():
+    """The programs in C of upper(3): a filter, and a string in one call."""
+    page = (ROOT / "man/upper.3").read_text()
+    return re.findall(r"^#include <stdio\.h>.*?^}$", page, re.DOTALL | re.MULTILINE)
+
+
 @pytest.mark.plain
 @pytest.mark.parametrize("kind", ["shared", "static"])
 def test_example_of_the_manual_builds_and_runs(installed, kind, tmp_path):
     """Nothing is known of the library but where it was installed, and what pkg-config says."""
     root = installed()
     folder = next(root.rglob("upper.pc")).parent
-    page = (ROOT / "man/upper.3").read_text()
-    example = re.search(r"^#include <stdio\.h>.*?^}$", page, re.DOTALL | re.MULTILINE)[0]
-    (tmp_path / "example.c").write_text(example)
+    filter_of, string_of = examples_of_the_manual()
     wanted = subprocess.run(
         ["pkg-config", "--cflags", "--libs", "upper"], check=True, capture_output=True, text=True,
         env={**os.environ, "PKG_CONFIG_PATH": str(folder), "PKG_CONFIG_SYSROOT_DIR": str(root)}).stdout
     if kind == "static":
         wanted = wanted.replace("-lupper", "-l:libupper.a")
-    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "example.c", "-o", "example", *wanted.split()],
-                   check=True, cwd=tmp_path)
-    said = subprocess.run([tmp_path / "example"], input="straße \udcff".encode(errors="surrogateescape"),
-                          capture_output=True, check=True,
-                          env={"LD_LIBRARY_PATH": str(folder.parent)}).stdout
-    assert said == b"STRASSE \xff"
+    for name, text in ("filter", filter_of), ("string", string_of):
+        (tmp_path / f"{name}.c").write_text(text)
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", f"{name}.c", "-o", name, *wanted.split()],
+                       check=True, cwd=tmp_path)
+    there = {"LD_LIBRARY_PATH": str(folder.parent)}
+    bad = "straße \udcff".encode(errors="surrogateescape")
+    said = subprocess.run([tmp_path / "filter"], input=bad, capture_output=True, check=True, env=there)
+    assert said.stdout == b"STRASSE \xff"
+    said = subprocess.run([tmp_path / "string", bad], capture_output=True, check=True, env=there)
+    assert said.stdout == b"STRASSE \xff\n"
+
+
+@pytest.mark.plain
+def test_python_example_of_the_manual_runs(installed):
+    folder = next(installed().rglob("upper.pc")).parent.parent
+    page = (ROOT / "man/upper.3").read_text()
+    example = re.search(r"^import ctypes$.*?^\.Ed$", page, re.DOTALL | re.MULTILINE)[0]
+    said = subprocess.run([sys.executable, "-c", example.removesuffix(".Ed")], capture_output=True,
+                          check=True, env={"LD_LIBRARY_PATH": str(folder), "PYTHONUTF8": "1"}).stdout
+    assert said == "STRASSE\n".encode()

@@ -28,7 +28,7 @@ def run(*command, **more):
 
 def declared():
     text = "".join(header.read_text() for header in HEADERS)
-    return set(re.findall(r"^(?:int|const char \*)\s*(upper_\w+)\(", text, re.M))
+    return set(re.findall(r"^(?:int|size_t|const char \*)\s*(upper_\w+)\(", text, re.M))
 
 
 def check_offers_what_the_headers_declare():
