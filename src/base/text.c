@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "upper/utf8.h"
+
 /* Words are names of keys and the like; what is longer is not compared letter by letter. */
 #define WORD_MAX 64
 
@@ -18,53 +20,12 @@
 /* Writes one character (`len` bytes, 0: a byte that is no character) and returns its length. */
 typedef size_t (*escape_fn)(const char *from, size_t len, char to[static PIECE_MAX]);
 
-static bool is_tail(unsigned char byte)
-{
-	return (byte & 0xc0) == 0x80;
-}
-
-/* The range of the second byte keeps out overlong forms, surrogates and what is above U+10FFFF. */
-static bool is_second(unsigned char first, unsigned char second)
-{
-	switch (first) {
-	case 0xe0:
-		return second >= 0xa0 && second <= 0xbf;
-	case 0xed:
-		return second >= 0x80 && second <= 0x9f;
-	case 0xf0:
-		return second >= 0x90 && second <= 0xbf;
-	case 0xf4:
-		return second >= 0x80 && second <= 0x8f;
-	default:
-		return is_tail(second);
-	}
-}
-
-static size_t length_from_first(unsigned char first)
-{
-	if (first < 0x80)
-		return 1;
-	if (first < 0xc2 || first > 0xf4)
-		return 0;
-
-	return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
-
 /* The length of the UTF-8 character that starts here; 0 when none does. */
 static size_t character_length(const char *text, size_t len)
 {
-	const unsigned char *byte = (const unsigned char *)text;
-	size_t want = length_from_first(byte[0]);
+	struct utf8_piece piece = utf8_next((const uint8_t *)text, len);
 
-	if (want == 0 || want > len)
-		return 0;
-	if (want > 1 && !is_second(byte[0], byte[1]))
-		return 0;
-	for (size_t i = 2; i < want; i++)
-		if (!is_tail(byte[i]))
-			return 0;
-
-	return want;
+	return piece.kind == UTF8_CHARACTER ? piece.length : 0;
 }
 
 /* C0, DEL, and C1, whose two bytes are C2 80 to C2 9F: terminals obey them. */

@@ -5,6 +5,7 @@
 
 #include "core/proxy.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define TEXT_LONGEST 107 /* "PROXY UNKNOWN", two addresses, two ports, CRLF */
@@ -127,6 +128,82 @@ static int parse_binary(
 	return 0;
 }
 
+/* The line of version 1: words with one space between; addresses as inet_pton() knows them, numbers
+ * without leading zeros or signs. */
+struct words {
+	const uint8_t *at, *end;
+};
+
+/* The next word as a string; the last one has no space behind it. False where it is too long for an address
+ * or a port, empty, or holds a NUL, at which inet_pton() would stop. */
+static bool next_word(struct words *words, bool is_last, char text[static INET6_ADDRSTRLEN])
+{
+	size_t left = (size_t)(words->end - words->at), len = left;
+	const uint8_t *space = left > 0 ? memchr(words->at, ' ', left) : NULL;
+
+	if (space)
+		len = (size_t)(space - words->at);
+	if (len == 0 || len >= INET6_ADDRSTRLEN || (space == NULL) != is_last ||
+		memchr(words->at, '\0', len))
+		return false;
+	memcpy(text, words->at, len);
+	text[len] = '\0';
+	words->at += is_last ? len : len + 1;
+	return true;
+}
+
+static bool parse_host(struct words *words, int family, uint8_t to[static 16])
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (!next_word(words, false, text))
+		return false;
+	memset(to, 0, 16);
+	if (family == AF_INET6)
+		return inet_pton(AF_INET6, text, to) == 1;
+	to[10] = to[11] = 0xff;
+	return inet_pton(AF_INET, text, to + 12) == 1;
+}
+
+static bool parse_port(struct words *words, bool is_last, uint16_t *ret_port)
+{
+	char text[INET6_ADDRSTRLEN];
+	unsigned number = 0;
+
+	if (!next_word(words, is_last, text) || (text[0] == '0' && text[1] != '\0'))
+		return false;
+	for (const char *at = text; *at; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		number = number * 10 + (unsigned)(*at - '0');
+		if (number > UINT16_MAX)
+			return false;
+	}
+	*ret_port = (uint16_t)number;
+	return true;
+}
+
+/* From behind "PROXY " to CRLF. */
+static bool parse_words(const uint8_t *at, const uint8_t *end, struct proxy_header *header)
+{
+	struct words words = {at, end};
+	struct proxy_ends *ends = &header->ends;
+	size_t len = (size_t)(end - at);
+	int family;
+
+	if (len >= 7 && memcmp(at, "UNKNOWN", 7) == 0)
+		return len == 7 || at[7] == ' ';
+	if (len < 5 || (memcmp(at, "TCP4 ", 5) != 0 && memcmp(at, "TCP6 ", 5) != 0))
+		return false;
+	family = at[3] == '4' ? AF_INET : AF_INET6;
+	words.at += 5;
+	header->has_ends = true;
+	return parse_host(&words, family, ends->source) &&
+		parse_host(&words, family, ends->destination) &&
+		parse_port(&words, false, &ends->source_port) &&
+		parse_port(&words, true, &ends->destination_port);
+}
+
 static int parse_line(const uint8_t *data, size_t len, struct proxy_header *ret)
 {
 	size_t most = len < TEXT_LONGEST ? len : TEXT_LONGEST;
@@ -135,7 +212,7 @@ static int parse_line(const uint8_t *data, size_t len, struct proxy_header *ret)
 
 	if (!end)
 		return most < TEXT_LONGEST ? PROXY_E_MORE : PROXY_E_MALFORMED;
-	if (end[-1] != '\r' || !proxy_parse_text(data + sizeof(word), end - 1, &header))
+	if (end[-1] != '\r' || !parse_words(data + sizeof(word), end - 1, &header))
 		return PROXY_E_MALFORMED;
 	header.length = (size_t)(end + 1 - data);
 	*ret = header;

@@ -35,7 +35,3 @@ enum {
 
 /* Reads the header that `data` begins with. Version 1 is for streams alone. */
 int proxy_parse(enum proxy_kind kind, const uint8_t *data, size_t len, struct proxy_header *ret);
-
-/* The inner part of version 1, between "PROXY " and CRLF; false when it is malformed. In a file of its
- * own, since it is all text. */
-bool proxy_parse_text(const uint8_t *at, const uint8_t *end, struct proxy_header *header);
