@@ -7,28 +7,17 @@
 
 #include <string.h>
 
+#include "core/shared_tables.h"
+
 #define COUNT_BITS 24
 #define COUNT_MASK ((1ull << COUNT_BITS) - 1)
 
 /* Another process that changes a slot all the time must not keep us here. */
 #define TRIES 64
 
-static uint64_t hash_client(const struct siphash_key *key, const uint8_t host[16])
-{
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-	size_t len = memcmp(host, mapped, sizeof(mapped)) == 0 ? 16 : 8;
-
-	return siphash(key, host, len);
-}
-
 static uint64_t tag_of(uint64_t hash)
 {
 	return hash & ~COUNT_MASK;
-}
-
-static uint64_t load(const _Atomic(uint64_t) *at)
-{
-	return atomic_load_explicit(at, memory_order_relaxed);
 }
 
 static size_t first_slot(uint64_t hash)
@@ -42,7 +31,7 @@ static size_t slot_for(const struct clients *clients, uint64_t hash)
 	size_t first = first_slot(hash), free = CLIENTS_SLOTS;
 
 	for (size_t i = first; i < first + CLIENTS_WAYS; i++) {
-		uint64_t word = load(&clients->open[i]);
+		uint64_t word = word_load_relaxed(&clients->open[i]);
 
 		if ((word & COUNT_MASK) == 0)
 			free = free == CLIENTS_SLOTS ? i : free;
@@ -61,14 +50,14 @@ static bool slot_add(_Atomic(uint64_t) *slot, uint64_t was, uint64_t hash)
 int clients_enter(struct clients *clients, const struct siphash_key *key,
 	const uint8_t host[static 16], uint64_t limit, size_t *ret_slot)
 {
-	uint64_t hash = hash_client(key, host), was;
+	uint64_t hash = host_hash_client(key, host), was;
 	size_t slot;
 
 	for (int i = 0; i < TRIES; i++) {
 		slot = slot_for(clients, hash);
 		if (slot == CLIENTS_SLOTS)
 			return CLIENTS_E_NO_SLOT;
-		was = load(&clients->open[slot]);
+		was = word_load_relaxed(&clients->open[slot]);
 		if ((was & COUNT_MASK) != 0 && tag_of(was) != tag_of(hash))
 			continue;
 		if ((limit > 0 && (was & COUNT_MASK) >= limit) || (was & COUNT_MASK) == COUNT_MASK)
@@ -86,7 +75,7 @@ int clients_enter(struct clients *clients, const struct siphash_key *key,
 int clients_find(const struct clients *clients, const struct siphash_key *key,
 	const uint8_t host[static 16], size_t *ret_slot)
 {
-	size_t slot = slot_for(clients, hash_client(key, host));
+	size_t slot = slot_for(clients, host_hash_client(key, host));
 
 	if (slot == CLIENTS_SLOTS || clients_open(clients, slot) == 0)
 		return CLIENTS_E_NO_SLOT;
@@ -96,7 +85,7 @@ int clients_find(const struct clients *clients, const struct siphash_key *key,
 
 void clients_leave(struct clients *clients, size_t slot, uint64_t n)
 {
-	uint64_t was = load(&clients->open[slot]), is;
+	uint64_t was = word_load_relaxed(&clients->open[slot]), is;
 
 	do
 		is = was - ((was & COUNT_MASK) < n ? was & COUNT_MASK : n);
@@ -105,16 +94,11 @@ void clients_leave(struct clients *clients, size_t slot, uint64_t n)
 
 uint64_t clients_open(const struct clients *clients, size_t slot)
 {
-	return load(&clients->open[slot]) & COUNT_MASK;
+	return word_load_relaxed(&clients->open[slot]) & COUNT_MASK;
 }
 
 /* Offences. Two processes that count one at the same moment may count it once; a client that is worth a
  * penalty will be back. The hash of a client is never 0 here, which is an empty slot. */
-
-static void store(_Atomic(uint64_t) *at, uint64_t value)
-{
-	atomic_store_explicit(at, value, memory_order_relaxed);
-}
 
 static size_t first_penalty(uint64_t hash)
 {
@@ -125,10 +109,10 @@ static size_t first_penalty(uint64_t hash)
  * ahead of our now. */
 uint64_t penalty_offences(const struct penalty *penalty, uint64_t now_ms)
 {
-	uint64_t last_ms = load(&penalty->last_ms);
+	uint64_t last_ms = word_load_relaxed(&penalty->last_ms);
 	uint64_t halves = now_ms > last_ms ? (now_ms - last_ms) / PENALTY_HALF_MS : 0;
 
-	return halves < 64 ? load(&penalty->offences) >> halves : 0;
+	return halves < 64 ? word_load_relaxed(&penalty->offences) >> halves : 0;
 }
 
 /* The slot of that client, or the one that is closest to being forgotten. */
@@ -137,7 +121,7 @@ static struct penalty *penalty_slot_for(struct penalties *penalties, uint64_t ha
 	struct penalty *first = &penalties->slots[first_penalty(hash)], *least = first;
 
 	for (struct penalty *slot = first; slot < first + PENALTY_WAYS; slot++) {
-		if (load(&slot->hash) == hash)
+		if (word_load_relaxed(&slot->hash) == hash)
 			return slot;
 		if (penalty_offences(slot, now_ms) < penalty_offences(least, now_ms))
 			least = slot;
@@ -160,28 +144,28 @@ static uint64_t penalty_ms(uint64_t offences)
 uint64_t penalties_add(struct penalties *penalties, const struct siphash_key *key,
 	const uint8_t host[static 16], uint64_t now_ms)
 {
-	uint64_t hash = hash_client(key, host) | 1, offences = 1;
+	uint64_t hash = host_hash_client(key, host) | 1, offences = 1;
 	struct penalty *slot = penalty_slot_for(penalties, hash, now_ms);
 
-	if (load(&slot->hash) == hash)
+	if (word_load_relaxed(&slot->hash) == hash)
 		offences += penalty_offences(slot, now_ms);
 	memcpy(slot->host, host, 16);
-	store(&slot->hash, hash);
-	store(&slot->last_ms, now_ms);
-	store(&slot->offences, offences);
-	store(&slot->until_ms, now_ms + penalty_ms(offences));
+	word_store_relaxed(&slot->hash, hash);
+	word_store_relaxed(&slot->last_ms, now_ms);
+	word_store_relaxed(&slot->offences, offences);
+	word_store_relaxed(&slot->until_ms, now_ms + penalty_ms(offences));
 	return penalty_ms(offences);
 }
 
 bool penalties_has(const struct penalties *penalties, const struct siphash_key *key,
 	const uint8_t host[static 16], uint64_t now_ms)
 {
-	uint64_t hash = hash_client(key, host) | 1;
+	uint64_t hash = host_hash_client(key, host) | 1;
 	const struct penalty *first = &penalties->slots[first_penalty(hash)];
 
 	for (const struct penalty *slot = first; slot < first + PENALTY_WAYS; slot++)
-		if (load(&slot->hash) == hash)
-			return now_ms < load(&slot->until_ms);
+		if (word_load_relaxed(&slot->hash) == hash)
+			return now_ms < word_load_relaxed(&slot->until_ms);
 	return false;
 }
 
@@ -192,10 +176,10 @@ size_t penalties_clear(struct penalties *penalties)
 	for (size_t i = 0; i < PENALTY_SLOTS; i++) {
 		struct penalty *slot = &penalties->slots[i];
 
-		n += load(&slot->hash) != 0;
-		store(&slot->hash, 0);
-		store(&slot->offences, 0);
-		store(&slot->until_ms, 0);
+		n += word_load_relaxed(&slot->hash) != 0;
+		word_store_relaxed(&slot->hash, 0);
+		word_store_relaxed(&slot->offences, 0);
+		word_store_relaxed(&slot->until_ms, 0);
 	}
 	return n;
 }

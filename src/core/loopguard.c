@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "core/shared_tables.h"
+
 #define LOWEST_PORT 1024
 #define SILENCE     0xff /* in place of a count */
 #define TICK_MS     256
@@ -93,7 +95,7 @@ static uint64_t entry_spare(uint64_t entry, uint64_t now_ms)
 }
 
 /* The entry with that hash, or the one that can best be spared for it. */
-static _Atomic(uint64_t) *find(struct loopguard *guard, uint64_t hash, uint64_t now_ms)
+static _Atomic(uint64_t) *loopguard_find(struct loopguard *guard, uint64_t hash, uint64_t now_ms)
 {
 	_Atomic(uint64_t) *set = guard->entries[hash % LOOPGUARD_SETS], *best = &set[0];
 	uint64_t most = 0;
@@ -114,8 +116,8 @@ static _Atomic(uint64_t) *find(struct loopguard *guard, uint64_t hash, uint64_t 
 
 static void silence(struct loopguard *guard, uint64_t pair, uint64_t now_ms)
 {
-	atomic_store_explicit(
-		find(guard, pair, now_ms), entry_make(pair, SILENCE, now_ms), memory_order_relaxed);
+	atomic_store_explicit(loopguard_find(guard, pair, now_ms),
+		entry_make(pair, SILENCE, now_ms), memory_order_relaxed);
 	atomic_store_explicit(
 		&guard->silent_until_ms, now_ms + LOOPGUARD_SILENT_MS, memory_order_relaxed);
 }
@@ -124,8 +126,8 @@ int loopguard_unchanged(struct loopguard *guard, const struct siphash_key *key,
 	const struct datagram_ends *ends, const void *data, size_t len, uint64_t now_ms)
 {
 	uint64_t pair = hash_pair(key, ends), hash = hash_content(key, pair, data, len);
-	_Atomic(uint64_t) *at = find(guard, hash, now_ms);
-	uint64_t entry = atomic_load_explicit(at, memory_order_relaxed);
+	_Atomic(uint64_t) *at = loopguard_find(guard, hash, now_ms);
+	uint64_t entry = word_load_relaxed(at);
 	unsigned run = 1;
 
 	if (entry_is_of(entry, hash) && entry_is_alive(entry, now_ms))
@@ -153,10 +155,9 @@ static bool own_ports_has(const struct own_ports *ports, uint16_t port)
  * else nobody may have), and not nobody (0/8, ::). */
 static bool is_one_host(const uint8_t host[16])
 {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff},
-			     none[16] = {0};
+	static const uint8_t none[16] = {0};
 
-	if (memcmp(host, mapped, sizeof(mapped)) == 0)
+	if (host_is_ipv4(host))
 		return host[12] > 0 && host[12] < 224;
 	return host[0] != 0xff && memcmp(host, none, sizeof(none)) != 0;
 }

@@ -130,13 +130,13 @@ static int parse_binary(
 
 /* The line of version 1: words with one space between; addresses as inet_pton() knows them, numbers
  * without leading zeros or signs. */
-struct words {
+struct proxy_words {
 	const uint8_t *at, *end;
 };
 
 /* The next word as a string; the last one has no space behind it. False where it is too long for an address
  * or a port, empty, or holds a NUL, at which inet_pton() would stop. */
-static bool next_word(struct words *words, bool is_last, char text[static INET6_ADDRSTRLEN])
+static bool next_word(struct proxy_words *words, bool is_last, char text[static INET6_ADDRSTRLEN])
 {
 	size_t left = (size_t)(words->end - words->at), len = left;
 	const uint8_t *space = left > 0 ? memchr(words->at, ' ', left) : NULL;
@@ -152,7 +152,7 @@ static bool next_word(struct words *words, bool is_last, char text[static INET6_
 	return true;
 }
 
-static bool parse_host(struct words *words, int family, uint8_t to[static 16])
+static bool parse_line_host(struct proxy_words *words, int family, uint8_t to[static 16])
 {
 	char text[INET6_ADDRSTRLEN];
 
@@ -165,7 +165,7 @@ static bool parse_host(struct words *words, int family, uint8_t to[static 16])
 	return inet_pton(AF_INET, text, to + 12) == 1;
 }
 
-static bool parse_port(struct words *words, bool is_last, uint16_t *ret_port)
+static bool parse_line_port(struct proxy_words *words, bool is_last, uint16_t *ret_port)
 {
 	char text[INET6_ADDRSTRLEN];
 	unsigned number = 0;
@@ -186,7 +186,7 @@ static bool parse_port(struct words *words, bool is_last, uint16_t *ret_port)
 /* From behind "PROXY " to CRLF. */
 static bool parse_words(const uint8_t *at, const uint8_t *end, struct proxy_header *header)
 {
-	struct words words = {at, end};
+	struct proxy_words words = {at, end};
 	struct proxy_ends *ends = &header->ends;
 	size_t len = (size_t)(end - at);
 	int family;
@@ -198,10 +198,10 @@ static bool parse_words(const uint8_t *at, const uint8_t *end, struct proxy_head
 	family = at[3] == '4' ? AF_INET : AF_INET6;
 	words.at += 5;
 	header->has_ends = true;
-	return parse_host(&words, family, ends->source) &&
-		parse_host(&words, family, ends->destination) &&
-		parse_port(&words, false, &ends->source_port) &&
-		parse_port(&words, true, &ends->destination_port);
+	return parse_line_host(&words, family, ends->source) &&
+		parse_line_host(&words, family, ends->destination) &&
+		parse_line_port(&words, false, &ends->source_port) &&
+		parse_line_port(&words, true, &ends->destination_port);
 }
 
 static int parse_line(const uint8_t *data, size_t len, struct proxy_header *ret)

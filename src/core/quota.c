@@ -13,25 +13,20 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/shared_tables.h"
+
 #define NS_A_MS     1000000ull
 #define NS_A_SECOND 1000000000ull
 
-static const unsigned bits_of_four[QUOTA_LEVELS] = {128, 120, 116};
-static const unsigned bits_of_six[QUOTA_LEVELS] = {64, 56, 48};
+static const unsigned bits_of_ipv4[QUOTA_LEVELS] = {128, 120, 116};
+static const unsigned bits_of_ipv6[QUOTA_LEVELS] = {64, 56, 48};
 static const unsigned multiples[QUOTA_LEVELS] = {1, 4, 16};
-
-static bool is_four(const uint8_t host[16])
-{
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-	return memcmp(host, mapped, sizeof(mapped)) == 0;
-}
 
 /* All prefixes end at half a byte. */
 static uint64_t hash_prefix(
 	const struct siphash_key *key, const uint8_t host[16], unsigned level, enum quota_kind kind)
 {
-	unsigned bits = is_four(host) ? bits_of_four[level] : bits_of_six[level];
+	unsigned bits = host_is_ipv4(host) ? bits_of_ipv4[level] : bits_of_ipv6[level];
 	uint8_t text[18] = {0};
 
 	memcpy(text, host, bits / 8);
@@ -42,35 +37,25 @@ static uint64_t hash_prefix(
 	return siphash(key, text, sizeof(text));
 }
 
-static uint64_t load(const _Atomic(uint64_t) *at)
-{
-	return atomic_load_explicit(at, memory_order_relaxed);
-}
-
-static void store(_Atomic(uint64_t) *at, uint64_t value)
-{
-	atomic_store_explicit(at, value, memory_order_relaxed);
-}
-
 /* The entry with that hash, made from the one that matters least if need be. */
-static struct quota_entry *find(struct quota *quota, uint64_t hash)
+static struct quota_entry *quota_find(struct quota *quota, uint64_t hash)
 {
 	struct quota_entry *set = quota->entries[hash % QUOTA_SETS], *least = set;
 
 	for (unsigned i = 0; i < QUOTA_WAYS; i++) {
-		if (load(&set[i].hash) == hash)
+		if (word_load_relaxed(&set[i].hash) == hash)
 			return &set[i];
-		if (load(&set[i].spent_ns) < load(&least->spent_ns))
+		if (word_load_relaxed(&set[i].spent_ns) < word_load_relaxed(&least->spent_ns))
 			least = &set[i];
 	}
-	store(&least->spent_ns, 0);
-	store(&least->hash, hash);
+	word_store_relaxed(&least->spent_ns, 0);
+	word_store_relaxed(&least->hash, hash);
 	return least;
 }
 
 static bool has_room(const struct quota_entry *entry, uint64_t now_ns, uint64_t cost_ns)
 {
-	uint64_t spent_ns = load(&entry->spent_ns);
+	uint64_t spent_ns = word_load_relaxed(&entry->spent_ns);
 
 	return spent_ns <= now_ns ||
 		spent_ns - now_ns + cost_ns <= (uint64_t)QUOTA_BURST_MS * NS_A_MS;
@@ -78,7 +63,7 @@ static bool has_room(const struct quota_entry *entry, uint64_t now_ns, uint64_t 
 
 static void spend(struct quota_entry *entry, uint64_t now_ns, uint64_t cost_ns)
 {
-	uint64_t was = load(&entry->spent_ns), is;
+	uint64_t was = word_load_relaxed(&entry->spent_ns), is;
 
 	do
 		is = (was > now_ns ? was : now_ns) + cost_ns;
@@ -95,7 +80,7 @@ int quota_take(struct quota *quota, const struct siphash_key *key, const uint8_t
 
 	for (unsigned i = 0; i < n; i++) {
 		cost_ns[i] = NS_A_SECOND / (request->per_second * multiples[i]);
-		entries[i] = find(quota, hash_prefix(key, host, i, request->kind));
+		entries[i] = quota_find(quota, hash_prefix(key, host, i, request->kind));
 		if (!has_room(entries[i], now_ns, cost_ns[i]))
 			return QUOTA_E_SPENT;
 	}

@@ -12,6 +12,8 @@
 
 #include "net/displace.h"
 
+#include "core/shared_tables.h"
+
 #define LOOK_MS     20
 #define PATIENCE_MS 200
 
@@ -20,11 +22,6 @@ struct candidate {
 	struct deadline *deadline;
 	uint64_t since_ms; /* 0: there is none */
 };
-
-static uint64_t load(const _Atomic(uint64_t) *at)
-{
-	return atomic_load_explicit(at, memory_order_relaxed);
-}
 
 /* Whether it still was `was`. */
 static bool replace(_Atomic(uint64_t) *at, uint64_t was, uint64_t is)
@@ -57,7 +54,7 @@ static struct candidate candidate_of(const struct displacer *displacer)
 static void displacer_publish(struct displacer *displacer, uint64_t since_ms)
 {
 	_Atomic(uint64_t) *idle_since_ms = &displacer->shared->idle_since_ms;
-	uint64_t longest = load(idle_since_ms);
+	uint64_t longest = word_load_relaxed(idle_since_ms);
 	bool was_ours = longest != 0 && longest == displacer->published_ms;
 
 	if (longest == since_ms || (since_ms == 0 && !was_ours))
@@ -81,7 +78,7 @@ void displacer_displace(struct displacer *displacer)
 enum displace_where displacer_where(const struct displacer *displacer)
 {
 	uint64_t ours = candidate_of(displacer).since_ms;
-	uint64_t longest = load(&displacer->shared->idle_since_ms);
+	uint64_t longest = word_load_relaxed(&displacer->shared->idle_since_ms);
 
 	if (longest != 0 && (ours == 0 || longest < ours))
 		return DISPLACE_ELSEWHERE;
@@ -91,11 +88,12 @@ enum displace_where displacer_where(const struct displacer *displacer)
 bool displacer_ask(struct displacer *displacer)
 {
 	struct shared *shared = displacer->shared;
-	uint64_t now_ms = displacer->loop->now_ms, longest = load(&shared->idle_since_ms);
+	uint64_t now_ms = displacer->loop->now_ms,
+		 longest = word_load_relaxed(&shared->idle_since_ms);
 	uint64_t asked_for;
 
 	replace(&shared->displace_ms, 0, longest);
-	asked_for = load(&shared->displace_ms);
+	asked_for = word_load_relaxed(&shared->displace_ms);
 	if (asked_for != displacer->asked_for_ms) {
 		displacer->asked_for_ms = asked_for;
 		displacer->asked_ms = now_ms;
@@ -115,7 +113,7 @@ static void displacer_on_look(struct timer *timer, uint64_t now_ms)
 
 	loop_set_timer(displacer->loop, timer, now_ms + LOOK_MS);
 	displacer_publish(displacer, since_ms);
-	if (since_ms != 0 && load(&displacer->shared->displace_ms) == since_ms)
+	if (since_ms != 0 && word_load_relaxed(&displacer->shared->displace_ms) == since_ms)
 		displacer_displace(displacer);
 }
 
