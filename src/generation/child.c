@@ -196,8 +196,7 @@ static void child_on_record(struct child *child, const struct message *message)
 		return;
 	}
 	if (logwire_unpack(message->data, message->len, &record, &peer) != 0) {
-		if (!child->other_build)
-			child_end(child, "it sent what is not a record, and is ended");
+		child_end(child, "it sent what is not a record, and is ended");
 		return;
 	}
 	record.about.role = child_name(child, name);
@@ -337,20 +336,19 @@ static void child_on_stderr(struct source *source, uint32_t events)
 	}
 }
 
-/* How it ended, in words; true when that was as it should be. */
-static bool child_describe_end(struct child *child, const siginfo_t *how, char text[static 128])
+bool child_describe_end(const siginfo_t *how, uint64_t lived_ms, char text[static CHILD_END_TEXT])
 {
-	uint64_t seconds = (child->loop->now_ms - child->started_ms) / 1000;
+	uint64_t seconds = lived_ms / 1000;
 	bool dumped = how->si_code == CLD_DUMPED;
 
 	if (how->si_pid == 0)
-		snprintf(text, 128, "gone after %llu s, and the system does not say how",
+		snprintf(text, CHILD_END_TEXT, "gone after %llu s, and the system does not say how",
 			(unsigned long long)seconds);
 	else if (how->si_code == CLD_EXITED)
-		snprintf(text, 128, "exit code %d after %llu s", how->si_status,
+		snprintf(text, CHILD_END_TEXT, "exit code %d after %llu s", how->si_status,
 			(unsigned long long)seconds);
 	else
-		snprintf(text, 128, "signal %d (%s)%s after %llu s", how->si_status,
+		snprintf(text, CHILD_END_TEXT, "signal %d (%s)%s after %llu s", how->si_status,
 			sigdescr_np(how->si_status) ? sigdescr_np(how->si_status) : "unknown",
 			dumped ? " with a core dump" : "", (unsigned long long)seconds);
 	return how->si_code == CLD_EXITED && how->si_status == 0;
@@ -373,7 +371,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	bool draining = child->state == CHILD_DRAINING || child->state == CHILD_RELEASED, well;
 	struct child_end end;
 	siginfo_t how = {0};
-	char text[128], name[32];
+	char text[CHILD_END_TEXT], name[32];
 
 	/* When that fails, it has ended all the same: its descriptor says so, and would do so for ever. */
 	if (waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
@@ -384,7 +382,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	if (child->stderr_fd >= 0)
 		child_on_stderr(&child->stderr_source, 0);
 
-	well = child_describe_end(child, &how, text);
+	well = child_describe_end(&how, child->loop->now_ms - child->started_ms, text);
 	if ((well && draining) || child->failed)
 		log_each(EVENT_CHILD_ENDED,
 			ABOUT(.role = child_name(child, name), .pid = child->pid), "%s", text);
@@ -402,7 +400,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	child->owner->on_ended(child, &end);
 }
 
-int child_watch(struct child *child)
+static int child_watch(struct child *child)
 {
 	int r;
 
@@ -458,7 +456,7 @@ bool child_is_alive(struct child *child, uint64_t patience_ms)
 {
 	uint64_t heartbeat = child->counters->heartbeat;
 
-	if (child->state == CHILD_ENDED || child->other_build || heartbeat != child->heartbeat) {
+	if (child->state == CHILD_ENDED || heartbeat != child->heartbeat) {
 		child->heartbeat = heartbeat;
 		child->heartbeat_ms = child->loop->now_ms;
 	}

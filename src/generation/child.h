@@ -3,6 +3,7 @@
 
 /* One child process, as the supervisor sees it: started, spoken to, listened to, watched, buried. */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -67,7 +68,6 @@ struct child {
 	struct counters *counters;
 	size_t counters_size;
 	uint64_t started_ms, heartbeat, heartbeat_ms;
-	bool other_build; /* from another build, so that its counters mean nothing here */
 };
 
 /* A child that is not running; its counters are made. */
@@ -76,8 +76,6 @@ int child_init(
 void child_done(struct child *child);
 
 int child_start(struct child *child);
-/* Hears what it says, and that it has ended; for one that did not come by child_start(). */
-int child_watch(struct child *child);
 /* A child that cannot be told is as good as dead, and is killed. */
 void child_send(
 	struct child *child, enum message_type type, const void *data, size_t len, const int *fds);
@@ -86,5 +84,8 @@ void child_kill(struct child *child, int signal);
 void child_bury(struct child *child);
 /* Whether its loop turns: false when its heartbeat is older than `patience_ms`. */
 bool child_is_alive(struct child *child, uint64_t patience_ms);
+/* How a child ended that lived for so long, in words; true when that was as it should be. */
+#define CHILD_END_TEXT 128
+bool child_describe_end(const siginfo_t *how, uint64_t lived_ms, char text[static CHILD_END_TEXT]);
 /* "worker 1" */
 const char *child_name(const struct child *child, char name[static 32]);

@@ -77,8 +77,6 @@ static void dtls_peers_introduce_listener(
 		return;
 	peers.young = reader_of(young, listener);
 	peers.old = reader_of(old, other);
-	if (peers.old && peers.old->other_build)
-		return;
 	for (uint32_t i = 0; peers.young && peers.old && i < socket_group_count(group, false); i++)
 		dtls_peers_connect(&peers, i);
 }
@@ -121,9 +119,7 @@ static void dtls_peers_take_listener(
 
 	if (old->n == 0)
 		return;
-	if (same < old->plan.conf->n_listeners &&
-		(!is_dtls(young, listener) ||
-			old->slots[plan_reader(same, old->n)].child.other_build))
+	if (same < old->plan.conf->n_listeners && !is_dtls(young, listener))
 		dtls_peers_lose(old, same);
 	for (size_t i = 0; i < old->plan.conf->n_listeners; i++)
 		if (is_dtls(old, i) && is_given_up(old, i, young, listener))

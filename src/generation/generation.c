@@ -169,12 +169,11 @@ static void slot_on_failed(struct child *child, int exit_code, const char *why)
 	generation_fail(slot->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
-/* Who finishes a handshake needs a keeper, also in a generation that drains; but not one of another
- * program, which would not hear of it. */
+/* A draining generation still needs a keeper: a handshake may be open. */
 static bool generation_needs(const struct generation *g, const struct slot *slot)
 {
-	return slot == g->keeper && !g->given_up && !slot->child.other_build &&
-		plan_has_keys(&g->plan) && !generation_all(g, CHILD_ENDED);
+	return slot == g->keeper && !g->given_up && plan_has_keys(&g->plan) &&
+		!generation_all(g, CHILD_ENDED);
 }
 
 static void generation_replace(struct generation *g, struct slot *slot)
@@ -299,7 +298,7 @@ static void generation_on_reap(struct task *task)
 	free(g);
 }
 
-struct generation *generation_alloc(const struct generation_parts *parts)
+static struct generation *generation_alloc(const struct generation_parts *parts)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 
@@ -317,7 +316,7 @@ struct generation *generation_alloc(const struct generation_parts *parts)
 	return g;
 }
 
-void generation_freep(struct generation **generation)
+static void generation_freep(struct generation **generation)
 {
 	generation_free(*generation);
 }
@@ -393,7 +392,7 @@ void generation_serve(struct generation *g)
 		slot_serve(g->keeper);
 }
 
-void generation_limit_drain(struct generation *g)
+static void generation_limit_drain(struct generation *g)
 {
 	loop_set_timer(g->parts.loop, &g->limit,
 		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
@@ -471,6 +470,26 @@ uint64_t generation_open(const struct generation *g, uint64_t most)
 unsigned generation_workers(const struct generation *g)
 {
 	return g->n;
+}
+
+uint64_t generation_left_ms(const struct generation *g)
+{
+	uint64_t now_ms = g->parts.loop->now_ms;
+
+	if (g->state != GENERATION_DRAINING)
+		return g->plan.conf->drain_ms;
+	return g->limit.at_ms > now_ms + GRACE_MS ? g->limit.at_ms - now_ms - GRACE_MS : 0;
+}
+
+void generation_each_child(const struct generation *g,
+	void (*on_child)(void *userdata, const struct child *child), void *userdata)
+{
+	const struct slot *slot;
+
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		on_child(userdata, &slot->child);
+	if (g->keeper)
+		on_child(userdata, &g->keeper->child);
 }
 
 void generation_add_counters(const struct generation *g, struct sums *sums)

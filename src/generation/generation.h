@@ -23,7 +23,6 @@ enum generation_state {
 };
 
 struct generation;
-struct handover;
 
 struct generation_owner {
 	/* All are ready to serve, and wait for generation_serve(). */
@@ -70,17 +69,11 @@ void generation_drain(struct generation *generation);
 /* No more patience. */
 void generation_kill(struct generation *generation);
 
-/* Describes it for the supervisor after an upgrade: a line, and one for each child. Its children only if
- * they are to change hands. */
-void generation_hand_over(
-	const struct generation *generation, struct handover *handover, bool with_children);
-/* Takes over what those lines describe: the first makes a generation that serves, or drains already; the
- * others add its children. `other_build`: they come from a build whose counters are not ours. */
-int generation_adopt(
-	const struct generation_parts *parts, char *line, struct generation **ret_generation);
-/* Whether its configuration can be read here. */
-int generation_could_adopt(char *line);
-int generation_adopt_child(struct generation *generation, char *line, bool other_build);
+/* How long it may still take to drain; all of `drain` when it has not begun to. */
+uint64_t generation_left_ms(const struct generation *generation);
+/* Calls for each child, the keeper as the last. */
+void generation_each_child(const struct generation *generation,
+	void (*on_child)(void *userdata, const struct child *child), void *userdata);
 
 const struct conf *generation_conf(const struct generation *generation);
 /* The same once more, for another generation. */

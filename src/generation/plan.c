@@ -287,56 +287,6 @@ int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, cha
 	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
 }
 
-int plan_resume_files(struct plan *plan, char *line)
-{
-	int r = files_list(&plan->files, plan->conf);
-
-	for (size_t i = 0; i < plan->files.n && r == 0; i++)
-		plan->files.list[i].fd = handover_own(&line);
-	for (size_t i = 0; i < plan->files.n && r == 0; i++) {
-		int64_t fingerprint = handover_number(&line);
-
-		plan->files.list[i].fingerprint = fingerprint > 0 ? (uint64_t)fingerprint : 0;
-	}
-	return r;
-}
-
-int plan_resume_groups(struct plan *plan, struct sockets *sockets)
-{
-	plan->groups = calloc(plan->conf->n_listeners, sizeof(struct socket_group *));
-	for (size_t i = 0; plan->groups && i < plan->conf->n_listeners; i++)
-		plan->groups[i] = sockets_find(sockets, &plan->conf->listeners[i]);
-	return plan->groups ? 0 : -ENOMEM;
-}
-
-int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
-	char why[static 512])
-{
-	int r;
-
-	r = plan_begin(plan, conf, why);
-	if (r == 0 && plan_resume_files(plan, line) < 0) {
-		snprintf(why, 512, "no memory for the list of files");
-		r = EX_OSERR;
-	}
-	if (r == 0)
-		r = plan_claim_all(plan, sockets, why);
-	if (r == 0)
-		r = plan_bind(plan, why);
-	if (r == 0)
-		plan_commit(plan);
-	return r;
-}
-
-void plan_hand_over(const struct plan *plan, struct handover *h)
-{
-	fprintf(h->state, " %d", handover_fd(h, plan->conf_fd));
-	for (size_t i = 0; i < plan->files.n; i++)
-		fprintf(h->state, " %d", handover_fd(h, plan->files.list[i].fd));
-	for (size_t i = 0; i < plan->files.n; i++)
-		fprintf(h->state, " %" PRIu64, plan->files.list[i].fingerprint);
-}
-
 void plan_done(struct plan *plan)
 {
 	if (plan->conf_fd >= 0)

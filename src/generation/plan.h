@@ -9,7 +9,6 @@
 #include "generation/resources.h"
 #include "process/files.h"
 #include "sockets/sockets.h"
-#include "upgrade/handover.h"
 
 struct plan {
 	struct conf *conf;
@@ -37,16 +36,6 @@ int plan_bind(const struct plan *plan, char why[static 512]);
 /* It serves, and so do its sockets. */
 void plan_commit(struct plan *plan);
 void plan_done(struct plan *plan);
-
-/* For the supervisor after an upgrade: the rest of a line with the configuration and the open files; and
- * there, the same plan from what follows the configuration in it. */
-void plan_hand_over(const struct plan *plan, struct handover *handover);
-int plan_resume(struct plan *plan, struct conf *conf, struct sockets *sockets, char *line,
-	char why[static 512]);
-/* The open files alone, for what drains; the plan has its configuration already. */
-int plan_resume_files(struct plan *plan, char *line);
-/* And the sockets that there are, of which none is opened. */
-int plan_resume_groups(struct plan *plan, struct sockets *sockets);
 
 /* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
  * needs no keeper. */

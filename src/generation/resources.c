@@ -44,20 +44,6 @@ int resources_make(struct resources *resources)
 	return r >= 0 && HAVE_TLS ? tickets_init(&resources->tickets) : r;
 }
 
-int resources_take_shared(struct resources *resources, int *fd)
-{
-	struct shared *shared;
-
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-	if (shared == MAP_FAILED)
-		return -errno;
-	munmap(resources->shared, sizeof(*shared));
-	close(resources->shared_fd);
-	resources->shared = shared;
-	resources->shared_fd = take_fd(fd);
-	return 0;
-}
-
 void resources_done(struct resources *resources)
 {
 	sockets_done(&resources->sockets);

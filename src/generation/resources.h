@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What all generations use and none of them owns: it outlives reloads, and most of it an upgrade. */
+/* What all generations use and none of them owns: it outlives reloads. */
 
 #include "core/counters.h"
 #include "generation/tickets.h"
@@ -22,8 +22,5 @@ struct resources {
 void resources_init(struct resources *resources);
 /* The memory that workers share, with fresh secrets, and the keys of tickets. */
 int resources_make(struct resources *resources);
-/* After an upgrade: the shared memory of the program before, in place of what was made. Takes `fd` when it
- * works. */
-int resources_take_shared(struct resources *resources, int *fd);
 /* Also removes the files of unix sockets. */
 void resources_done(struct resources *resources);

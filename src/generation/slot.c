@@ -43,7 +43,7 @@ void keeper_send_gone(struct generation *g, unsigned worker)
 {
 	const struct msg_client client = {.worker = worker};
 
-	if (g->keeper && !g->keeper->child.other_build && g->keeper->child.state < CHILD_DRAINING)
+	if (g->keeper && g->keeper->child.state < CHILD_DRAINING)
 		child_send(&g->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
 }
 
@@ -115,7 +115,7 @@ void slot_introduce_all(struct slot *keeper)
 			slot_begin(slot);
 			continue;
 		}
-		if (slot->child.state == CHILD_ENDED || slot->child.other_build)
+		if (slot->child.state == CHILD_ENDED)
 			continue;
 		fd = keeper_introduce(g, i);
 		if (fd >= 0)

@@ -2,14 +2,11 @@
 #pragma once
 
 /* A generation from the inside, for the files that share it: generation.c is what becomes of all its
- * children together, slot.c how each is started, introduced and replaced, adopt.c how the supervisor
- * after an upgrade takes them over. */
+ * children together, slot.c how each is started, introduced and replaced. */
 
 #include "generation/child.h"
 #include "generation/generation.h"
 #include "generation/plan.h"
-
-#define SLOTS_MAX 512
 
 /* A child, and what it takes to replace it. */
 struct slot {
@@ -49,10 +46,6 @@ static inline struct slot *generation_front(const struct generation *g, unsigned
 
 /* generation.c */
 extern const struct child_owner generation_slot_owner;
-struct generation *generation_alloc(const struct generation_parts *parts);
-void generation_freep(struct generation **generation);
-/* The longest that what is draining may take, from now on. */
-void generation_limit_drain(struct generation *g);
 void generation_fail(struct generation *g, int exit_code, const char *why);
 
 /* slot.c */

@@ -22,7 +22,7 @@ bool generation_view(const struct generation *g, unsigned place, struct child_vi
 		.pid = child->state == CHILD_ENDED ? 0 : child->pid,
 		.heartbeat_ms = child->loop->now_ms - child->heartbeat_ms,
 	};
-	if (child->other_build || child->state == CHILD_ENDED)
+	if (child->state == CHILD_ENDED)
 		return true;
 	ret_view->uptime_ms = child->loop->now_ms - child->started_ms;
 	ret_view->open = child->counters->open;
@@ -34,7 +34,7 @@ bool generation_view(const struct generation *g, unsigned place, struct child_vi
 const struct certificate_entry *generation_certificates(const struct generation *g, size_t *ret_n)
 {
 	const struct counters *counters = g->n > 0 ? g->slots[0].child.counters : NULL;
-	uint32_t n = counters && !g->slots[0].child.other_build ? counters->n_certificates : 0;
+	uint32_t n = counters ? counters->n_certificates : 0;
 
 	*ret_n = n < CERTIFICATES_SHOWN ? n : CERTIFICATES_SHOWN;
 	return *ret_n > 0 ? counters->certificates : NULL;

@@ -164,15 +164,6 @@ bool socket_file_is_gone(const struct listen_spec *spec)
 	return lstat(spec->address.un.sun_path, &st) < 0 && errno == ENOENT;
 }
 
-struct socket_file socket_file_at(const struct listen_spec *spec)
-{
-	struct stat st;
-
-	if (lstat(spec->address.un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return SOCKET_FILE_NONE;
-	return (struct socket_file){st.st_dev, st.st_ino};
-}
-
 int socket_file_remove(const struct listen_spec *spec, const struct socket_file *file)
 {
 	__attribute__((cleanup(place_done))) struct place place = {.folder = -1};

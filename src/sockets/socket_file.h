@@ -27,6 +27,4 @@ int socket_file_bind(const struct listen_spec *spec, int fd, struct socket_file 
 int socket_file_adjust(const struct listen_spec *spec, const struct socket_file *file);
 /* There is nothing at the path any more. */
 bool socket_file_is_gone(const struct listen_spec *spec);
-/* The socket that is at the path now, for a listener whose file is not known. */
-struct socket_file socket_file_at(const struct listen_spec *spec);
 int socket_file_remove(const struct listen_spec *spec, const struct socket_file *file);

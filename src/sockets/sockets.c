@@ -197,8 +197,7 @@ static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
 		snprintf(group->key, sizeof(group->key), "%s", one->key);
 	else
 		group->name = take_ptr(&one->name);
-	if (listen_has_file(&group->spec))
-		group->file = one->file.inode != 0 ? one->file : socket_file_at(&group->spec);
+	group->file = one->file;
 	return group_take(group, &one->fd);
 }
 

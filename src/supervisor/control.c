@@ -216,15 +216,6 @@ static int control_bind(const char *path, int *ret_fd, struct socket_file *ret_f
 	return r < 0 ? r : listen_open(&spec, ret_fd, ret_file);
 }
 
-int control_open(struct control *control, struct loop *loop, const char *path)
-{
-	struct socket_file file;
-	int fd, r;
-
-	r = control_bind(path, &fd, &file);
-	return r < 0 ? r : control_resume(control, loop, fd, &file);
-}
-
 /* The path that it is bound to is the one to remove in the end, whatever a configuration says by then. */
 static int control_own(struct control *control, int fd, const struct socket_file *file)
 {
@@ -238,17 +229,7 @@ static int control_own(struct control *control, int fd, const struct socket_file
 	return 0;
 }
 
-/* A program before an upgrade may have handed over no file. */
-static void control_find_file(struct control *control)
-{
-	struct listen_spec spec;
-
-	if (control->file.inode == 0 && control_spec(control->path, &spec) == 0 &&
-		listen_has_file(&spec))
-		control->file = socket_file_at(&spec);
-}
-
-int control_resume(
+static int control_listen(
 	struct control *control, struct loop *loop, int fd, const struct socket_file *file)
 {
 	int r;
@@ -257,8 +238,16 @@ int control_resume(
 	control->source.on_event = control_on_event;
 	list_init(&control->clients);
 	r = control_own(control, fd, file);
-	control_find_file(control);
 	return r < 0 ? r : loop_watch(loop, &control->source, control->fd, EPOLLIN);
+}
+
+int control_open(struct control *control, struct loop *loop, const char *path)
+{
+	struct socket_file file;
+	int fd, r;
+
+	r = control_bind(path, &fd, &file);
+	return r < 0 ? r : control_listen(control, loop, fd, &file);
 }
 
 static void control_close(struct control *control)
@@ -291,7 +280,7 @@ int control_move(struct control *control, const char *path)
 	return r;
 }
 
-void control_hand_over(const struct control *control, struct handover *h)
+void control_describe(const struct control *control, struct handover *h)
 {
 	if (control->fd < 0)
 		return;
@@ -306,8 +295,18 @@ void control_hand_over(const struct control *control, struct handover *h)
 	}
 }
 
+int control_take(struct control *control, struct loop *loop, char *line)
+{
+	struct socket_file file = SOCKET_FILE_NONE;
+	int fd = handover_own(&line);
+
+	file.device = (dev_t)handover_number(&line);
+	file.inode = (ino_t)handover_number(&line);
+	return fd < 0 ? -EINVAL : control_listen(control, loop, fd, &file);
+}
+
 /* The newest client is the last of the list. */
-int control_resume_client(struct control *control, char *line, uint64_t build)
+int control_take_client(struct control *control, char *line, uint64_t build)
 {
 	struct client *client;
 	int r;

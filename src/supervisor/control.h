@@ -58,11 +58,10 @@ int control_move(struct control *control, const char *path);
 void control_done(struct control *control);
 
 /* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
-void control_hand_over(const struct control *control, struct handover *handover);
-int control_resume(
-	struct control *control, struct loop *loop, int fd, const struct socket_file *file);
+void control_describe(const struct control *control, struct handover *handover);
+int control_take(struct control *control, struct loop *loop, char *line);
 /* It waits for that build from then on. */
-int control_resume_client(struct control *control, char *line, uint64_t build);
+int control_take_client(struct control *control, char *line, uint64_t build);
 
 /* Both texts say the same, for the one or the other kind of client. */
 struct control_answer {

@@ -202,7 +202,8 @@ static void set_aside(struct generations *all, struct generation *g)
 			all->n_draining);
 		generation_kill(generation_of_node(all->draining.next));
 	}
-	generations_keep_draining(all, g);
+	list_append(&all->draining, generation_node(g));
+	all->n_draining++;
 	generation_drain(g);
 }
 
@@ -229,7 +230,7 @@ static void on_served(struct generation *g)
 		dtls_peers_take_over(g, generation_of_node(node));
 	prune_sockets(all);
 	all->owner->on_served(all);
-	if (!build->replaced)
+	if (!build->replaced && !build->is_held)
 		build_done(all);
 }
 
@@ -281,10 +282,17 @@ static const struct generation_owner generation_owner = {
 	.on_gone = on_gone,
 };
 
-void generations_keep_draining(struct generations *all, struct generation *g)
+void generations_hold(struct generations *all)
 {
-	list_append(&all->draining, generation_node(g));
-	all->n_draining++;
+	all->build.is_held = true;
+}
+
+void generations_release(struct generations *all)
+{
+	if (!all->build.is_held)
+		return;
+	all->build.is_held = false;
+	build_done(all);
 }
 
 void generations_stop(struct generations *all)
@@ -294,6 +302,7 @@ void generations_stop(struct generations *all)
 	loop_cancel(&all->begin);
 	generation_free(take_ptr(&all->build.generation));
 	all->build.replaced = NULL;
+	all->build.is_held = false;
 	all->build.state = BUILD_IDLE;
 	if (all->serving)
 		set_aside(all, take_ptr(&all->serving));

@@ -34,6 +34,7 @@ struct build {
 	uint64_t number;               /* grows by one with each build */
 	struct generation *generation; /* owned until it serves */
 	struct generation *replaced;   /* drains, and has not been released */
+	bool is_held; /* so do the children of another program: see generations_hold() */
 	struct faults faults;
 };
 
@@ -46,7 +47,7 @@ struct generations_owner {
 	/* The configuration for it, unless it is a renewal: returns 0, or an exit code with the reasons among
 	 * the faults of the build. */
 	int (*on_load)(struct generations *generations, struct conf **ret_conf);
-	/* It serves, and the one before was told to drain. */
+	/* It serves, and the one before was told to drain. generations_hold() may be called. */
 	void (*on_served)(struct generations *generations);
 	/* No client meets the generation before any more. In a trial: it is ready, and that was all. */
 	void (*on_done)(struct generations *generations);
@@ -89,8 +90,10 @@ void generations_stop(struct generations *generations);
 /* How long that may take at most. */
 uint64_t generations_patience_ms(const struct generations *generations);
 
-/* After an upgrade: a generation of the program before. */
-void generations_keep_draining(struct generations *generations, struct generation *generation);
+/* While the build of an upgrade is told to serve: children of the program before may still accept
+ * connections, so that the build is not done before generations_release(). */
+void generations_hold(struct generations *generations);
+void generations_release(struct generations *generations);
 
 /* Once a second: ends children that are stuck. False when a worker or the keeper is stuck or missing. */
 bool generations_check(struct generations *generations);

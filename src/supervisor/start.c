@@ -9,14 +9,12 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "conf/fault.h"
 #include "config.h"
 #include "priv/ident.h"
 #include "priv/sandbox.h"
 #include "process/blame.h"
 #include "process/configuration.h"
-#include "process/confine.h"
 #include "supervisor/manager.h"
 #include "supervisor/records.h"
 #include "supervisor/supervisor.h"
@@ -24,16 +22,6 @@
 static bool is_set(const struct conf *conf, const char *key)
 {
 	return origin_of(conf->origins, SCOPE_TOP, key) != NULL;
-}
-
-/* The manager shows one line, and a trial is not what it has started. */
-static void tell_manager(const struct supervisor *s, const char *why)
-{
-	char safe[512];
-
-	text_escape(why, strlen(why), safe, sizeof(safe));
-	if (!s->trial)
-		manager_notify("STATUS=Cannot start: %s", safe);
 }
 
 /* All are on stderr; the first is told. */
@@ -53,7 +41,7 @@ static void tell_manager_fault(const struct supervisor *s, const struct faults *
 		snprintf(place, sizeof(place), "%s: ", f->file);
 	snprintf(why, sizeof(why), "%s%s%s%s", place, f->key ? f->key : "", f->key ? ": " : "",
 		f->message);
-	tell_manager(s, why);
+	supervisor_tell_manager(s, why);
 }
 
 static bool people_exist(const struct supervisor *s, const struct conf *conf)
@@ -71,26 +59,8 @@ static bool people_exist(const struct supervisor *s, const struct conf *conf)
 	return faults.n == 0;
 }
 
-/* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
-static int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
-{
-	char why[SANDBOX_WHY];
-	int exit_code;
-
-	/* What was entered before an upgrade still holds; to enter again and again would add up to more
-	 * filters than the kernel takes. */
-	if (s->confined || s->trial)
-		return 0;
-	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
-	exit_code = enter_sandbox("supervisor", conf, why);
-	if (exit_code != 0) {
-		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
-		tell_manager(s, why);
-	}
-	return exit_code;
-}
-
-/* After an upgrade: what was handed over serves, whatever becomes of the reload that follows. */
+/* After an upgrade: the children of the program before serve until the first generation of this one does, and
+ * go on when that one does not come up. The configuration is read with the first build. */
 static int resume(struct supervisor *s)
 {
 	int r;
@@ -103,13 +73,18 @@ static int resume(struct supervisor *s)
 			"cannot take over what the program before the upgrade has left");
 		return r;
 	}
-	r = supervisor_enter_sandbox(s, generation_conf(s->generations.serving));
-	if (r != 0)
-		return r;
-	supervisor_watch(s); /* also when the reload that follows fails */
 	supervisor_start(s);
 	generations_request(&s->generations, BUILD_UPGRADE);
 	return loop_run(&s->loop);
+}
+
+static bool trial_can_take_over(const struct supervisor *s)
+{
+	if (!s->can_take_over)
+		fprintf(stderr,
+			"the program that runs hands over in another way than this one takes "
+			"over; restart it\n");
+	return s->can_take_over;
 }
 
 static int run(struct supervisor *s)
@@ -128,7 +103,7 @@ static int run(struct supervisor *s)
 		log_set_level(LOG_LEVEL_ERROR);
 	else
 		records_to_log(conf);
-	if (!people_exist(s, conf) || (s->trial && supervisor_could_take_over(s) < 0))
+	if (!people_exist(s, conf) || (s->trial && !trial_can_take_over(s)))
 		return EX_CONFIG;
 
 	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
@@ -136,7 +111,7 @@ static int run(struct supervisor *s)
 	r = supervisor_make(s, s->trial ? NULL : conf, supervisor_verbs);
 	if (r < 0) {
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
-		tell_manager(s, strerror(-r));
+		supervisor_tell_manager(s, strerror(-r));
 		return r;
 	}
 	if (!s->trial)

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "supervisor/manager.h"
 #include "supervisor/metrics.h"
+#include "upgrade/handover.h"
 
 #define NUMBER_TEXT 32
 #define DAY         86400
@@ -148,7 +149,7 @@ static void judge_certificates(const struct moment *moment, char text[static 512
 void stats_judge(const struct stats *stats, const struct moment *moment, char text[static 512])
 {
 	text[0] = '\0';
-	if (!moment->is_serving)
+	if (!moment->is_serving && moment->trouble[0] == '\0')
 		add_trouble(text, "upperd is stopping");
 	if (moment->trouble[0])
 		add_trouble(text, moment->trouble);
@@ -261,7 +262,7 @@ void moment_done(struct moment *moment)
 	free(moment->children);
 }
 
-static void hand_over_listener(const struct sum *sum, FILE *out)
+static void describe_listener(const struct sum *sum, FILE *out)
 {
 	fprintf(out, "listener");
 	for (int i = 0; i < N_COUNTERS; i++)
@@ -273,7 +274,7 @@ static void hand_over_listener(const struct sum *sum, FILE *out)
 	fprintf(out, " name %s\n", sum->name);
 }
 
-static void hand_over_deaths(const struct lasting *lasting, FILE *out)
+static void describe_deaths(const struct lasting *lasting, FILE *out)
 {
 	for (enum role role = 0; role < N_ROLES; role++) {
 		fprintf(out, " replaced_%s %" PRIu64, role_word(role), lasting->replaced[role]);
@@ -286,18 +287,18 @@ static void hand_over_deaths(const struct lasting *lasting, FILE *out)
 		lasting->crash.signal, lasting->crash.exit_code);
 }
 
-void stats_hand_over(const struct stats *stats, struct handover *h)
+void stats_describe(const struct stats *stats, const struct sums *sums, FILE *out)
 {
 	const struct lasting *lasting = &stats->lasting;
 
-	fprintf(h->state,
+	fprintf(out,
 		"lasting started %" PRId64 " generation %" PRIu64 " reloads %" PRIu64
 		" failed_reloads %" PRIu64,
 		lasting->started, lasting->generation, lasting->reloads, lasting->failed_reloads);
-	hand_over_deaths(lasting, h->state);
-	fprintf(h->state, "\n");
-	for (size_t i = 0; i < stats->history.n; i++)
-		hand_over_listener(&stats->history.list[i], h->state);
+	describe_deaths(lasting, out);
+	fprintf(out, "\n");
+	for (size_t i = 0; i < sums->n; i++)
+		describe_listener(&sums->list[i], out);
 }
 
 static uint64_t next_number(char **line)
@@ -350,7 +351,7 @@ static uint64_t *find_lasting(struct lasting *lasting, const char *word)
 	return find_death(lasting, word);
 }
 
-void stats_resume_lasting(struct stats *stats, char *line)
+void stats_take_lasting(struct stats *stats, char *line)
 {
 	struct lasting *lasting = &stats->lasting;
 
@@ -383,7 +384,7 @@ static uint64_t *find_counter(struct listener_counters *counters, const char *wo
 	return NULL;
 }
 
-void stats_resume_listener(struct stats *stats, char *line)
+void stats_take_listener(struct stats *stats, char *line)
 {
 	struct listener_counters counters = {0};
 
@@ -392,6 +393,8 @@ void stats_resume_listener(struct stats *stats, char *line)
 		uint64_t *place = find_counter(&counters, word), number;
 
 		if (strcmp(word, "name") == 0) {
+			/* What is open closes with the workers of the program before. */
+			counters.counted[COUNT_closed] = counters.counted[COUNT_connections];
 			if (line)
 				sums_add(&stats->history, line, &counters);
 			return;

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "conf/conf.h"
 #include "generation/sums.h"
@@ -13,7 +14,6 @@
 #include "process/metrics_page.h"
 #include "process/role.h"
 #include "supervisor/records.h"
-#include "upgrade/handover.h"
 
 /* Why a generation was made. */
 enum cause { CAUSE_START, CAUSE_RELOAD, CAUSE_RENEWAL, CAUSE_UPGRADE, N_CAUSES };
@@ -118,8 +118,8 @@ void stats_judge(const struct stats *stats, const struct moment *moment, char te
 /* The counters of that listener a second ago; NULL when there are none. */
 const struct listener_counters *stats_before(const struct stats *stats, const char *name);
 
-/* As lines for the supervisor after an upgrade, and back. Another build may count other things: what both
- * know is kept. */
-void stats_hand_over(const struct stats *stats, struct handover *handover);
-void stats_resume_lasting(struct stats *stats, char *line);
-void stats_resume_listener(struct stats *stats, char *line);
+/* As lines for the supervisor after an upgrade, with the sums of all generations, and back. Another build may
+ * count other things: what both know is kept. */
+void stats_describe(const struct stats *stats, const struct sums *sums, FILE *out);
+void stats_take_lasting(struct stats *stats, char *line);
+void stats_take_listener(struct stats *stats, char *line);

@@ -35,13 +35,16 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "conf/fault.h"
 #include "process/configuration.h"
+#include "process/confine.h"
 #include "sockets/inherit.h"
 #include "supervisor/manager.h"
 #include "supervisor/records.h"
 
-#define CLOCK_MS 1000
+#define CLOCK_MS         1000
+#define UPGRADE_AGAIN_MS 10000
 
 static struct supervisor *supervisor_of(struct generations *generations)
 {
@@ -84,19 +87,67 @@ static void build_on_begin(struct generations *all)
 	if (all->build.cause == BUILD_RENEWAL)
 		log_each(EVENT_CERTIFICATE_RENEWED, ABOUT_NOTHING,
 			"a file of the configuration was replaced; it is checked, then taken up");
-	else if (all->build.cause != BUILD_START)
+	else if (all->build.cause == BUILD_RELOAD)
 		log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
 	if (all->build.cause != BUILD_RENEWAL && all->build.cause != BUILD_START)
 		manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	publish(s); /* for an exporter, before it serves */
 }
 
+/* The manager shows one line, and a trial is not what it has started. */
+void supervisor_tell_manager(const struct supervisor *s, const char *why)
+{
+	char safe[512];
+
+	text_escape(why, strlen(why), safe, sizeof(safe));
+	if (!s->trial)
+		manager_notify("STATUS=Cannot start: %s", safe);
+}
+
+/* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
+int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
+{
+	char why[SANDBOX_WHY];
+	int exit_code;
+
+	/* What was entered before an upgrade still holds; to enter again and again would add up to more
+	 * filters than the kernel takes. */
+	if (s->confined || s->trial)
+		return 0;
+	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
+	exit_code = enter_sandbox("supervisor", conf, why);
+	if (exit_code != 0) {
+		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
+		supervisor_tell_manager(s, why);
+	}
+	return exit_code;
+}
+
+/* After an upgrade, the configuration is new to this program: its log and its sandbox come of it. */
+static int begin_anew(struct supervisor *s, struct conf **conf)
+{
+	int exit_code;
+
+	records_to_log(*conf);
+	log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
+	exit_code = supervisor_enter_sandbox(s, *conf);
+	if (exit_code != 0)
+		conf_free(take_ptr(conf));
+	return exit_code;
+}
+
 static int build_on_load(struct generations *all, struct conf **ret_conf)
 {
 	struct supervisor *s = supervisor_of(all);
+	struct conf *conf;
+	int exit_code;
 
-	if (configuration_load(s->options, &all->build.faults, ret_conf) != 0)
+	if (configuration_load(s->options, &all->build.faults, &conf) != 0)
 		return EX_CONFIG;
+	exit_code = all->serving ? 0 : begin_anew(s, &conf);
+	if (exit_code != 0)
+		return exit_code;
+	*ret_conf = conf;
 	record_faults(&all->build.faults);
 	faults_done(&all->build.faults); /* warnings, which are told */
 	return 0;
@@ -145,6 +196,10 @@ static void build_on_served(struct generations *all)
 	if (all->build.cause != BUILD_START)
 		supervisor_open_control(s, conf);
 	supervisor_watch(s);
+	if (remnants_are_serving(&s->remnants)) {
+		generations_hold(all);
+		remnants_drain(&s->remnants);
+	}
 }
 
 static void build_on_done(struct generations *all)
@@ -234,14 +289,20 @@ static void build_on_drained(struct generations *all, const struct generation *g
 	generation_add_counters(gone, &supervisor_of(all)->stats.history);
 }
 
-static void build_on_stopped(struct generations *all)
+static void stop_if_idle(struct supervisor *s)
 {
 	static const struct control_answer answer = {EX_OK, "stopped\n", "{\"stopped\":true}\n"};
-	struct supervisor *s = supervisor_of(all);
 
+	if (!s->generations.is_stopping || s->generations.n_draining > 0 || s->remnants.n > 0)
+		return;
 	log_each(EVENT_STOPPED, ABOUT_NOTHING, "stopped as asked");
 	control_answer(&s->control, "drain", &answer);
 	loop_stop(&s->loop, EX_OK);
+}
+
+static void build_on_stopped(struct generations *all)
+{
+	stop_if_idle(supervisor_of(all));
 }
 
 static const struct generations_owner owner = {
@@ -255,11 +316,34 @@ static const struct generations_owner owner = {
 	.on_stopped = build_on_stopped,
 };
 
+static void remnants_on_released(struct remnants *remnants)
+{
+	generations_release(&container_of(remnants, struct supervisor, remnants)->generations);
+}
+
+static void remnants_on_gone(struct remnants *remnants)
+{
+	stop_if_idle(container_of(remnants, struct supervisor, remnants));
+}
+
+static const struct remnants_owner remnants_owner = {
+	.on_released = remnants_on_released,
+	.on_gone = remnants_on_gone,
+};
+
 /* What moves it */
 
 uint64_t supervisor_reload(struct supervisor *s)
 {
 	return generations_request(&s->generations, BUILD_RELOAD);
+}
+
+static uint64_t patience_ms(const struct supervisor *s)
+{
+	uint64_t ours = generations_patience_ms(&s->generations);
+	uint64_t theirs = remnants_patience_ms(&s->remnants);
+
+	return ours > theirs ? ours : theirs;
 }
 
 void supervisor_stop(struct supervisor *s)
@@ -271,12 +355,14 @@ void supervisor_stop(struct supervisor *s)
 		loop_stop(&s->loop, EX_OK);
 		return;
 	}
-	upgrade_abandon(s);
+	upgrade_abandon(&s->upgrade);
+	control_answer(&s->control, "upgrade", &answer);
 	control_answer_build(&s->control, UINT64_MAX, &answer);
 	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",
-		(unsigned long long)generations_patience_ms(&s->generations) * 1000);
+		(unsigned long long)patience_ms(s) * 1000);
+	remnants_drain(&s->remnants);
 	generations_stop(&s->generations);
 }
 
@@ -342,6 +428,11 @@ static void on_clock(struct timer *timer, uint64_t now_ms)
 	if (turning && manager_watchdog_ms() > 0)
 		manager_feed_watchdog();
 	manager_flush();
+	if (remnants_are_serving(&s->remnants) && !generations_is_building(all) &&
+		now_ms >= s->upgrade_again_ms) {
+		s->upgrade_again_ms = now_ms + UPGRADE_AGAIN_MS;
+		generations_request(all, BUILD_UPGRADE);
+	}
 	if (tickets_rotate(&s->resources.tickets, now_ms) < 0)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
 	log_flush(now_ms);
@@ -353,8 +444,7 @@ void supervisor_start(struct supervisor *s)
 	s->signals.on_event = on_signal;
 	s->clock.on_time = on_clock;
 	loop_set_timer(&s->loop, &s->clock, s->loop.now_ms + CLOCK_MS);
-	if (s->generations.serving)
-		publish(s); /* after an upgrade, on a page that is new */
+	s->upgrade_again_ms = s->loop.now_ms + UPGRADE_AGAIN_MS;
 }
 
 /* What it is made of */
@@ -421,7 +511,7 @@ static int take_sockets(struct supervisor *s)
 
 	r = inheritance_take(&inheritance);
 	if (r >= 0)
-		r = resume_sockets(s, &inheritance);
+		r = supervisor_name_sockets(s, &inheritance);
 	if (r >= 0)
 		r = sockets_inherit(&s->resources.sockets, &inheritance, &name);
 	if (r < 0)
@@ -431,34 +521,17 @@ static int take_sockets(struct supervisor *s)
 	return r;
 }
 
-/* Where an upgrade will find its program, which need not be this one any more. */
-static int find_self(char **ret_self)
-{
-	static const char gone[] = " (deleted)";
-	_cleanup_free_ char *path = calloc(1, PATH_MAX);
-	char *end;
-
-	if (!path)
-		return -ENOMEM;
-	if (readlink("/proc/self/exe", path, PATH_MAX - 1) < 0)
-		return -errno;
-	end = path + strlen(path) - strlen(gone);
-	if (end > path && strcmp(end, gone) == 0)
-		*end = '\0';
-	*ret_self = take_ptr(&path);
-	return 0;
-}
-
 void supervisor_init(struct supervisor *s, const struct options *options)
 {
 	s->options = options;
 	s->loop = LOOP_INIT(s->loop);
 	s->signal_fd = -1;
 	s->control = CONTROL_EMPTY;
-	s->upgrade.pidfd = s->upgrade.stderr_fd = -1;
+	s->upgrade = UPGRADE_EMPTY;
 	s->watch = WATCH_EMPTY;
 	resources_init(&s->resources);
 	generations_init(&s->generations, &owner, &s->loop, &s->resources);
+	remnants_init(&s->remnants, &s->loop, &remnants_owner);
 	selftests_init(&s->selftests, &s->loop);
 }
 
@@ -479,7 +552,8 @@ int supervisor_make(struct supervisor *s, const struct conf *conf, const struct 
 	if (r >= 0)
 		r = resources_make(&s->resources);
 	if (r >= 0)
-		r = find_self(&s->self);
+		r = upgrade_init(
+			&s->upgrade, &s->loop, &supervisor_upgrade_owner, s->options->argv);
 	if (r >= 0)
 		r = stats_init(&s->stats);
 	if (r < 0)
@@ -493,13 +567,13 @@ int supervisor_make(struct supervisor *s, const struct conf *conf, const struct 
 
 void supervisor_done(struct supervisor *s)
 {
-	upgrade_abandon(s);
+	upgrade_done(&s->upgrade);
 	watch_done(&s->watch);
 	generations_done(&s->generations);
+	remnants_done(&s->remnants);
 	selftests_abandon(&s->selftests, "upperd is stopping\n");
 	control_done(&s->control);
 	stats_done(&s->stats);
-	free(s->self);
 	free(s->handed);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);

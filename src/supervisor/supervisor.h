@@ -11,6 +11,7 @@
 #include "supervisor/selftest.h"
 #include "supervisor/stats.h"
 #include "supervisor/watch.h"
+#include "upgrade/remnants.h"
 #include "upgrade/upgrade.h"
 
 struct supervisor {
@@ -27,12 +28,13 @@ struct supervisor {
 	struct selftests selftests;
 	uint64_t started_ms;
 
-	char *self;   /* the path of this program, for an upgrade */
-	char *handed; /* what the supervisor before an upgrade has left; NULL: there was none */
 	struct upgrade upgrade;
+	struct remnants remnants;  /* children of the program before an upgrade */
+	char *handed;              /* what that one has left, as text; NULL: there was none */
+	uint64_t upgrade_again_ms; /* when its first build is tried again, if it failed */
+	bool can_take_over;        /* and it is written as this one reads it */
 	bool trial;    /* nothing is served: a generation is to come up, and that is all */
 	bool confined; /* in its sandbox, which lasts until the process ends */
-	bool other_build; /* the program before was another build: its pages and messages are not ours */
 };
 
 /* The first build after an upgrade, which answers who asked for it. */
@@ -47,6 +49,10 @@ void supervisor_init(struct supervisor *supervisor, const struct options *option
 int supervisor_make(
 	struct supervisor *supervisor, const struct conf *conf, const struct control_verb *verbs);
 void supervisor_done(struct supervisor *supervisor);
+/* Enters its part of the sandbox, unless it is there. Returns an exit code. */
+int supervisor_enter_sandbox(struct supervisor *supervisor, const struct conf *conf);
+/* The service manager shows why there is no start. */
+void supervisor_tell_manager(const struct supervisor *supervisor, const char *why);
 /* The control socket where `conf` wants it, unless it is there. */
 void supervisor_open_control(struct supervisor *supervisor, const struct conf *conf);
 
@@ -61,13 +67,14 @@ void supervisor_watch(struct supervisor *supervisor);
 /* observe.c: how things are now, for the statistics; to be let go with moment_done(). */
 void supervisor_observe(const struct supervisor *supervisor, struct moment *ret_moment);
 
-/* resume.c: after an upgrade. What was handed over is found first, then the sockets, then the rest. */
+/* takeover.c: tries the program that is installed now, and becomes it; the outcome goes to the log, and to clients
+ * of the control socket that wait for it. */
+void supervisor_upgrade(struct supervisor *supervisor);
+extern const struct upgrade_owner supervisor_upgrade_owner;
+/* After an upgrade, in this order: what was handed over is found, then the sockets, then the rest. */
 int supervisor_find_handover(struct supervisor *supervisor);
-int resume_sockets(const struct supervisor *supervisor, struct inheritance *inheritance);
+int supervisor_name_sockets(const struct supervisor *supervisor, struct inheritance *inheritance);
 int supervisor_take_over(struct supervisor *supervisor);
-/* In a trial: whether that could be done. */
-int supervisor_could_take_over(const struct supervisor *supervisor);
-const char *supervisor_layout(void);
 
 /* verbs.c, verb_clients.c: what upperctl can ask. */
 extern const struct control_verb supervisor_verbs[];

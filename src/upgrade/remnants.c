@@ -1,224 +1,451 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A generation that outlives the supervisor that made it: described by the old one, taken over by the new.
- * Its configuration is read again from the sealed text that its children have. */
+/* A child stays one across an exec: it can be waited for, and its channel is a descriptor that comes along.
+ * So a remnant is a process and a channel, and nothing of what made it: no configuration, no counters, no
+ * generation. Only the messages that keep their numbers for good are exchanged with it, since it may be of
+ * any other version of the program:
+ *
+ *     taken over ──▶ serving ── LOST, DRAIN ──▶ draining ── RELEASED ──▶ released ──▶ ended
+ *
+ * Three things are certain. It ends: a timer kills it when its time is up, and when it does not say in time
+ * that it was released, nobody waits for that. It is reaped. And it is not replaced, neither a worker, whose
+ * connections end with it, nor a keeper, without which old workers finish no handshake.
+ *
+ * A keeper is told last, when no worker is left. */
+
+#include "upgrade/remnants.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
-#include "base/fd.h"
 #include "base/log.h"
-#include "conf/fault.h"
-#include "generation/slot.h"
+#include "base/logwire.h"
+#include "generation/child.h"
+#include "process/channel.h"
 #include "upgrade/handover.h"
 
-#define LONGEST (64 << 20)
+#define RELEASE_MS       5000 /* to say so */
+#define GRACE_MS         1000 /* beyond its time, to hang up and go */
+#define MESSAGES_A_TURN  64
+#define RECORDS_A_SECOND 10000
+#define LOST_MAX         65536
 
-static void child_hand_over(const struct child *child, struct handover *h)
+struct remnant {
+	struct list node;
+	struct remnants *remnants;
+	enum role role;
+	unsigned index;
+	pid_t pid;
+	int pidfd, channel_fd; /* owned */
+	struct source ended, channel;
+	struct timer limit;
+	struct task freeing;
+	bool is_draining, is_released;
+	uint64_t started_ms, within_ms;
+	uint32_t *lost;
+	size_t n_lost;
+	unsigned records; /* in this second */
+	uint64_t records_second_ms;
+};
+
+static struct remnant *remnant_of(struct list *node)
 {
-	if (child->state == CHILD_ENDED) {
-		fprintf(h->state, "child %s %u ended\n", role_word(child->role), child->index);
+	return container_of(node, struct remnant, node);
+}
+
+static const char *remnant_name(const struct remnant *remnant, char name[static 32])
+{
+	snprintf(name, 32, "%s %u", role_word(remnant->role), remnant->index);
+	return name;
+}
+
+static void remnant_kill(const struct remnant *remnant)
+{
+	syscall(SYS_pidfd_send_signal, remnant->pidfd, SIGKILL, NULL, 0);
+}
+
+static void remnant_hang_up(struct remnant *remnant)
+{
+	if (remnant->channel_fd < 0)
 		return;
-	}
-	fprintf(h->state, "child %s %u %d %d %d %d %" PRIu64 "\n", role_word(child->role),
-		child->index, (int)child->pid,
-		child->channel_fd >= 0 ? handover_fd(h, child->channel_fd) : -1,
-		child->stderr_fd >= 0 ? handover_fd(h, child->stderr_fd) : -1,
-		handover_fd(h, child->counters_fd), child->started_ms);
+	loop_unwatch(remnant->remnants->loop, &remnant->channel);
+	close(take_fd(&remnant->channel_fd));
 }
 
-void generation_hand_over(const struct generation *g, struct handover *h, bool with_children)
+static void remnant_free(struct remnant *remnant)
 {
-	fprintf(h->state, "generation %s",
-		g->state == GENERATION_DRAINING ? "draining" : "serving");
-	plan_hand_over(&g->plan, h);
-	fprintf(h->state, "\n");
-	if (!with_children)
+	if (!remnant)
 		return;
-	for (unsigned i = 0; i < g->n; i++)
-		child_hand_over(&g->slots[i].child, h);
-	if (g->keeper)
-		child_hand_over(&g->keeper->child, h);
-	if (g->exporter)
-		child_hand_over(&g->exporter->child, h);
-}
-
-static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
-{
-	return fd_read_all(*(int *)userdata, LONGEST, ret_text, ret_len);
-}
-
-static int load_sealed(int fd, struct conf **ret_conf)
-{
-	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	struct conf_source source = {
-		.file = "configuration from before the upgrade",
-		.read = read_sealed,
-		.userdata = &fd,
-	};
-	int r;
-
-	r = conf_load(&source, &faults, ret_conf);
-	if (r == 0)
-		return 0;
-	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "%s: %s", source.file,
-		faults.n > 0 ? faults.list[0].message : "no memory");
-	return -EINVAL;
-}
-
-int generation_could_adopt(char *line)
-{
-	_cleanup_conf_ struct conf *conf = NULL;
-
-	handover_word(&line);
-	return load_sealed(handover_own(&line), &conf);
-}
-
-/* What drains needs no socket any more, and must not open one; but to know which it had, for its kin, and
- * its keys, for another keeper. */
-static int adopt_plan(struct generation *g, struct conf *conf, int conf_fd, char *line)
-{
-	char why[512];
-	int r;
-
-	if (g->state == GENERATION_DRAINING) {
-		g->plan.conf = conf;
-		g->plan.conf_fd = fcntl(conf_fd, F_DUPFD_CLOEXEC, 0);
-		if (g->plan.conf_fd < 0)
-			return -errno;
-		r = plan_resume_groups(&g->plan, &g->parts.resources->sockets);
-		return r < 0 ? r : plan_resume_files(&g->plan, line);
+	loop_clear_timer(&remnant->limit);
+	remnant_hang_up(remnant);
+	if (remnant->pidfd >= 0) {
+		loop_unwatch(remnant->remnants->loop, &remnant->ended);
+		close(remnant->pidfd);
 	}
-	if (plan_resume(&g->plan, conf, &g->parts.resources->sockets, line, why) == 0)
-		return 0;
-	log_each(EVENT_START_FAILED, ABOUT_NOTHING, "%s", why);
-	return -EINVAL;
+	free(remnant->lost);
+	free(remnant);
 }
 
-int generation_adopt(
-	const struct generation_parts *parts, char *line, struct generation **ret_generation)
+static void remnant_freep(struct remnant **remnant)
 {
-	__attribute__((cleanup(generation_freep))) struct generation *g = NULL;
-	const char *state = handover_word(&line);
-	_cleanup_close_ int conf_fd = handover_own(&line);
-	struct conf *conf;
-	int r;
+	remnant_free(*remnant);
+}
 
-	r = load_sealed(conf_fd, &conf);
-	if (r < 0)
-		return r;
-	g = generation_alloc(parts);
-	if (!g) {
-		conf_free(conf);
-		return -ENOMEM;
+/* One that cannot be told ends by the timer that is set all the same. */
+static void remnant_send(
+	struct remnant *remnant, enum message_type type, const void *data, size_t len)
+{
+	if (remnant->channel_fd >= 0)
+		channel_send(remnant->channel_fd, type, data, len, NULL, MSG_DONTWAIT);
+}
+
+static void remnant_lose_sessions(struct remnant *remnant)
+{
+	for (size_t i = 0; i < remnant->n_lost; i++) {
+		const struct msg_listener lost = {.listener = remnant->lost[i]};
+
+		remnant_send(remnant, MSG_LOST, &lost, sizeof(lost));
 	}
-	g->state = strcmp(state, "serving") == 0 ? GENERATION_SERVING : GENERATION_DRAINING;
-	r = adopt_plan(g, conf, conf_fd, line);
-	if (r < 0)
-		return r;
-	if (g->state == GENERATION_DRAINING)
-		generation_limit_drain(g);
-	*ret_generation = take_ptr(&g);
+	remnant->n_lost = 0;
+}
+
+/* Its time begins now, or began when the program before told it. */
+static void remnant_drain(struct remnant *remnant)
+{
+	const struct msg_drain drain = {.within_ms = remnant->within_ms};
+	struct loop *loop = remnant->remnants->loop;
+
+	remnant_lose_sessions(remnant);
+	if (!remnant->is_draining)
+		remnant_send(remnant, MSG_DRAIN, &drain, sizeof(drain));
+	remnant->is_draining = true;
+	loop_set_timer(loop, &remnant->limit, loop->now_ms + remnant->within_ms + GRACE_MS);
+}
+
+static bool is_last(const struct remnant *remnant)
+{
+	return remnant->role == ROLE_KEEPER;
+}
+
+static bool has_any_but_keepers(const struct remnants *remnants)
+{
+	for (struct list *node = remnants->all.next; node != &remnants->all; node = node->next)
+		if (!is_last(remnant_of(node)))
+			return true;
+	return false;
+}
+
+static bool all_are_released(const struct remnants *remnants)
+{
+	for (struct list *node = remnants->all.next; node != &remnants->all; node = node->next)
+		if (!is_last(remnant_of(node)) && !remnant_of(node)->is_released)
+			return false;
+	return true;
+}
+
+static void remnants_release(struct remnants *remnants)
+{
+	if (remnants->is_released)
+		return;
+	remnants->is_released = true;
+	loop_clear_timer(&remnants->patience);
+	remnants->owner->on_released(remnants);
+}
+
+/* In a task of its own, since the owner may do anything. */
+static void remnants_on_report(struct task *task)
+{
+	struct remnants *remnants = container_of(task, struct remnants, report);
+
+	if (!remnants->is_told)
+		return;
+	if (all_are_released(remnants))
+		remnants_release(remnants);
+	if (remnants->n == 0)
+		remnants->owner->on_gone(remnants);
+	if (has_any_but_keepers(remnants))
+		return;
+	list_foreach (node, &remnants->all)
+		if (!remnant_of(node)->is_draining)
+			remnant_drain(remnant_of(node));
+}
+
+static void remnants_on_patience(struct timer *timer, uint64_t now_ms)
+{
+	struct remnants *remnants = container_of(timer, struct remnants, patience);
+
+	log_each(EVENT_CHILD_STUCK, ABOUT_NOTHING,
+		"a child of the program before does not say that it accepts no more; not waited "
+		"for");
+	remnants_release(remnants);
+}
+
+static void remnant_on_record(struct remnant *remnant, const struct message *message)
+{
+	struct log_record record;
+	struct addr peer;
+	char name[32];
+
+	if (remnant->remnants->loop->now_ms - remnant->records_second_ms >= 1000) {
+		remnant->records_second_ms = remnant->remnants->loop->now_ms;
+		remnant->records = 0;
+	}
+	/* Another build may write records that are none here. */
+	if (remnant->records++ >= RECORDS_A_SECOND ||
+		logwire_unpack(message->data, message->len, &record, &peer) != 0)
+		return;
+	record.about.role = remnant_name(remnant, name);
+	record.about.pid = remnant->pid;
+	log_pass(&record);
+}
+
+static void remnant_on_channel(struct source *source, uint32_t events)
+{
+	struct remnant *remnant = container_of(source, struct remnant, channel);
+	struct message message;
+
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		int r = channel_receive(remnant->channel_fd, FROM_CHILD, &message, MSG_DONTWAIT);
+
+		if (r == CHANNEL_E_WAIT)
+			return;
+		if (r == CHANNEL_E_MALFORMED)
+			continue; /* or a message of another build */
+		if (r != 0) {
+			remnant_hang_up(remnant);
+			return;
+		}
+		if (message.type == MSG_RECORD)
+			remnant_on_record(remnant, &message);
+		else if (message.type == MSG_RELEASED)
+			remnant->is_released = true;
+		if (remnant->is_released)
+			loop_defer(remnant->remnants->loop, &remnant->remnants->report);
+		message_done(&message);
+	}
+}
+
+static void remnant_on_freeing(struct task *task)
+{
+	remnant_free(container_of(task, struct remnant, freeing));
+}
+
+static void remnant_on_ended(struct source *source, uint32_t events)
+{
+	struct remnant *remnant = container_of(source, struct remnant, ended);
+	struct remnants *remnants = remnant->remnants;
+	siginfo_t how = {0};
+	char text[CHILD_END_TEXT], name[32];
+	bool well;
+
+	if (waitid(P_PIDFD, (id_t)remnant->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
+		return;
+	if (remnant->channel_fd >= 0)
+		remnant_on_channel(&remnant->channel, 0);
+	well = child_describe_end(&how, remnants->loop->now_ms - remnant->started_ms, text);
+	if (well && remnant->is_draining)
+		log_each(EVENT_CHILD_ENDED,
+			ABOUT(.role = remnant_name(remnant, name), .pid = remnant->pid), "%s",
+			text);
+	else
+		log_event(EVENT_CHILD_DIED,
+			ABOUT(.role = remnant_name(remnant, name), .pid = remnant->pid),
+			"%s; it is of the program before the upgrade, and is not replaced", text);
+	list_remove(&remnant->node);
+	remnants->n--;
+	loop_unwatch(remnants->loop, &remnant->ended);
+	close(take_fd(&remnant->pidfd));
+	loop_defer(remnants->loop, &remnant->freeing);
+	loop_defer(remnants->loop, &remnants->report);
+}
+
+static void remnant_on_limit(struct timer *timer, uint64_t now_ms)
+{
+	remnant_kill(container_of(timer, struct remnant, limit));
+}
+
+void remnant_describe(const struct remnant_facts *facts, FILE *out)
+{
+	fprintf(out, " %s %u %d %d %s %" PRIu64 " %" PRIu64, role_word(facts->role), facts->index,
+		(int)facts->pid, facts->channel_fd, facts->is_draining ? "draining" : "serving",
+		facts->within_ms, facts->started_ms);
+	for (size_t i = 0; i < facts->n_lost; i++)
+		fprintf(out, " %" PRIu32, facts->lost[i]);
+	fprintf(out, "\n");
+}
+
+static int remnant_read_lost(struct remnant *remnant, char *line)
+{
+	while (line && *line) {
+		int64_t listener = handover_number(&line);
+		uint32_t *lost = reallocarray(remnant->lost, remnant->n_lost + 1, sizeof(*lost));
+
+		if (!lost)
+			return -ENOMEM;
+		remnant->lost = lost;
+		if (listener < 0 || listener > UINT32_MAX || remnant->n_lost == LOST_MAX)
+			return -EINVAL;
+		remnant->lost[remnant->n_lost++] = (uint32_t)listener;
+	}
 	return 0;
 }
 
-static int child_map_counters(struct child *child, int fd)
+static int remnant_read(struct remnant *remnant, char *line)
 {
-	_cleanup_close_ int owned = fd;
-	void *page;
+	int64_t index, pid, within_ms, started_ms;
+	const char *state;
 
-	page = mmap(NULL, child->counters_size, PROT_READ | PROT_WRITE, MAP_SHARED, owned, 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	munmap(child->counters, child->counters_size);
-	close(child->counters_fd);
-	child->counters = page;
-	child->counters_fd = take_fd(&owned);
-	return 0;
-}
-
-/* A child of ours stays one across an exec: it can be waited for, and its descriptor be had again. */
-static int child_adopt(struct child *child, char *line, bool other_build)
-{
-	_cleanup_close_ int counters_fd = -1;
-	int r;
-
-	child->pid = (pid_t)handover_number(&line);
-	if (child->pid < 0)
-		return 0; /* it had ended */
-	child->channel_fd = handover_own(&line);
-	child->stderr_fd = handover_own(&line);
-	counters_fd = handover_own(&line);
-	child->started_ms = (uint64_t)handover_number(&line);
-	child->other_build = other_build;
-	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
-	if (child->pidfd < 0)
-		return -errno;
-	r = other_build ? 0 : child_map_counters(child, take_fd(&counters_fd));
-	if (r < 0)
-		return r;
-	child->state = CHILD_SERVING;
-	child->heartbeat_ms = child->loop->now_ms;
-	child->heartbeat = child->counters->heartbeat;
-	return child_watch(child);
-}
-
-/* A slot is known by its address from the moment it is watched, so that the array may not grow. */
-static struct slot *generation_make_room(struct generation *g, enum role role)
-{
-	if (role == ROLE_KEEPER)
-		return g->keeper = calloc(1, sizeof(*g->keeper));
-	if (role == ROLE_EXPORTER)
-		return g->exporter = calloc(1, sizeof(*g->exporter));
-	if (!g->slots)
-		g->slots = calloc(SLOTS_MAX, sizeof(*g->slots));
-	return g->slots && g->n < SLOTS_MAX ? &g->slots[g->n] : NULL;
-}
-
-/* What the state of the generation means for a child that has just been added. A keeper serves until
- * the last worker is gone. An exporter reads a page that is not written any more, and makes place for
- * another. */
-static void generation_settle(struct generation *g, struct slot *slot)
-{
-	bool serving = g->state == GENERATION_SERVING, worker = slot->child.role == ROLE_WORKER;
-
-	if (slot->child.state == CHILD_ENDED && serving)
-		slot_replace(slot);
-	else if (serving && slot->child.role == ROLE_EXPORTER)
-		slot_drain(slot);
-	else if (slot->child.state != CHILD_ENDED && !serving && slot != g->keeper)
-		slot->child.state = CHILD_RELEASED; /* or is taken for it: its time is limited */
-	if (worker && serving)
-		g->plan.workers = g->n;
-}
-
-int generation_adopt_child(struct generation *g, char *line, bool other_build)
-{
-	enum role role = role_find(handover_word(&line));
-	int64_t index = handover_number(&line);
-	struct slot *slot;
-	int r;
-
-	if (role >= ROLE_SELFTEST || index < 0 || (role == ROLE_KEEPER && g->keeper) ||
-		(role == ROLE_EXPORTER && g->exporter))
+	remnant->role = role_find(handover_word(&line));
+	index = handover_number(&line);
+	pid = handover_number(&line);
+	remnant->channel_fd = handover_own(&line);
+	state = handover_word(&line);
+	within_ms = handover_number(&line);
+	started_ms = handover_number(&line);
+	if (remnant->role >= N_ROLES || index < 0 || index > UINT_MAX || pid <= 0 ||
+		pid > INT_MAX || within_ms < 0 || started_ms < 0)
 		return -EINVAL;
-	slot = generation_make_room(g, role);
-	if (!slot)
+	remnant->index = (unsigned)index;
+	remnant->pid = (pid_t)pid;
+	remnant->is_draining = remnant->is_released = strcmp(state, "draining") == 0;
+	remnant->within_ms = (uint64_t)within_ms;
+	remnant->started_ms = (uint64_t)started_ms;
+	return remnant_read_lost(remnant, line);
+}
+
+/* One that has ended meanwhile is still ours to wait for, so that its number is not another's. */
+static int remnant_watch(struct remnant *remnant)
+{
+	struct loop *loop = remnant->remnants->loop;
+	int r;
+
+	remnant->pidfd = (int)syscall(SYS_pidfd_open, remnant->pid, 0);
+	if (remnant->pidfd < 0)
+		return -errno;
+	remnant->ended.on_event = remnant_on_ended;
+	remnant->channel.on_event = remnant_on_channel;
+	r = loop_watch(loop, &remnant->ended, remnant->pidfd, EPOLLIN);
+	if (r >= 0 && remnant->channel_fd >= 0)
+		r = loop_watch(loop, &remnant->channel, remnant->channel_fd, EPOLLIN);
+	return r;
+}
+
+int remnants_take(struct remnants *remnants, char *line)
+{
+	__attribute__((cleanup(remnant_freep))) struct remnant *remnant = NULL;
+	int r;
+
+	remnant = calloc(1, sizeof(*remnant));
+	if (!remnant)
 		return -ENOMEM;
-	r = slot_init(slot, g, role, (unsigned)index);
+	remnant->remnants = remnants;
+	remnant->pidfd = -1;
+	remnant->limit.on_time = remnant_on_limit;
+	remnant->freeing.run = remnant_on_freeing;
+	r = remnant_read(remnant, line);
+	if (r >= 0)
+		r = remnant_watch(remnant);
 	if (r < 0)
 		return r;
-	g->n += role == ROLE_WORKER;
-	r = child_adopt(&slot->child, line, other_build);
-	if (r < 0)
-		return r;
-	generation_settle(g, slot);
+
+	list_append(&remnants->all, &remnant->node);
+	remnants->n++;
+	remnant = NULL;
 	return 0;
+}
+
+static uint64_t remnant_left_ms(const struct remnant *remnant)
+{
+	uint64_t now_ms = remnant->remnants->loop->now_ms, until_ms = remnant->limit.at_ms;
+
+	if (!remnant->is_draining || !remnant->remnants->is_told)
+		return remnant->within_ms;
+	return until_ms > now_ms + GRACE_MS ? until_ms - now_ms - GRACE_MS : 0;
+}
+
+void remnants_each(const struct remnants *remnants,
+	void (*on_remnant)(void *userdata, const struct remnant_facts *facts), void *userdata)
+{
+	for (struct list *node = remnants->all.next; node != &remnants->all; node = node->next) {
+		const struct remnant *remnant = remnant_of(node);
+		const struct remnant_facts facts = {
+			.role = remnant->role,
+			.index = remnant->index,
+			.pid = remnant->pid,
+			.channel_fd = remnant->channel_fd,
+			.is_draining = remnant->is_draining,
+			.within_ms = remnant_left_ms(remnant),
+			.started_ms = remnant->started_ms,
+			.lost = remnant->lost,
+			.n_lost = remnant->n_lost,
+		};
+
+		on_remnant(userdata, &facts);
+	}
+}
+
+void remnants_drain(struct remnants *remnants)
+{
+	if (remnants->is_told)
+		return;
+	remnants->is_told = true;
+	list_foreach (node, &remnants->all) {
+		struct remnant *remnant = remnant_of(node);
+
+		if (!is_last(remnant) || remnant->is_draining)
+			remnant_drain(remnant);
+	}
+	loop_set_timer(remnants->loop, &remnants->patience, remnants->loop->now_ms + RELEASE_MS);
+	loop_defer(remnants->loop, &remnants->report);
+}
+
+uint64_t remnants_patience_ms(const struct remnants *remnants)
+{
+	uint64_t longest = 0;
+
+	for (struct list *node = remnants->all.next; node != &remnants->all; node = node->next) {
+		uint64_t left_ms = remnant_left_ms(remnant_of(node));
+
+		longest = left_ms > longest ? left_ms : longest;
+	}
+	return longest;
+}
+
+bool remnants_are_serving(const struct remnants *remnants)
+{
+	return remnants->n > 0 && !remnants->is_told;
+}
+
+void remnants_init(struct remnants *remnants, struct loop *loop, const struct remnants_owner *owner)
+{
+	*remnants = (struct remnants){.loop = loop, .owner = owner};
+	list_init(&remnants->all);
+	remnants->patience.on_time = remnants_on_patience;
+	remnants->report.run = remnants_on_report;
+}
+
+void remnants_done(struct remnants *remnants)
+{
+	siginfo_t how;
+
+	loop_clear_timer(&remnants->patience);
+	loop_cancel(&remnants->report);
+	list_foreach (node, &remnants->all) {
+		struct remnant *remnant = remnant_of(node);
+
+		remnant_kill(remnant);
+		waitid(P_PIDFD, (id_t)remnant->pidfd, &how, WEXITED);
+		list_remove(node);
+		remnant_free(remnant);
+	}
+	remnants->n = 0;
 }

@@ -22,7 +22,6 @@ NOT_YET = [
     {"base/log", "base/logtext"},
     {"generation/generation", "generation/slot"},
     {"net/stream", "net/stream_class"},
-    {"supervisor/supervisor", "upgrade/resume", "upgrade/upgrade"},
 ]
 # Names that still stand for two things.
 TWO_MEANINGS = {"dtls_open", "options_parse", "stream_open", "tls_open"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions of DTLS outlive the generation that reads the socket: reload, drain, stop, upgrade."""
+"""Sessions of DTLS outlive the generation that reads the socket: reload, drain, stop."""
 
 import contextlib
 import os
@@ -12,7 +12,6 @@ import pytest
 import process
 from dtls import Session, ask, client_socket, dtls, many_clients
 from pki import Authority
-from rig import run_upperctl
 from settings import free_port, is_free, udp
 
 pytestmark = pytest.mark.usefixtures("with_tls")
@@ -173,29 +172,6 @@ def test_who_replaces_no_worker_is_no_reader_of_the_socket(daemon, pair, as_root
             assert page.status == 200  # by the next one, which serves
         session.ask("three")
         assert process.descriptors_of(older) == held
-
-
-def test_a_session_outlives_an_upgrade(daemon, pair):
-    running = daemon(dtls(pair), drain="60s")
-    with Session(running.listeners[0]) as session:
-        session.ask("one")
-        assert run_upperctl(running, "upgrade").returncode == 0
-        session.ask("two")
-        many_clients(running.listeners[0], 2, 10)
-
-
-def test_a_session_outlives_a_reload_and_then_an_upgrade(daemon, pair):
-    running = daemon(dtls(pair), drain="60s")
-    at = running.listeners[0]
-    with Session(at) as session:
-        session.ask("one")
-        running.reload()
-        session.ask("two")
-        assert run_upperctl(running, "upgrade").returncode == 0
-        session.ask("three")
-        running.reload()
-        session.ask("four")
-        many_clients(at, 2, 10)
 
 
 def test_handshakes_cross_reloads(daemon, pair):

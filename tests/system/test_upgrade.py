@@ -2,9 +2,9 @@
 """Upgrade in place: another binary, the same process, the same sockets, the same connections."""
 
 import os
-import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -242,94 +242,237 @@ def test_keeper_is_replaced_after_the_upgrade(installed, authority, with_tls):
     process.wait_until(is_answered, what="an answer")
 
 
-# To a build that counts other things
+# Sessions of datagrams
 
 
-LAYOUT = b"%zu %zu %zu %d %d %d\0"
+def test_sessions_of_datagrams_end_with_a_word(installed, authority, with_tls):
+    """Also those of generations that drained before; a client that comes back is served at once."""
+    one = installed(dtls(authority.issue("ec")))
+    at = one.d.listeners[0]
+    one.d.reconfigure(drain="60s")
+    one.d.reload()
+    with Session(at) as older:
+        older.ask("one")
+        one.d.reload()
+        with Session(at) as newer:
+            older.ask("two")
+            newer.ask("two")
+            assert one.upgrade().returncode == 0
+            assert newer.wait_for_end() == 0
+            assert older.wait_for_end() == 0
+    many_clients(at, 50, 10)
+
+
+# What is left of the program before
+
+
+def busy_worker(one, s):
+    """The old worker that has this connection, and the others."""
+    s.sendall(b"a")
+    assert read_exactly(s, 1) == b"A"
+
+
+def test_old_worker_that_dies_is_not_replaced(installed):
+    one = installed(tcp())
+    one.d.reconfigure(drain="60s")
+    one.d.reload()
+    old = one.d.workers()
+    with connect(one.d.listeners[0]) as s:
+        busy_worker(one, s)
+        assert one.upgrade().returncode == 0
+        left = process.wait_until(lambda: [pid for pid in old if process.is_alive(pid)] or None)
+        left = process.wait_until(
+            lambda: (alive := [pid for pid in old if process.is_alive(pid)]) and len(alive) == 1 and alive)
+        since = one.d.mark()
+        one.d.killed += 1
+        os.kill(left[0], signal.SIGKILL)
+        assert "not replaced" in one.d.expect("child-died", since, pid=left[0])["message"]
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+    assert not one.d.records("child-started", since)
+    assert len(one.d.workers()) == 2
+
+
+def test_old_keeper_stays_while_old_workers_drain(installed, authority, with_tls):
+    one = installed(tls(authority.issue("ec")))
+    one.d.reconfigure(drain="60s")
+    one.d.reload()
+    keeper, = process.wait_until(
+        lambda: (all_of := one.d.children("keeper")) and len(all_of) == 1 and all_of)
+    context = context_for(authority)
+    plain = connect(one.d.listeners[0])  # its handshake is still to come
+    with connect_tls(one.d.listeners[0], context) as s:
+        busy_worker(one, s)
+        assert one.upgrade().returncode == 0
+        busy_worker(one, s)
+        assert process.is_alive(keeper)
+        with context.wrap_socket(plain, server_hostname="localhost") as late:
+            busy_worker(one, late)
+    one.d.expect("child-ended", pid=keeper)
+
+
+def test_old_worker_that_stands_still_holds_up_no_upgrade(installed):
+    """It is not waited for, and it ends with the time that it had."""
+    one = installed(tcp())
+    old = one.d.workers()
+    one.d.reconfigure(drain="3s")
+    one.d.reload()
+    old = process.wait_until(lambda: not set(old) & set(one.d.workers()) and one.d.workers())
+    one.d.killed += 1
+    for pid in old:
+        os.kill(pid, signal.SIGSTOP)
+    one.d.killed += len(old) - 1
+    start = time.monotonic()
+    assert one.upgrade().returncode == 0
+    assert time.monotonic() - start < 20
+    for pid in old:
+        one.d.expect("child-died", pid=pid)
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+
+
+def test_stop_waits_for_what_is_left(installed):
+    one = installed(tcp(framing="line"))
+    with connect(one.d.listeners[0]) as s:
+        busy_line(s)
+        assert one.upgrade().returncode == 0
+        since = one.d.mark()
+        one.d.signal(signal.SIGTERM)
+        one.d.expect("stopping", since)
+        busy_line(s)
+    assert one.d.wait() == 0
+
+
+def busy_line(s):
+    s.sendall(b"a\n")
+    assert read_exactly(s, 2) == b"A\n"
+
+
+def test_second_stop_ends_what_is_left(installed):
+    one = installed(tcp())
+    one.d.reconfigure(drain="60s")
+    one.d.reload()
+    with connect(one.d.listeners[0]) as s:
+        busy_worker(one, s)
+        assert one.upgrade().returncode == 0
+        since = one.d.mark()
+        one.d.signal(signal.SIGTERM)
+        one.d.expect("stopping", since)
+        one.d.signal(signal.SIGTERM)
+        assert one.d.wait(20) == 0
+
+
+# When the new program comes up on trial, and then does not
 
 
 @pytest.fixture
-def foreign(installed):
-    """Installs a program that says of itself, and believes, that it counts differently."""
+def stumbling(installed, tmp_path):
+    """Installs a program that finds another configuration once it has taken over."""
     def install(*listeners):
         one = installed(*listeners)
-        program = Path(rig.UPPERD).read_bytes()
-        assert program.count(LAYOUT) == 1, "the layout is told in another way now"
-        one.install(program.replace(LAYOUT, LAYOUT.replace(b" %d\0", b"_%d\0")))
+        one.install(f"""#!/bin/sh
+if [ -e {tmp_path}/tried ]; then echo 'nonsense = 1;' >> {one.d.config}; fi
+: > {tmp_path}/tried
+exec {rig.UPPERD} "$@"
+""".encode())
         return one
-
     return install
 
 
-def messages_of(one):
-    return int(re.search(r'upperd_messages_total\{listener="tcp"\} (\d+)', one.ask("metrics").stdout)[1])
-
-
-def test_other_layout_serves_and_counts_anew(foreign):
-    one = foreign(tcp())
-    for _ in range(3):
-        tcp_ask(one.d.listeners[0], b"a")
-    assert messages_of(one) == 3
-    assert one.upgrade().returncode == 0
-    assert messages_of(one) == 0
-    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
-    assert messages_of(one) == 1
-
-
-def test_other_layout_loses_no_connection(foreign):
-    """The old worker cannot be understood, but is let finish."""
-    one = foreign(tcp(), udp())
-    old = one.d.workers()
+def test_program_that_cannot_read_its_configuration_leaves_the_old_workers(stumbling):
+    one = stumbling(tcp(), udp())
+    old, good = one.d.workers(), one.d.config.read_text()
     with connect(one.d.listeners[0]) as s:
-        s.sendall(b"before")
-        assert read_exactly(s, 6) == b"BEFORE"
-        assert one.upgrade().returncode == 0
-        s.sendall(b"after")
-        assert read_exactly(s, 5) == b"AFTER"
-        assert udp_ask(one.d.listeners[1], b"a") == b"A"
+        busy_worker(one, s)
+        done = one.upgrade()
+        assert done.returncode == 78 and "nonsense" in done.stdout
+        busy_worker(one, s)
+        for _ in range(20):
+            assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+            assert udp_ask(one.d.listeners[1], b"a") == b"A"
+        assert one.d.workers() == old
+        status = one.ask("status")
+        assert "before the upgrade" in status.stdout
+        one.d.config.write_text(good)
+        since = one.d.mark()
+        one.d.expect("upgraded", since)  # it tries again by itself
+        busy_worker(one, s)
     for pid in old:
         one.d.expect("child-ended", pid=pid)
     assert one.ask("status").returncode == 0
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
 
 
-def test_other_layout_takes_nothing_of_the_limits_along(foreign):
+def test_reload_repairs_what_an_upgrade_has_left(stumbling):
+    one = stumbling(tcp())
+    good = one.d.config.read_text()
+    assert one.upgrade().returncode == 78
+    one.d.config.write_text(good)
+    assert one.ask("reload").returncode == 0
+    assert len(process.wait_until(lambda: len(w := one.d.workers()) == 2 and w)) == 2
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+
+
+def test_stop_while_only_old_workers_serve(stumbling):
+    one = stumbling(tcp())
+    assert one.upgrade().returncode == 78
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
+    one.d.signal(signal.SIGTERM)
+    assert one.d.wait(20) == 0
+
+
+# To another build
+
+
+LAYOUT, FORMAT = b"%zu/%d\0", b"format 1\n"
+
+
+def other_build(one):
+    """A program that believes that it keeps the keys of tickets in another way."""
+    program = Path(rig.UPPERD).read_bytes()
+    assert program.count(LAYOUT) == 1, "the layout is told in another way now"
+    one.install(program.replace(LAYOUT, LAYOUT.replace(b"/", b"_")))
+
+
+def test_other_build_makes_keys_of_tickets_anew(installed, authority, with_tls):
+    one = installed(tls(authority.issue("ec")))
+    context = context_for(authority)
+    with connect_tls(one.d.listeners[0], context) as s:
+        busy_worker(one, s)
+        session = s.session
+    other_build(one)
+    assert one.upgrade().returncode == 0
+    with connect_tls(one.d.listeners[0], context, session=session) as s:
+        assert not s.session_reused
+        busy_worker(one, s)
+
+
+def test_limits_begin_anew_with_each_program(installed):
     """What the old workers have open is not in the new table; their end must not be counted in it."""
-    one = foreign(tcp())
+    one = installed(tcp())
     with connect(one.d.listeners[0]) as s:
-        s.sendall(b"a")
-        assert read_exactly(s, 1) == b"A"
+        busy_worker(one, s)
         assert one.upgrade().returncode == 0
         old = [r["pid"] for r in one.d.records("child-started")][:2]
     for pid in old:
         one.d.expect("child-ended", pid=pid)
     with connect(one.d.listeners[0]) as s:
-        s.sendall(b"a")
-        assert read_exactly(s, 1) == b"A"
+        busy_worker(one, s)
         process.wait_until(lambda: "\nupperd_open 1\n" in one.ask("metrics").stdout,
                            what="the one that is open")
 
 
-def test_other_layout_with_tls(foreign, authority, with_tls):
-    one = foreign(tls(authority.issue("ec")))
-    context = context_for(authority)
-    with connect_tls(one.d.listeners[0], context) as s:
-        assert one.upgrade().returncode == 0
-        s.sendall(b"a")
-        assert read_exactly(s, 1) == b"A"
-        assert ask_tls(one.d.listeners[0], context) == b"STRASSE"
-    process.wait_until(lambda: len(one.d.children("keeper")) == 1, what="the end of the old keeper")
-
-
-def test_other_layout_with_dtls(foreign, authority, with_tls):
-    """Old and new do not know each other: only one may read the socket, and sessions end with a word."""
-    one = foreign(dtls(authority.issue("ec")))
-    one.d.reconfigure(drain="60s")
-    one.d.reload()
-    with Session(one.d.listeners[0]) as session:
-        session.ask("before")
-        assert one.upgrade().returncode == 0
-        assert session.wait_for_end() == 0
-    many_clients(one.d.listeners[0], 50, 10)
+def test_program_that_takes_over_in_another_way_is_refused(installed, monkeypatch):
+    """The one that runs hands over what the new one does not read: it says so while it is tried."""
+    one = installed(tcp())
+    program = Path(rig.UPPERD).read_bytes()
+    assert program.count(FORMAT) == 1, "the format is told in another way now"
+    one.install(program.replace(FORMAT, FORMAT.replace(b"1", b"9")))
+    assert one.upgrade().returncode == 0  # from here on, it hands over differently
+    workers = process.wait_until(lambda: len(w := one.d.workers()) == 2 and w)
+    one.install_again()
+    done = one.upgrade()
+    assert done.returncode == 78 and "restart" in done.stdout
+    assert one.d.workers() == workers
+    assert tcp_ask(one.d.listeners[0], b"a") == b"A"
 
 
 # Where the end of a child is hard to learn of

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Both ends of an upgrade: what a supervisor hands to the next one, and how that one takes it up. A line of
+ * the handover is written by a function `describe_` and read by its twin `take_`.
+ *
+ * The sockets, the keys of tickets, the counts and the clients that wait at the control socket go from one to
+ * the other. Children do not: they become remnants, which drain once the new program serves. What workers
+ * share is made anew, since the old workers go on using theirs. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "conf/fault.h"
+#include "priv/sandbox.h"
+#include "supervisor/supervisor.h"
+#include "upgrade/handover.h"
+#include "upgrade/remnants.h"
+
+/* A program that hands over in another way has to be restarted. */
+#define FORMAT "1"
+
+/* Describing */
+
+static void describe_socket(void *userdata, const struct socket_entry *entry)
+{
+	handover_socket(userdata, entry);
+}
+
+static void describe_remnant(void *userdata, const struct remnant_facts *facts)
+{
+	struct remnant_facts handed = *facts;
+	struct handover *h = userdata;
+
+	if (facts->channel_fd >= 0)
+		handed.channel_fd = handover_fd(h, facts->channel_fd);
+	fprintf(h->state, "remnant");
+	remnant_describe(&handed, h->state);
+}
+
+/* A generation whose children are described. */
+struct described {
+	struct handover *handover;
+	uint64_t left_ms;
+	uint32_t *lost;
+	size_t n_lost;
+};
+
+static void describe_child(void *userdata, const struct child *child)
+{
+	const struct described *d = userdata;
+	const struct remnant_facts facts = {
+		.role = child->role,
+		.index = child->index,
+		.pid = child->pid,
+		.channel_fd = child->channel_fd,
+		.is_draining = child->state >= CHILD_DRAINING,
+		.within_ms = d->left_ms,
+		.started_ms = child->started_ms,
+		.lost = d->lost,
+		.n_lost = child->role == ROLE_WORKER ? d->n_lost : 0,
+	};
+
+	if (child->state != CHILD_ENDED)
+		describe_remnant(d->handover, &facts);
+}
+
+/* Sessions of datagrams do not outlive an upgrade: two programs cannot share the socket, since the one does not
+ * know what the other's messages would mean. */
+static void describe_generation(struct handover *h, const struct generation *g)
+{
+	const struct conf *conf = generation_conf(g);
+	_cleanup_free_ uint32_t *lost = calloc(conf->n_listeners, sizeof(*lost));
+	struct described d = {.handover = h, .left_ms = generation_left_ms(g), .lost = lost};
+
+	for (size_t i = 0; lost && i < conf->n_listeners; i++)
+		if (conf->listeners[i].transport == CONF_DTLS)
+			lost[d.n_lost++] = (uint32_t)i;
+	generation_each_child(g, describe_child, &d);
+}
+
+static void describe_children(const struct supervisor *s, struct handover *h)
+{
+	const struct generations *all = &s->generations;
+
+	if (all->serving)
+		describe_generation(h, all->serving);
+	for (struct list *node = all->draining.next; node != &all->draining; node = node->next)
+		describe_generation(h, generation_of_node(node));
+	remnants_each(&s->remnants, describe_remnant, h);
+}
+
+static const char *tickets_layout(void)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), "%zu/%d", sizeof(struct ticket_page), TICKET_RINGS);
+	return text;
+}
+
+static void describe_rest(const struct supervisor *s, struct handover *h)
+{
+	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
+
+	if (s->resources.tickets.fd >= 0)
+		fprintf(h->state, "tickets %d %s\n", handover_fd(h, s->resources.tickets.fd),
+			tickets_layout());
+	fprintf(h->state, "started %" PRIu64 "\n", s->started_ms);
+	supervisor_observe(s, &moment);
+	stats_describe(&s->stats, &moment.sums, h->state);
+	control_describe(&s->control, h);
+}
+
+static int on_describe(struct upgrade *u, struct handover *h)
+{
+	const struct supervisor *s = container_of(u, struct supervisor, upgrade);
+	int r;
+
+	r = handover_begin(h, sockets_count(&s->resources.sockets));
+	if (r < 0)
+		return r;
+	fprintf(h->state, "format " FORMAT "\n%s%s", h->trial ? "trial\n" : "",
+		s->confined ? "confined\n" : "");
+	sockets_each(&s->resources.sockets, describe_socket, h);
+	if (h->trial)
+		return 0;
+	describe_children(s, h);
+	describe_rest(s, h);
+	return 0;
+}
+
+/* Trying */
+
+/* A record for each line. */
+static void record_why(const char *why)
+{
+	for (size_t len; *why != '\0'; why += len + (why[len] == '\n')) {
+		len = strcspn(why, "\n");
+		log_each(EVENT_UPGRADE_FAILED, ABOUT_NOTHING, "everything stays as it was: %.*s",
+			(int)len, why);
+	}
+}
+
+static void on_trial_failed(struct upgrade *u, int exit_code, const char *why)
+{
+	struct supervisor *s = container_of(u, struct supervisor, upgrade);
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+	_cleanup_free_ char *json = NULL;
+	size_t len;
+	FILE *out = open_memstream(&json, &len);
+
+	record_why(why);
+	faults_add(&faults, &(struct fault_place){.level = FAULT_ERROR}, "%s", why);
+	if (out) {
+		faults_print_json(&faults, out);
+		fclose(out);
+	}
+	control_answer(
+		&s->control, "upgrade", &(struct control_answer){exit_code, why, json ? json : ""});
+}
+
+static void on_trial_passed(struct upgrade *u)
+{
+	struct supervisor *s = container_of(u, struct supervisor, upgrade);
+
+	if (generations_is_building(&s->generations)) {
+		on_trial_failed(u, EX_TEMPFAIL, "a reload has come in between\n");
+		return;
+	}
+	/* Its child would be of no generation, and a client that waits for it would wait for ever. */
+	selftests_abandon(&s->selftests, "interrupted by an upgrade; try again\n");
+	upgrade_become(u);
+}
+
+const struct upgrade_owner supervisor_upgrade_owner = {
+	.on_describe = on_describe,
+	.on_passed = on_trial_passed,
+	.on_failed = on_trial_failed,
+};
+
+void supervisor_upgrade(struct supervisor *s)
+{
+	int r;
+
+	if (upgrade_is_trying(&s->upgrade))
+		return; /* two clients that ask get the one answer */
+	if (!s->generations.serving || generations_is_building(&s->generations)) {
+		on_trial_failed(&s->upgrade, EX_TEMPFAIL,
+			s->generations.is_stopping
+				? "it is stopping\n"
+				: "a start or a reload is under way; ask again\n");
+		return;
+	}
+	r = upgrade_try(&s->upgrade);
+	if (r < 0)
+		on_trial_failed(&s->upgrade, EX_OSERR, strerror(-r));
+}
+
+/* Taking over */
+
+struct takeover {
+	struct supervisor *supervisor;
+	struct inheritance *inheritance;
+	size_t n_sockets;
+};
+
+static int take_kind(void *userdata, const char *word, char *rest)
+{
+	struct supervisor *s = userdata;
+
+	if (strcmp(word, "format") == 0)
+		s->can_take_over = strcmp(rest, FORMAT) == 0;
+	else if (strcmp(word, "trial") == 0)
+		s->trial = s->resources.sockets.is_trial = true;
+	else if (strcmp(word, "confined") == 0)
+		s->confined = true;
+	return 0;
+}
+
+int supervisor_find_handover(struct supervisor *s)
+{
+	int r;
+
+	r = handover_take(&s->handed);
+	if (r >= 0 && s->handed)
+		r = handover_each(s->handed, take_kind, s);
+	if (r >= 0 && s->confined)
+		sandbox_inherit();
+	return r;
+}
+
+/* Of the socket in the line before. */
+static int take_socket_file(const struct takeover *takeover, char *rest)
+{
+	struct socket_file file = {.device = (dev_t)handover_number(&rest)};
+
+	file.inode = (ino_t)handover_number(&rest);
+	if (takeover->n_sockets == 0)
+		return -EINVAL;
+	takeover->inheritance->list[takeover->n_sockets - 1].file = file;
+	return 0;
+}
+
+static int take_socket(void *userdata, const char *word, char *rest)
+{
+	struct takeover *takeover = userdata;
+	struct inherited *one;
+
+	if (strcmp(word, "file") == 0)
+		return take_socket_file(takeover, rest);
+	if (strcmp(word, "socket") != 0)
+		return 0;
+	if (takeover->n_sockets == takeover->inheritance->n)
+		return -EINVAL;
+	one = &takeover->inheritance->list[takeover->n_sockets++];
+	if (*rest == '\0')
+		return 0;
+	one->key = strdup(rest);
+	return one->key ? 0 : -ENOMEM;
+}
+
+int supervisor_name_sockets(const struct supervisor *s, struct inheritance *inheritance)
+{
+	struct takeover takeover = {.inheritance = inheritance};
+
+	return s->handed ? handover_each(s->handed, take_socket, &takeover) : 0;
+}
+
+/* So that a session which was begun before the upgrade is resumed after it. */
+static int take_tickets(struct supervisor *s, char *rest)
+{
+	_cleanup_close_ int fd = handover_own(&rest);
+
+	if (fd < 0 || !rest || strcmp(rest, tickets_layout()) != 0)
+		return 0;
+	return tickets_resume(&s->resources.tickets, &fd);
+}
+
+static int take_started(struct supervisor *s, char *rest)
+{
+	s->started_ms = (uint64_t)handover_number(&rest);
+	return 0;
+}
+
+static int take_remnant(struct supervisor *s, char *rest)
+{
+	return remnants_take(&s->remnants, rest);
+}
+
+static int take_listener(struct supervisor *s, char *rest)
+{
+	stats_take_listener(&s->stats, rest);
+	return 0;
+}
+
+static int take_lasting(struct supervisor *s, char *rest)
+{
+	stats_take_lasting(&s->stats, rest);
+	return 0;
+}
+
+static int take_control(struct supervisor *s, char *rest)
+{
+	return control_take(&s->control, &s->loop, rest);
+}
+
+static int take_client(struct supervisor *s, char *rest)
+{
+	return control_take_client(&s->control, rest, FIRST_BUILD);
+}
+
+static int take_line(void *userdata, const char *word, char *rest)
+{
+	static const struct {
+		const char *word;
+		int (*take)(struct supervisor *s, char *rest);
+	} lines[] = {
+		{"tickets", take_tickets},
+		{"started", take_started},
+		{"remnant", take_remnant},
+		{"listener", take_listener},
+		{"lasting", take_lasting},
+		{"control", take_control},
+		{"client", take_client},
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (strcmp(lines[i].word, word) == 0)
+			return lines[i].take(userdata, rest);
+	return 0;
+}
+
+int supervisor_take_over(struct supervisor *s)
+{
+	return s->can_take_over ? handover_each(s->handed, take_line, s) : -EINVAL;
+}
