@@ -185,6 +185,62 @@ def test_the_network_is_opened_as_the_readme_of_the_package_says(installed):
         installed.systemctl("start", *SOCKETS)
 
 
+# In a container
+
+
+class Podman:
+    """podman in the machine; its store lies in memory, since an overlay cannot lie on another."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        machine.run("sh", "-c", "mkdir -p /var/lib/containers && "
+                    "mount -t tmpfs containers /var/lib/containers")
+
+    def __call__(self, *args, **options):
+        return self.machine.run("podman", "--storage-driver=vfs", *args, **options)
+
+    def close(self):
+        self("rm", "--force", "--all", check=False)
+        self.machine.run("umount", "/var/lib/containers")
+
+
+@pytest.fixture
+def podman(installed, built):
+    """With the image of the packages in it."""
+    for tool in ("podman", "buildah", "mmdebstrap", "crun"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    done = subprocess.run([ROOT / "container/build", built], text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    image = installed.path("/tmp/image.tar")
+    subprocess.run(["podman", "save", "-q", "-o", image, "localhost/upperd"], check=True)
+    one = Podman(installed)
+    one("load", "-q", "-i", "/tmp/image.tar")
+    image.unlink()
+    yield one
+    one.close()
+
+
+def test_container_that_may_write_nothing_and_has_no_capability(podman):
+    """Without limits by control groups, which podman cannot set in here, and with no network."""
+    podman("run", "-d", "--name", "upperd", "--network=none", "--read-only", "--cap-drop=all",
+           "--security-opt=no-new-privileges", "--cgroups=disabled", "--ulimit=nofile=4096:4096",
+           "--ulimit=nproc=1000:1000", "localhost/upperd")
+    try:
+        process.wait_until(lambda: '"ready"' in podman("logs", "upperd").stderr, 60, "the container")
+        assert podman("exec", "upperd", "upper", "tcp://127.0.0.1", "straße").stdout == "STRASSE\n"
+        assert podman("exec", "upperd", "upper", "udp://127.0.0.1", "straße").stdout == "STRASSE\n"
+        podman("healthcheck", "run", "upperd")
+        held = podman("exec", "upperd", "upperctl", "-s", "/tmp/control", "sandbox").stdout
+        assert held.endswith("All of it held.\n")
+        assert podman("exec", "upperd", "sh", check=False).returncode != 0  # there is none
+        podman("stop", "-t", "20", "upperd")
+        assert podman("inspect", "upperd", "--format", "{{.State.ExitCode}}").stdout == "0\n"
+    finally:
+        print(podman("logs", "upperd", check=False))
+
+
 # TLS, as README has it
 
 
