@@ -18,6 +18,8 @@
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS       "X25519:P-256:P-384"
+/* With a key exchange that holds against a quantum computer first. Not every library has it. */
+#define GROUPS_PQ    "X25519MLKEM768:" GROUPS
 /* What the keeper can sign; no SHA-1 and no SHA-224. */
 #define SIGNATURES                                                         \
 	"ECDSA+SHA256:ed25519:RSA-PSS+SHA256:ECDSA+SHA384:RSA-PSS+SHA384:" \
@@ -98,19 +100,29 @@ static int check_groups(const struct tls_spec *spec, char why[static TLS_WHY])
 	return 0;
 }
 
+/* DTLS 1.2 has the classical ones alone. */
+static bool apply_groups(const struct tls_spec *spec, SSL_CTX *ctx)
+{
+	if (spec->groups)
+		return SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)spec->groups) == 1;
+	if (!spec->is_datagram && SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)GROUPS_PQ) == 1)
+		return true;
+	ERR_clear_error();
+	return SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)GROUPS) == 1;
+}
+
 static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, char why[static TLS_WHY])
 {
 	const char *ciphers = spec->ciphers ? spec->ciphers : CIPHERS;
 	const char *suites = spec->ciphersuites ? spec->ciphersuites : CIPHERSUITES;
-	const char *groups = spec->groups ? spec->groups : GROUPS;
 	int r;
 
 	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
 		return refuse_word(why, "ciphers", ciphers);
 	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
 		return refuse_word(why, "ciphersuites", suites);
-	if (SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)groups) != 1)
-		return refuse_word(why, "groups", groups);
+	if (!apply_groups(spec, ctx))
+		return refuse_word(why, "groups", spec->groups ? spec->groups : GROUPS);
 	if (SSL_CTX_set1_sigalgs_list(ctx, (void *)(uintptr_t)SIGNATURES) != 1)
 		return -ENOMEM;
 	r = check_ciphers(ctx, why);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tls group asks for: of clients, of ciphers, of files; and what --check says of it."""
 
+import functools
 import json
 import ssl
+import subprocess
 
 import pytest
 
@@ -121,6 +123,27 @@ def test_groups_and_ciphers_are_those_named(daemon, pair):
     said = s_client(at, "-tls1_2")
     assert "ECDHE-ECDSA-AES256-GCM-SHA384" in said
     assert "secp384r1" in said
+
+
+@functools.cache
+def has_mlkem():
+    """Whether the library has it, which the openssl of the same machine tells."""
+    return "X25519MLKEM768" in subprocess.run(["openssl", "list", "-kem-algorithms"], text=True,
+                                              capture_output=True).stdout
+
+
+def test_key_exchange_is_post_quantum_where_the_library_has_it(daemon, pair):
+    said = s_client(daemon(tls(pair)).listeners[0], "-tls1_3")
+    assert ("Negotiated TLS1.3 group: X25519MLKEM768" if has_mlkem() else
+            "Server Temp Key: X25519") in said
+
+
+@pytest.mark.parametrize("group", ["X25519", "P-256", "P-384"])
+def test_who_has_no_post_quantum_group_is_served(daemon, pair, group):
+    at = daemon(tls(pair)).listeners[0]
+    for version in ("-tls1_2", "-tls1_3"):
+        assert "Verify return code" in s_client(at, version, "-groups", f"{group}:P-256"
+                                                if group != "P-256" else group)
 
 
 @pytest.mark.parametrize("name", ["P-521", "secp521r1", "X448"])
