@@ -64,7 +64,7 @@ static void make(struct made *made, EVP_PKEY *key)
 static int keep(const struct made *made)
 {
 	struct timeval patience = {.tv_sec = 1};
-	char why[TLS_WHY];
+	struct tls_fault fault;
 	struct keys *keys;
 	int pair[2], r = 0;
 
@@ -76,7 +76,7 @@ static int keep(const struct made *made)
 		return pair[1];
 	}
 	close(pair[1]);
-	if (keys_new(&keys) < 0 || keys_add(keys, &made->spec.key, KEY_USE_TLS, why) != 0)
+	if (keys_new(&keys) < 0 || keys_add(keys, &made->spec.key, KEY_USE_TLS, &fault) != 0)
 		fail("the keeper has no key");
 	while (r == 0 || r == KEYS_E_WAIT) {
 		struct pollfd wait = {.fd = pair[0], .events = POLLIN};
@@ -132,7 +132,7 @@ static void measure(const char *what, EVP_PKEY *key, SSL_CTX *client_ctx)
 	struct tls_context *own, *asked;
 	struct tls *tls = NULL;
 	uint64_t spent[2][SHAKES];
-	char why[TLS_WHY] = "";
+	struct tls_fault fault = {0};
 	int fd;
 
 	if (!made || tls_new(&tls) < 0)
@@ -140,11 +140,11 @@ static void measure(const char *what, EVP_PKEY *key, SSL_CTX *client_ctx)
 	make(made, key);
 	fd = keep(made);
 	tls_set_keeper(tls, &fd);
-	if (tls_context_new(tls, &spec, why, &own) != 0)
-		fail(why);
+	if (tls_context_new(tls, &spec, &fault, &own) != 0)
+		fail(fault.why);
 	made->spec.key = (struct tls_text){0};
-	if (tls_context_new(tls, &spec, why, &asked) != 0)
-		fail(why);
+	if (tls_context_new(tls, &spec, &fault, &asked) != 0)
+		fail(fault.why);
 	for (int i = 0; i < 2 * SHAKES; i++)
 		spent[i % 2][i / 2] = shake(i % 2 ? asked : own, client_ctx);
 	printf("%-12s own key %5llu us, keeper %5llu us a handshake (median of %d)\n", what,

@@ -134,7 +134,8 @@ static int keeper_on_file(struct runtime *side, struct message *message)
 	const struct file_place *place = (const void *)message->data;
 	const struct conf *conf = side->conf;
 	struct tls_text pem = {0};
-	char why[TLS_WHY] = "no memory", *text = NULL;
+	struct tls_fault fault = {.why = "no memory"};
+	char *text = NULL;
 	int r = 0;
 
 	if (!conf || k->ready || place->kind != FILE_KEY || place->listener >= conf->n_listeners ||
@@ -148,14 +149,14 @@ static int keeper_on_file(struct runtime *side, struct message *message)
 	pem.name = file_name(conf, place);
 	if (r < 0 || !text)
 		return runtime_fail(EX_CONFIG, pem.name, r);
-	r = keys_add(k->keys, &pem, use_of(&conf->listeners[place->listener]), why);
+	r = keys_add(k->keys, &pem, use_of(&conf->listeners[place->listener]), &fault);
 	explicit_bzero(text, pem.len);
 	free(text);
 	if (r == 0)
 		return 0;
-	runtime_report_fault(place, why);
+	runtime_report_fault(place, fault.why);
 	if (k->why[0] == '\0')
-		snprintf(k->why, sizeof(k->why), "%s", why);
+		snprintf(k->why, sizeof(k->why), "%s", fault.why);
 	return 0; /* until all have been looked at */
 }
 

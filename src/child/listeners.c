@@ -154,7 +154,7 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 	const struct shared *shared = engine->acceptor.shared;
 	int r;
 
-	r = tls_datagrams_new(engine->papers->contexts[port->conf - engine->conf->listeners],
+	r = tls_datagrams_new(engine->tls_files->contexts[port->conf - engine->conf->listeners],
 		shared->secret, port->conf->tls.mtu, &port->datagrams);
 	if (r < 0)
 		return r;
@@ -207,7 +207,7 @@ static void port_make_stream(struct engine *engine, struct port *port)
 	if (port->conf->transport == CONF_TLS) {
 		port->listener.transport_open = tls_open;
 		port->listener.userdata =
-			engine->papers->contexts[port->conf - engine->conf->listeners];
+			engine->tls_files->contexts[port->conf - engine->conf->listeners];
 		port->listener.class.handshakes = &engine->handshakes;
 	}
 	stream_class_init(&port->listener.class, &timeouts);

@@ -13,14 +13,14 @@
 #include "net/udp.h"
 #include "process/channel.h"
 
-struct papers;
+struct tls_files;
 struct port;
 
 struct engine {
 	struct loop *loop;
 	const struct conf *conf;
 	struct counters *counters;
-	const struct papers *papers; /* built, for listeners with TLS */
+	const struct tls_files *tls_files; /* built, for listeners with TLS */
 	struct acceptor acceptor;
 	struct handshakes handshakes;
 	struct scratch scratch;

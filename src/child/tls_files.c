@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From the files of a listener to what the TLS room wants. Files are read whole as they arrive, so
- * that nothing of them is open when serving begins. */
+/* The files of listeners with TLS, and the contexts made of them. Files are read whole as they arrive, so
+ * that none is open when serving begins, and are forgotten once the contexts are there. A worker gets
+ * certificates and no keys; --check reads keys too, and does in one process what a generation does in
+ * several. */
 
 #include "child/tls_files.h"
 
@@ -19,113 +21,133 @@
 #define LONGEST_FILE (16 << 20)
 #define DAY          86400
 
-struct paper {
+struct tls_file {
 	struct file_place place;
 	char *text;
 	size_t len;
 };
 
-static void papers_forget(struct papers *papers)
+static void tls_files_forget(struct tls_files *files)
 {
-	for (size_t i = 0; i < papers->n; i++) {
-		explicit_bzero(papers->list[i].text, papers->list[i].len);
-		free(papers->list[i].text);
+	for (size_t i = 0; i < files->n; i++) {
+		explicit_bzero(files->list[i].text, files->list[i].len);
+		free(files->list[i].text);
 	}
-	free(papers->list);
-	papers->list = NULL;
-	papers->n = 0;
+	free(files->list);
+	files->list = NULL;
+	files->n = 0;
 }
 
-void papers_done(struct papers *papers)
+void tls_files_done(struct tls_files *files)
 {
-	size_t n = papers->conf ? papers->conf->n_listeners : 0;
+	size_t n = files->conf ? files->conf->n_listeners : 0;
 
-	papers_forget(papers);
-	for (size_t i = 0; papers->contexts && i < n; i++)
-		tls_context_free(papers->contexts[i]);
-	for (size_t i = 0; papers->rings && i < n; i++)
-		secret_unmap(papers->rings[i], sizeof(**papers->rings));
-	free(papers->contexts);
-	free(papers->rings);
-	secret_unmap(papers->tickets, sizeof(*papers->tickets));
-	tls_free(papers->tls);
-	*papers = PAPERS_EMPTY;
+	tls_files_forget(files);
+	for (size_t i = 0; files->contexts && i < n; i++)
+		tls_context_free(files->contexts[i]);
+	for (size_t i = 0; files->rings && i < n; i++)
+		secret_unmap(files->rings[i], sizeof(**files->rings));
+	free(files->contexts);
+	free(files->rings);
+	secret_unmap(files->tickets, sizeof(*files->tickets));
+	tls_free(files->tls);
+	*files = TLS_FILES_EMPTY;
 }
 
-static bool is_of(const struct conf *conf, const struct file_place *place)
+int tls_files_read(struct tls_files *files, const struct file_place *place, int fd)
 {
-	return conf && place->listener < conf->n_listeners &&
-		(place->kind > FILE_OCSP ? place->kind <= FILE_TICKET_KEYS
-					 : place->index <
-					conf->listeners[place->listener].tls.n_certificates);
-}
-
-int papers_take(struct papers *papers, const struct file_place *place, int fd)
-{
-	struct paper *longer, *paper;
+	struct tls_file *longer, *paper;
 	int r;
 
-	if (!is_of(papers->conf, place))
+	if (place->kind > FILE_TICKET_KEYS || !file_place_exists(files->conf, place))
 		return -EINVAL;
-	longer = realloc(papers->list, (papers->n + 1) * sizeof(*longer));
+	longer = realloc(files->list, (files->n + 1) * sizeof(*longer));
 	if (!longer)
 		return -ENOMEM;
-	papers->list = longer;
-	paper = &papers->list[papers->n];
+	files->list = longer;
+	paper = &files->list[files->n];
 	paper->place = *place;
 	r = fd_read_all(fd, LONGEST_FILE, &paper->text, &paper->len);
 	if (r < 0)
 		return r;
-	papers->n++;
+	files->n++;
 	return 0;
 }
 
-int papers_take_tickets(struct papers *papers, int fd)
+int tls_files_set_tickets(struct tls_files *files, int fd)
 {
 	const void *page;
 	int r;
 
-	if (papers->tickets)
+	if (files->tickets)
 		return -EINVAL;
-	r = secret_attach(fd, sizeof(*papers->tickets), &page);
+	r = secret_attach(fd, sizeof(*files->tickets), &page);
 	if (r < 0)
 		return r;
-	papers->tickets = page;
+	files->tickets = page;
 	return 0;
 }
 
-static int papers_need_tls(struct papers *papers)
+static int tls_files_need_tls(struct tls_files *files)
 {
-	return papers->tls ? 0 : tls_new(&papers->tls);
+	return files->tls ? 0 : tls_new(&files->tls);
 }
 
-int papers_take_keeper(struct papers *papers, int *fd)
+int tls_files_set_keeper(struct tls_files *files, int *fd)
 {
-	int r = papers_need_tls(papers);
+	int r = tls_files_need_tls(files);
 
 	if (r == 0)
-		tls_set_keeper(papers->tls, fd);
+		tls_set_keeper(files->tls, fd);
 	return r;
 }
 
-static struct tls_text text_of(
-	const struct papers *papers, enum file_kind kind, size_t listener, size_t index)
+static const enum tls_part part_of[] = {
+	[FILE_CERTIFICATE] = TLS_CERTIFICATE,
+	[FILE_KEY] = TLS_KEY,
+	[FILE_OCSP] = TLS_OCSP,
+	[FILE_CLIENT_CA] = TLS_CLIENT_CA,
+	[FILE_CRL] = TLS_CRL,
+	[FILE_TICKET_KEYS] = TLS_TICKET_KEYS,
+	[FILE_CIPHERS] = TLS_CIPHERS,
+	[FILE_CIPHERSUITES] = TLS_CIPHERSUITES,
+	[FILE_GROUPS] = TLS_GROUPS,
+};
+
+struct file_place tls_files_place(size_t listener, const struct tls_fault *fault)
 {
-	for (size_t i = 0; i < papers->n; i++) {
-		const struct paper *p = &papers->list[i];
+	struct file_place place = {.listener = (uint32_t)listener};
+
+	while (place.kind < N_FILE_KINDS - 1 && part_of[place.kind] != fault->part)
+		place.kind++;
+	if (place.kind <= FILE_OCSP)
+		place.index = (uint32_t)fault->index;
+	return place;
+}
+
+static struct tls_text text_of(
+	const struct tls_files *files, enum file_kind kind, size_t listener, size_t index)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		const struct tls_file *p = &files->list[i];
 
 		if (p->place.kind == kind && p->place.listener == listener &&
 			p->place.index == index)
 			return (struct tls_text){
-				file_name(papers->conf, &p->place), p->text, p->len};
+				.name = file_name(files->conf, &p->place),
+				.data = p->text,
+				.len = p->len,
+				.part = part_of[kind],
+				.index = index,
+			};
 	}
 	return (struct tls_text){0};
 }
 
-static uint32_t key_id_of(const struct papers *papers, size_t listener, size_t index)
+static uint32_t key_id_of(const struct tls_files *files, size_t listener, size_t index)
 {
-	for (size_t i = 0; i < papers->n; i++) {
-		const struct file_place *place = &papers->list[i].place;
+	for (size_t i = 0; i < files->n; i++) {
+		const struct file_place *place = &files->list[i].place;
 
 		if (place->kind == FILE_CERTIFICATE && place->listener == listener &&
 			place->index == index)
@@ -136,7 +158,7 @@ static uint32_t key_id_of(const struct papers *papers, size_t listener, size_t i
 
 /* One to three keys, the newest first: it seals, and all open. */
 static int ring_of_file(
-	const struct tls_text *text, char why[static TLS_WHY], struct ticket_ring **ret_ring)
+	const struct tls_text *text, struct tls_fault *fault, struct ticket_ring **ret_ring)
 {
 	uint32_t n = (uint32_t)(text->len / TICKET_KEY);
 	struct ticket_ring *ring;
@@ -144,7 +166,8 @@ static int ring_of_file(
 	int r;
 
 	if (text->len % TICKET_KEY != 0 || n < 1 || n > TICKET_HONOURED) {
-		snprintf(why, TLS_WHY,
+		fault->part = TLS_TICKET_KEYS;
+		snprintf(fault->why, sizeof(fault->why),
 			"%s: %zu bytes; one to %d keys of %d bytes each are needed, the newest "
 			"first",
 			text->name, text->len, TICKET_HONOURED, TICKET_KEY);
@@ -162,24 +185,24 @@ static int ring_of_file(
 	return 0;
 }
 
-static int ring_of(struct papers *papers, size_t listener, char why[static TLS_WHY],
+static int ring_of(struct tls_files *files, size_t listener, struct tls_fault *fault,
 	const struct ticket_ring **ret_ring)
 {
-	const struct conf_tls *tls = &papers->conf->listeners[listener].tls;
-	struct tls_text file = text_of(papers, FILE_TICKET_KEYS, listener, 0);
+	const struct conf_tls *tls = &files->conf->listeners[listener].tls;
+	struct tls_text file = text_of(files, FILE_TICKET_KEYS, listener, 0);
 	int r;
 
 	*ret_ring = NULL;
 	if (!tls->tickets)
 		return 0;
 	if (!file.name) {
-		*ret_ring = papers->tickets
-			? ticket_page_find(papers->tickets, tls->ticket_lifetime_ms)
+		*ret_ring = files->tickets
+			? ticket_page_find(files->tickets, tls->ticket_lifetime_ms)
 			: NULL;
 		return 0;
 	}
-	r = papers->rings[listener] ? 0 : ring_of_file(&file, why, &papers->rings[listener]);
-	*ret_ring = papers->rings[listener];
+	r = files->rings[listener] ? 0 : ring_of_file(&file, fault, &files->rings[listener]);
+	*ret_ring = files->rings[listener];
 	return r;
 }
 
@@ -195,30 +218,30 @@ static enum tls_client_auth auth_of(const struct conf_tls *tls)
 }
 
 static struct tls_certificate_spec certificate_of(
-	const struct papers *papers, size_t listener, size_t index)
+	const struct tls_files *files, size_t listener, size_t index)
 {
-	const struct conf_listener *l = &papers->conf->listeners[listener];
+	const struct conf_listener *l = &files->conf->listeners[listener];
 	struct tls_certificate_spec spec = {
-		.chain = text_of(papers, FILE_CERTIFICATE, listener, index),
-		.key = text_of(papers, FILE_KEY, listener, index),
-		.ocsp = text_of(papers, FILE_OCSP, listener, index),
-		.key_id = key_id_of(papers, listener, index),
+		.chain = text_of(files, FILE_CERTIFICATE, listener, index),
+		.key = text_of(files, FILE_KEY, listener, index),
+		.ocsp = text_of(files, FILE_OCSP, listener, index),
+		.key_id = key_id_of(files, listener, index),
 	};
 
-	/* Its name is for words; a worker never has its text. */
+	/* For messages: a worker never has its text. */
 	spec.key.name = l->tls.certificates[index].key;
 	return spec;
 }
 
-static int papers_prepare(struct papers *papers)
+static int tls_files_prepare(struct tls_files *files)
 {
-	size_t n = papers->conf->n_listeners;
+	size_t n = files->conf->n_listeners;
 
-	if (!papers->contexts)
-		papers->contexts = calloc(n, sizeof(struct tls_context *));
-	if (!papers->rings)
-		papers->rings = calloc(n, sizeof(struct ticket_ring *));
-	return papers->contexts && papers->rings ? papers_need_tls(papers) : -ENOMEM;
+	if (!files->contexts)
+		files->contexts = calloc(n, sizeof(struct tls_context *));
+	if (!files->rings)
+		files->rings = calloc(n, sizeof(struct ticket_ring *));
+	return files->contexts && files->rings ? tls_files_need_tls(files) : -ENOMEM;
 }
 
 /* Some of a listener's certificates, and where their context goes. */
@@ -227,17 +250,16 @@ struct part {
 	struct tls_context **ret_context;
 };
 
-static int papers_build_part(
-	struct papers *papers, const struct part *part, char why[static TLS_WHY])
+static int build_part(struct tls_files *files, const struct part *part, struct tls_fault *fault)
 {
 	size_t listener = part->listener;
-	const struct conf_tls *tls = &papers->conf->listeners[listener].tls;
+	const struct conf_tls *tls = &files->conf->listeners[listener].tls;
 	_cleanup_free_ struct tls_certificate_spec *certificates =
 		calloc(part->n, sizeof(*certificates));
 	struct tls_spec spec = {
 		.certificates = certificates,
 		.n_certificates = part->n,
-		.is_datagram = papers->conf->listeners[listener].transport == CONF_DTLS,
+		.is_datagram = files->conf->listeners[listener].transport == CONF_DTLS,
 		.only_1_3 = tls->min_version == CONF_TLS_1_3,
 		.ciphers = tls->ciphers,
 		.ciphersuites = tls->ciphersuites,
@@ -245,135 +267,138 @@ static int papers_build_part(
 		.alpn = (const char *const *)tls->alpn,
 		.n_alpn = tls->n_alpn,
 		.client_auth = auth_of(tls),
-		.client_ca = text_of(papers, FILE_CLIENT_CA, listener, 0),
-		.crl = text_of(papers, FILE_CRL, listener, 0),
+		.client_ca = text_of(files, FILE_CLIENT_CA, listener, 0),
+		.crl = text_of(files, FILE_CRL, listener, 0),
 		.ticket_lifetime_ms = tls->ticket_lifetime_ms,
-		.refuse_expired = papers->refuse_expired,
+		.refuse_expired = files->refuse_expired,
 	};
 	int r;
 
-	r = certificates ? ring_of(papers, listener, why, &spec.tickets) : -ENOMEM;
+	r = certificates ? ring_of(files, listener, fault, &spec.tickets) : -ENOMEM;
 	if (r != 0)
 		return r;
 	for (size_t i = 0; i < part->n; i++)
-		certificates[i] = certificate_of(papers, listener, part->first + i);
-	return tls_context_new(papers->tls, &spec, why, part->ret_context);
+		certificates[i] = certificate_of(files, listener, part->first + i);
+	return tls_context_new(files->tls, &spec, fault, part->ret_context);
 }
 
-int papers_build_one(struct papers *papers, size_t listener, char why[static TLS_WHY])
+int tls_files_build_one(struct tls_files *files, size_t listener, struct tls_fault *fault)
 {
-	int r = papers_prepare(papers);
+	int r = tls_files_prepare(files);
 	const struct part all = {
 		.listener = listener,
-		.n = papers->conf->listeners[listener].tls.n_certificates,
-		.ret_context = papers->contexts ? &papers->contexts[listener] : NULL,
+		.n = files->conf->listeners[listener].tls.n_certificates,
+		.ret_context = files->contexts ? &files->contexts[listener] : NULL,
 	};
 
-	return r == 0 ? papers_build_part(papers, &all, why) : r;
+	return r == 0 ? build_part(files, &all, fault) : r;
 }
 
-int papers_check_certificate(struct papers *papers, size_t listener, size_t index,
-	char why[static TLS_WHY], struct tls_dates *ret_dates)
+int tls_files_check_certificate(struct tls_files *files, size_t listener, size_t index,
+	struct tls_fault *fault, struct tls_dates *ret_dates)
 {
-	const struct tls_certificate_spec spec = certificate_of(papers, listener, index);
-	int r = papers_prepare(papers);
+	const struct tls_certificate_spec spec = certificate_of(files, listener, index);
+	int r = tls_files_prepare(files);
 
 	if (!spec.chain.data || !spec.key.data)
-		return PAPERS_E_MISSING;
-	return r == 0 ? tls_check_certificate(papers->tls, &spec, why, ret_dates) : r;
+		return TLS_FILES_E_MISSING;
+	return r == 0 ? tls_check_certificate(files->tls, &spec, fault, ret_dates) : r;
 }
 
-/* Together they were refused for the first that will not do: each is tried alone. */
-static void papers_blame_each(struct papers *papers, const struct file_place *place,
+/* A context is refused for the first certificate that will not do: each is tried alone. */
+static void report_each(struct tls_files *files, size_t listener,
 	void (*on_fault)(const struct file_place *place, const char *what))
 {
-	size_t n = papers->conf->listeners[place->listener].tls.n_certificates;
+	size_t n = files->conf->listeners[listener].tls.n_certificates;
 
 	for (size_t i = 0; i < n; i++) {
 		struct tls_context *context = NULL;
-		const struct part alone = {place->listener, i, 1, &context};
-		char what[TLS_WHY];
+		const struct part alone = {listener, i, 1, &context};
+		struct tls_fault fault = {0};
 
-		if (papers_build_part(papers, &alone, what) == TLS_E_REFUSED)
-			on_fault(place, what);
+		if (build_part(files, &alone, &fault) == TLS_E_REFUSED) {
+			const struct file_place place = tls_files_place(listener, &fault);
+
+			on_fault(&place, fault.why);
+		}
 		tls_context_free(context);
 	}
 }
 
-static int papers_build_listener(struct papers *papers, size_t listener,
+static int build_listener(struct tls_files *files, size_t listener,
 	void (*on_fault)(const struct file_place *place, const char *what),
-	char why[static TLS_WHY])
+	char why[static FILE_WHY])
 {
-	const struct file_place place = {.kind = FILE_NONE, .listener = (uint32_t)listener};
-	char what[TLS_WHY];
+	struct tls_fault fault = {0};
+	struct file_place place;
+	char key[FILE_WHY];
 	int r;
 
-	r = papers_build_one(papers, listener, what);
+	r = tls_files_build_one(files, listener, &fault);
 	if (r != TLS_E_REFUSED)
 		return r;
-	on_fault(&place, what);
-	papers_blame_each(papers, &place, on_fault);
-	/* A word of the configuration that is refused has no file to be known by. */
-	snprintf(why, TLS_WHY, "listeners.%.64s.tls: %.400s",
-		papers->conf->listeners[listener].name, what);
+	place = tls_files_place(listener, &fault);
+	on_fault(&place, fault.why);
+	report_each(files, listener, on_fault);
+	snprintf(why, FILE_WHY, "%.108s: %.400s", file_key(&place, files->conf, key), fault.why);
 	return TLS_E_REFUSED;
 }
 
-int papers_build(struct papers *papers,
+int tls_files_build(struct tls_files *files,
 	void (*on_fault)(const struct file_place *place, const char *what),
-	char why[static TLS_WHY])
+	char why[static FILE_WHY])
 {
 	int r = 0;
 
-	for (size_t i = 0; i < papers->conf->n_listeners && r >= 0; i++) {
+	for (size_t i = 0; i < files->conf->n_listeners && r >= 0; i++) {
 		int one = 0;
 
-		if (conf_has_tls(&papers->conf->listeners[i]))
-			one = papers_build_listener(papers, i, on_fault, why);
+		if (conf_has_tls(&files->conf->listeners[i]))
+			one = build_listener(files, i, on_fault, why);
 		r = one != 0 ? one : r;
 	}
-	papers_forget(papers);
+	tls_files_forget(files);
 	return r;
 }
 
-bool papers_lists_are_over(const struct papers *papers, size_t listener, time_t now)
+bool tls_files_crl_expired(const struct tls_files *files, size_t listener, time_t now)
 {
-	const struct tls_context *context = papers->contexts ? papers->contexts[listener] : NULL;
+	const struct tls_context *context = files->contexts ? files->contexts[listener] : NULL;
 	time_t end = context ? tls_context_lists_end(context) : 0;
 
 	return end != 0 && end <= now;
 }
 
-time_t papers_expiry(const struct papers *papers)
+time_t tls_files_expiry(const struct tls_files *files)
 {
-	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
+	size_t n = files->contexts ? files->conf->n_listeners : 0;
 	time_t first = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const char *name;
 		time_t expiry;
 
-		if (!papers->contexts[i])
+		if (!files->contexts[i])
 			continue;
-		expiry = tls_context_expiry(papers->contexts[i], &name);
+		expiry = tls_context_expiry(files->contexts[i], &name);
 		if (first == 0 || expiry < first)
 			first = expiry;
 	}
 	return first;
 }
 
-void papers_list_certificates(const struct papers *papers, struct counters *counters)
+void tls_files_list_certificates(const struct tls_files *files, struct counters *counters)
 {
-	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
+	size_t n = files->contexts ? files->conf->n_listeners : 0;
 	struct tls_dates dates;
 	const char *name;
 
 	counters->n_certificates = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!papers->contexts[i])
+		if (!files->contexts[i])
 			continue;
 		for (size_t c = 0; counters->n_certificates < CERTIFICATES_SHOWN &&
-			(name = tls_context_certificate(papers->contexts[i], c, &dates));
+			(name = tls_context_certificate(files->contexts[i], c, &dates));
 			c++) {
 			struct certificate_entry *entry =
 				&counters->certificates[counters->n_certificates++];
@@ -388,8 +413,8 @@ void papers_list_certificates(const struct papers *papers, struct counters *coun
 	}
 }
 
-/* The next of the days at which it is told; 0 when there is time enough. */
-static unsigned days_to_tell(int64_t days)
+/* The next of the days at which it is logged; 0 when there is time enough. */
+static unsigned days_to_log(int64_t days)
 {
 	static const unsigned steps[] = {1, 7, 14, 30};
 
@@ -399,7 +424,7 @@ static unsigned days_to_tell(int64_t days)
 	return 0;
 }
 
-static void tell_expiry(const struct conf_listener *l, const char *name, int64_t left)
+static void log_certificate(const struct conf_listener *l, const char *name, int64_t left)
 {
 	if (left <= 0)
 		log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name),
@@ -410,42 +435,42 @@ static void tell_expiry(const struct conf_listener *l, const char *name, int64_t
 			(long long)(left + DAY - 1) / DAY);
 }
 
-static void tell_lists(struct papers *papers, time_t now)
+static void log_crls(struct tls_files *files, time_t now)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < papers->conf->n_listeners; i++) {
-		const struct conf_listener *l = &papers->conf->listeners[i];
+	for (size_t i = 0; i < files->conf->n_listeners; i++) {
+		const struct conf_listener *l = &files->conf->listeners[i];
 
-		if (!papers_lists_are_over(papers, i, now))
+		if (!tls_files_crl_expired(files, i, now))
 			continue;
 		any = true;
-		if (!papers->lists_told)
+		if (!files->crl_logged)
 			log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name),
-				"%s: " PAPERS_OVER, l->tls.crl);
+				"%s: " CRL_EXPIRED, l->tls.crl);
 	}
-	papers->lists_told = any;
+	files->crl_logged = any;
 }
 
-void papers_tell_expiry(struct papers *papers, time_t now)
+void tls_files_log_expiry(struct tls_files *files, time_t now)
 {
-	size_t n = papers->contexts ? papers->conf->n_listeners : 0;
-	unsigned told = 0;
+	size_t n = files->contexts ? files->conf->n_listeners : 0;
+	unsigned logged = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const char *name = NULL;
 		int64_t left;
 		unsigned days;
 
-		if (!papers->contexts[i])
+		if (!files->contexts[i])
 			continue;
-		left = tls_context_expiry(papers->contexts[i], &name) - now;
-		days = days_to_tell(left < 0 ? -1 : left / DAY);
-		if (days > 0 && (papers->days_told == 0 || days < papers->days_told))
-			tell_expiry(&papers->conf->listeners[i], name, left);
-		if (days > 0 && (told == 0 || days < told))
-			told = days;
+		left = tls_context_expiry(files->contexts[i], &name) - now;
+		days = days_to_log(left < 0 ? -1 : left / DAY);
+		if (days > 0 && (files->days_logged == 0 || days < files->days_logged))
+			log_certificate(&files->conf->listeners[i], name, left);
+		if (days > 0 && (logged == 0 || days < logged))
+			logged = days;
 	}
-	papers->days_told = told;
-	tell_lists(papers, now);
+	files->days_logged = logged;
+	log_crls(files, now);
 }

@@ -30,7 +30,7 @@ enum stage { STAGE_SETUP, STAGE_READY, STAGE_SERVING, STAGE_DRAINING };
 struct worker {
 	struct runtime side;
 	struct engine engine;
-	struct papers papers;
+	struct tls_files tls_files;
 	struct shared *shared;
 	struct timer drained;
 	struct task leave;
@@ -52,10 +52,10 @@ static int worker_on_setup(struct runtime *side, struct message *message)
 	if (r < 0)
 		return r;
 	w->engine.loop = &w->side.loop;
-	w->engine.conf = w->papers.conf = w->side.conf;
+	w->engine.conf = w->tls_files.conf = w->side.conf;
 	w->engine.counters = w->side.counters;
-	w->engine.papers = &w->papers;
-	w->papers.refuse_expired = w->side.setup.refuse_expired;
+	w->engine.tls_files = &w->tls_files;
+	w->tls_files.refuse_expired = w->side.setup.refuse_expired;
 	return 0;
 }
 
@@ -119,10 +119,10 @@ static void worker_on_idle(struct acceptor *acceptor)
 }
 
 /* One of them is enough to say it. */
-static void worker_tell_expiry(struct worker *w)
+static void worker_log_expiry(struct worker *w)
 {
 	if (w->side.setup.index == 0)
-		papers_tell_expiry(&w->papers, time(NULL));
+		tls_files_log_expiry(&w->tls_files, time(NULL));
 }
 
 /* The kernel keeps a table of as many descriptors as the highest number says: 8 MB for the most here. */
@@ -135,10 +135,10 @@ static uint64_t files_of(const struct worker *w)
 
 static int worker_build(struct worker *w)
 {
-	char why[TLS_WHY];
+	char why[FILE_WHY];
 	int r;
 
-	r = papers_build(&w->papers, runtime_report_fault, why);
+	r = tls_files_build(&w->tls_files, runtime_report_fault, why);
 	if (r == TLS_E_REFUSED)
 		return runtime_fail(EX_CONFIG, why, 0);
 	if (r == 0)
@@ -159,8 +159,8 @@ static int worker_on_prepare(struct runtime *side, struct message *message)
 	r = worker_build(w);
 	if (r != 0)
 		return r;
-	w->side.counters->expires = papers_expiry(&w->papers);
-	papers_list_certificates(&w->papers, w->side.counters);
+	w->side.counters->expires = tls_files_expiry(&w->tls_files);
+	tls_files_list_certificates(&w->tls_files, w->side.counters);
 	w->stage = STAGE_READY;
 	return runtime_ready(side, ROLE_WORKER);
 }
@@ -176,7 +176,7 @@ static int worker_on_serve(struct runtime *side, struct message *message)
 	if (r < 0)
 		return r;
 	w->stage = STAGE_SERVING;
-	worker_tell_expiry(w);
+	worker_log_expiry(w);
 	return runtime_serving();
 }
 
@@ -207,7 +207,7 @@ static int worker_on_drain(struct runtime *side, struct message *message)
 }
 
 /* What serving TLS needs. */
-static int worker_on_paper(struct runtime *side, struct message *message)
+static int worker_on_tls_file(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);
 
@@ -215,11 +215,11 @@ static int worker_on_paper(struct runtime *side, struct message *message)
 		return -EINVAL;
 	switch ((int)message->type) {
 	case MSG_FILE:
-		return papers_take(&w->papers, (const void *)message->data, message->fds[0]);
+		return tls_files_read(&w->tls_files, (const void *)message->data, message->fds[0]);
 	case MSG_TICKETS:
-		return papers_take_tickets(&w->papers, message->fds[0]);
+		return tls_files_set_tickets(&w->tls_files, message->fds[0]);
 	default:
-		return papers_take_keeper(&w->papers, &message->fds[0]);
+		return tls_files_set_keeper(&w->tls_files, &message->fds[0]);
 	}
 }
 
@@ -227,9 +227,9 @@ static const struct runtime_handler worker_handlers[N_MESSAGES] = {
 	[MSG_SETUP] = {worker_on_setup, "cannot read its configuration"},
 	[MSG_SHARED] = {worker_on_shared, "cannot map what workers share"},
 	[MSG_LISTENER] = {worker_on_listener, "cannot take a socket"},
-	[MSG_FILE] = {worker_on_paper, "cannot take a file"},
-	[MSG_TICKETS] = {worker_on_paper, "cannot take the keys of tickets"},
-	[MSG_KEEPER] = {worker_on_paper, "cannot take the way to the keeper"},
+	[MSG_FILE] = {worker_on_tls_file, "cannot take a file"},
+	[MSG_TICKETS] = {worker_on_tls_file, "cannot take the keys of tickets"},
+	[MSG_KEEPER] = {worker_on_tls_file, "cannot take the way to the keeper"},
 	[MSG_SIBLING] = {worker_on_sibling, "cannot take a sibling"},
 	[MSG_LOST] = {worker_on_lost, "cannot leave a socket"},
 	[MSG_PREPARE] = {worker_on_prepare},
@@ -246,7 +246,7 @@ static void worker_on_heartbeat(struct runtime *side)
 	if (w->stage != STAGE_SERVING || ++w->turns < EXPIRY_TURNS)
 		return;
 	w->turns = 0;
-	worker_tell_expiry(w);
+	worker_log_expiry(w);
 }
 
 int worker_main(void)
@@ -254,7 +254,7 @@ int worker_main(void)
 	struct worker w = {
 		.side = RUNTIME_INIT(w.side, worker_handlers),
 		.engine = ENGINE_EMPTY,
-		.papers = PAPERS_EMPTY,
+		.tls_files = TLS_FILES_EMPTY,
 	};
 	int exit_code;
 
@@ -263,7 +263,7 @@ int worker_main(void)
 	w.leave.run = worker_on_leave;
 	exit_code = runtime_run(&w.side);
 	engine_done(&w.engine);
-	papers_done(&w.papers);
+	tls_files_done(&w.tls_files);
 	runtime_done(&w.side);
 	return exit_code;
 }

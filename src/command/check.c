@@ -13,119 +13,130 @@
 
 #include "child/tls_files.h"
 #include "config.h"
-#include "process/blame.h"
+#include "process/files.h"
 
-struct rehearsal {
+struct check_run {
 	const struct conf *conf;
 	struct faults *faults;
 	struct files files;
-	struct papers papers;
+	struct tls_files tls_files;
 };
 
-static bool rehearse_one(struct rehearsal *in, struct file *file)
+static bool check_file(struct check_run *run, struct file *file)
 {
 	char why[FILE_WHY] = "no memory";
 	int r;
 
 	r = file_open(file, why);
 	if (r == 0)
-		r = papers_take(&in->papers, &file->place, file->fd);
+		r = tls_files_read(&run->tls_files, &file->place, file->fd);
 	if (r == 0)
 		return true;
 	if (r < 0)
 		snprintf(why, sizeof(why), "%s: %s", file->path, strerror(-r));
-	blame_file(in->conf, &file->place, FAULT_ERROR, why, in->faults);
+	fault_at_file(run->conf, &file->place, FAULT_ERROR, why, run->faults);
 	return false;
 }
 
 /* True when all files of a listener could be read. */
-static bool rehearse_listener_files(struct rehearsal *in, size_t listener)
+static bool check_listener_files(struct check_run *run, size_t listener)
 {
 	bool fine = true;
 
-	for (size_t i = 0; i < in->files.n; i++)
-		if (in->files.list[i].place.listener == listener)
-			fine = rehearse_one(in, &in->files.list[i]) && fine;
+	for (size_t i = 0; i < run->files.n; i++)
+		if (run->files.list[i].place.listener == listener)
+			fine = check_file(run, &run->files.list[i]) && fine;
 	return fine;
 }
 
+static void add_fault(struct check_run *run, size_t listener, const struct tls_fault *fault,
+	enum fault_level level)
+{
+	const struct file_place place = tls_files_place(listener, fault);
+
+	fault_at_file(run->conf, &place, level, fault->why, run->faults);
+}
+
 static void warn_of_dates(
-	const struct rehearsal *in, const struct file_place *place, const struct tls_dates *dates)
+	struct check_run *run, const struct file_place *place, const struct tls_dates *dates)
 {
 	time_t now = time(NULL);
 	char text[FILE_WHY];
 
 	if (dates->begins <= now && now < dates->ends)
 		return;
-	snprintf(text, sizeof(text), "%s: the certificate %s", file_name(in->conf, place),
+	snprintf(text, sizeof(text), "%s: the certificate %s", file_name(run->conf, place),
 		now < dates->begins ? "is not valid yet" : "has expired");
-	blame_file(in->conf, place, FAULT_WARNING, text, in->faults);
+	fault_at_file(run->conf, place, FAULT_WARNING, text, run->faults);
 }
 
 /* Each certificate by itself, so that all that are wrong are named. */
-static bool rehearse_certificates(struct rehearsal *in, size_t listener)
+static bool check_certificates(struct check_run *run, size_t listener)
 {
-	const struct conf_listener *l = &in->conf->listeners[listener];
+	const struct conf_listener *l = &run->conf->listeners[listener];
 	bool fine = true;
 
 	for (size_t i = 0; i < l->tls.n_certificates; i++) {
 		const struct file_place place = {
 			.listener = (uint32_t)listener, .index = (uint32_t)i};
-		char why[TLS_WHY] = "no memory";
+		struct tls_fault fault = {.index = i, .why = "no memory"};
 		struct tls_dates dates;
-		int r = papers_check_certificate(&in->papers, listener, i, why, &dates);
+		int r = tls_files_check_certificate(&run->tls_files, listener, i, &fault, &dates);
 
 		if (r == 0)
-			warn_of_dates(in, &place, &dates);
-		else if (r != PAPERS_E_MISSING)
-			blame_file(in->conf, &place, FAULT_ERROR, why, in->faults);
+			warn_of_dates(run, &place, &dates);
+		else if (r != TLS_FILES_E_MISSING)
+			add_fault(run, listener, &fault, FAULT_ERROR);
 		fine = fine && r == 0;
 	}
 	return fine;
 }
 
 /* As only a draft can, in which that is a fault already. */
-static bool lacks_papers(const struct conf_tls *tls)
+static bool lacks_files(const struct conf_tls *tls)
 {
 	return tls->n_certificates == 0 ||
 		(tls->client_auth != CONF_CLIENT_NONE && !tls->client_ca);
 }
 
-static void warn_of_lists(const struct rehearsal *in, size_t listener)
+static void warn_of_crl(struct check_run *run, size_t listener)
 {
 	const struct file_place place = {.kind = FILE_CRL, .listener = (uint32_t)listener};
 	char text[FILE_WHY];
 
-	snprintf(text, sizeof(text), "%s: " PAPERS_OVER, file_name(in->conf, &place));
-	blame_file(in->conf, &place, FAULT_WARNING, text, in->faults);
+	snprintf(text, sizeof(text), "%s: " CRL_EXPIRED, file_name(run->conf, &place));
+	fault_at_file(run->conf, &place, FAULT_WARNING, text, run->faults);
 }
 
-static void rehearse_listener(struct rehearsal *in, size_t listener)
+static void check_tls_listener(struct check_run *run, size_t listener)
 {
-	const struct file_place place = {.kind = FILE_NONE, .listener = (uint32_t)listener};
-	char why[TLS_WHY] = "no memory";
-	bool fine = rehearse_listener_files(in, listener);
+	struct tls_fault fault = {.why = "no memory"};
+	bool fine = check_listener_files(run, listener);
 
-	if (!rehearse_certificates(in, listener) || !fine ||
-		lacks_papers(&in->conf->listeners[listener].tls))
+	if (!check_certificates(run, listener) || !fine ||
+		lacks_files(&run->conf->listeners[listener].tls))
 		return;
-	if (papers_build_one(&in->papers, listener, why) != 0)
-		blame_file(in->conf, &place, FAULT_ERROR, why, in->faults);
-	else if (papers_lists_are_over(&in->papers, listener, time(NULL)))
-		warn_of_lists(in, listener);
+	if (tls_files_build_one(&run->tls_files, listener, &fault) != 0)
+		add_fault(run, listener, &fault, FAULT_ERROR);
+	else if (tls_files_crl_expired(&run->tls_files, listener, time(NULL)))
+		warn_of_crl(run, listener);
 }
 
-void rehearse_files(const struct conf *conf, struct faults *faults)
+void check_files(const struct conf *conf, struct faults *faults)
 {
-	struct rehearsal in = {
-		.conf = conf, .faults = faults, .files = FILES_EMPTY, .papers = PAPERS_EMPTY};
+	struct check_run run = {
+		.conf = conf,
+		.faults = faults,
+		.files = FILES_EMPTY,
+		.tls_files = TLS_FILES_EMPTY,
+	};
 
-	in.papers.conf = conf;
-	if (files_list(&in.files, conf) < 0)
+	run.tls_files.conf = conf;
+	if (files_list(&run.files, conf) < 0)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "no memory");
 	for (size_t i = 0; i < conf->n_listeners; i++)
 		if (conf_has_tls(&conf->listeners[i]))
-			rehearse_listener(&in, i);
-	papers_done(&in.papers);
-	files_done(&in.files);
+			check_tls_listener(&run, i);
+	tls_files_done(&run.tls_files);
+	files_done(&run.files);
 }

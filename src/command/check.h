@@ -8,4 +8,4 @@
 
 /* Adds a fault for each file that will not do, and a warning for each that has expired. Takes a draft as
  * well, and passes over what is missing in it. */
-void rehearse_files(const struct conf *conf, struct faults *faults);
+void check_files(const struct conf *conf, struct faults *faults);

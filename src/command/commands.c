@@ -43,7 +43,7 @@ int command_check(const struct options *options)
 	if (conf) {
 		check_sandbox(conf, &faults);
 		configuration_check_accounts(conf, &faults);
-		rehearse_files(conf, &faults);
+		check_files(conf, &faults);
 	}
 	if (options->strict)
 		faults_harden(&faults);

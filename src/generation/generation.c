@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "generation/slot.h"
-#include "process/blame.h"
+#include "process/files.h"
 
 #define BUILD_MS 20000 /* to come up, also on a machine that is busy */
 #define GRACE_MS 1000  /* beyond `drain`, to hang up and go */
@@ -152,9 +152,8 @@ static void slot_on_fault(struct child *child, const struct file_place *place, c
 {
 	const struct generation *g = container_of(child, struct slot, child)->generation;
 
-	if (g->state == GENERATION_BUILDING && place->kind <= FILE_NONE &&
-		place->listener < g->plan.conf->n_listeners)
-		blame_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
+	if (g->state == GENERATION_BUILDING && file_place_exists(g->plan.conf, place))
+		fault_at_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
 }
 
 static void slot_on_failed(struct child *child, int exit_code, const char *why)

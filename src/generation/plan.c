@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "conf/fault.h"
 #include "priv/ident.h"
-#include "process/blame.h"
+#include "process/files.h"
 #include "sockets/socket_spec.h"
 
 #define SPARE_FDS    64 /* for what is not a connection */
@@ -174,7 +174,7 @@ static int plan_open_files(struct plan *plan, char why[static 512])
 		r = one != 0 ? one : r;
 		if (one != FILE_E_FAULT)
 			continue;
-		blame_file(plan->conf, &file->place, FAULT_ERROR, fault, plan->faults);
+		fault_at_file(plan->conf, &file->place, FAULT_ERROR, fault, plan->faults);
 		snprintf(
 			why, 512, "%.200s: %.300s", file_key(&file->place, plan->conf, key), fault);
 	}

@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "priv/ident.h"
-#include "process/blame.h"
+#include "process/files.h"
 
 #define LONGEST_FILE (16 << 20)
 
@@ -67,8 +67,8 @@ static void check_worker_account(const struct conf *conf, struct faults *faults)
 	if (r == 0) {
 		snprintf(why, sizeof(why),
 			"\"%s\" is another name of root; name a user for workers", conf->user);
-		blame(origin_of(conf->origins, SCOPE_TOP, "user"), FAULT_ERROR, "user", why,
-			faults);
+		fault_at_origin(origin_of(conf->origins, SCOPE_TOP, "user"), FAULT_ERROR, "user",
+			why, faults);
 		return;
 	}
 	is_user = r == IDENT_E_NO_USER;
@@ -77,8 +77,8 @@ static void check_worker_account(const struct conf *conf, struct faults *faults)
 		"%s', or name another",
 		is_user ? "user" : "group", is_user ? conf->user : conf->group,
 		is_user ? "adduser" : "addgroup", is_user ? conf->user : conf->group);
-	blame(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"), FAULT_ERROR,
-		is_user ? "user" : "group", why, faults);
+	fault_at_origin(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"),
+		FAULT_ERROR, is_user ? "user" : "group", why, faults);
 }
 
 static void add_unknown_owner(const struct conf_listener *l, const char *word, const char *name,
@@ -88,7 +88,7 @@ static void add_unknown_owner(const struct conf_listener *l, const char *word, c
 
 	snprintf(key, sizeof(key), "listeners.%s.%s", l->name, word);
 	snprintf(why, sizeof(why), "there is no %s \"%s\" to give the socket to", what, name);
-	blame(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
+	fault_at_origin(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
 }
 
 void configuration_check_accounts(const struct conf *conf, struct faults *faults)

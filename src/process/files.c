@@ -30,7 +30,9 @@ static const struct {
 	[FILE_CLIENT_CA] = {"client_ca"},
 	[FILE_CRL] = {"crl"},
 	[FILE_TICKET_KEYS] = {"ticket_keys", true},
-	[FILE_NONE] = {""},
+	[FILE_CIPHERS] = {"ciphers"},
+	[FILE_CIPHERSUITES] = {"ciphersuites"},
+	[FILE_GROUPS] = {"groups"},
 };
 
 static bool is_credential(const char *name)
@@ -211,6 +213,14 @@ int file_open(struct file *file, char why[static FILE_WHY])
 	return take_copy(file, fd, why);
 }
 
+bool file_place_exists(const struct conf *conf, const struct file_place *place)
+{
+	if (!conf || place->listener >= conf->n_listeners || place->kind >= N_FILE_KINDS)
+		return false;
+	return place->kind > FILE_OCSP ||
+		place->index < conf->listeners[place->listener].tls.n_certificates;
+}
+
 const char *file_key(
 	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY])
 {
@@ -220,8 +230,6 @@ const char *file_key(
 	if (place->kind <= FILE_OCSP)
 		snprintf(key, FILE_WHY, "listeners.%s.tls.certificates[%u].%s", listener,
 			place->index, word);
-	else if (place->kind == FILE_NONE)
-		snprintf(key, FILE_WHY, "listeners.%s.tls", listener);
 	else
 		snprintf(key, FILE_WHY, "listeners.%s.tls.%s", listener, word);
 	return key;
@@ -244,8 +252,68 @@ const char *file_name(const struct conf *conf, const struct file_place *place)
 		return tls->crl;
 	case FILE_TICKET_KEYS:
 		return tls->ticket_keys;
-	case FILE_NONE:
+	case FILE_CIPHERS:
+	case FILE_CIPHERSUITES:
+	case FILE_GROUPS:
+	case N_FILE_KINDS:
 		break;
 	}
 	return NULL;
+}
+
+/* The origin of a value is "FILE:LINE", or a --set; a value without one is the default. */
+const char *origin_of(char **origins, enum conf_scope scope, const char *key)
+{
+	const struct conf_row *row = conf_schema_find(scope, key);
+
+	return origins && row ? origins[row - conf_schemas[scope].rows] : NULL;
+}
+
+static bool is_set(const char *origin)
+{
+	return strncmp(origin, "--set ", 6) == 0;
+}
+
+void fault_at_origin(const char *origin, enum fault_level level, const char *key,
+	const char *message, struct faults *faults)
+{
+	_cleanup_free_ char *file = strdup(origin ? origin : "");
+	char *colon = file ? strrchr(file, ':') : NULL;
+	struct fault_place at = {.level = level, .key = key};
+
+	if (colon && !is_set(file) && colon[1] >= '0' && colon[1] <= '9') {
+		*colon = '\0';
+		at.line = (unsigned)strtoul(colon + 1, NULL, 10);
+	}
+	at.file = file && *file ? file : NULL;
+	faults_add(faults, &at, "%s", message);
+}
+
+static bool is_known(const struct faults *faults, const char *key, const char *message)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		if (faults->list[i].key && strcmp(faults->list[i].key, key) == 0 &&
+			strcmp(faults->list[i].message, message) == 0)
+			return true;
+	return false;
+}
+
+static const char *origin_of_file(const struct conf *conf, const struct file_place *place)
+{
+	const struct conf_tls *tls = &conf->listeners[place->listener].tls;
+	const char *word = kinds[place->kind].word;
+
+	if (place->kind <= FILE_OCSP)
+		return origin_of(tls->certificates[place->index].origins, SCOPE_CERTIFICATE, word);
+	return origin_of(tls->origins, SCOPE_TLS, word);
+}
+
+void fault_at_file(const struct conf *conf, const struct file_place *place, enum fault_level level,
+	const char *message, struct faults *faults)
+{
+	char key[FILE_WHY];
+
+	file_key(place, conf, key);
+	if (!is_known(faults, key, message))
+		fault_at_origin(origin_of_file(conf, place), level, key, message, faults);
 }

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The files that a configuration names: found, opened, and told apart by who may have them. */
+/* The files that a configuration names: found, opened, and told apart by the children that get them; and
+ * the places in the configuration of what is wrong with them. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "conf/conf.h"
+#include "conf/fault.h"
+#include "conf/schema.h"
 
 enum file_kind {
 	FILE_CERTIFICATE,
-	FILE_KEY, /* for the keeper, and nobody else */
+	FILE_KEY, /* for the keeper alone */
 	FILE_OCSP,
 	FILE_CLIENT_CA,
 	FILE_CRL,
 	FILE_TICKET_KEYS,
-	FILE_NONE, /* none of them, in words about all of a tls group */
+	/* No files, but lists that the library of TLS judges as well. */
+	FILE_CIPHERS,
+	FILE_CIPHERSUITES,
+	FILE_GROUPS,
+	N_FILE_KINDS
 };
 
-/* Which file it is; also what a child is told about it. */
+/* A file, or another value of a tls group: what a child is told with the file, and what it reports a fault
+ * of. */
 struct file_place {
 	uint32_t kind;
 	uint32_t listener; /* its place in the configuration */
@@ -59,5 +67,17 @@ uint64_t file_fingerprint(const char *path);
 /* "listeners.NAME.tls.certificates[0].key" */
 const char *file_key(
 	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY]);
-/* What a certificate, a key or another file is called in the configuration, for words about it. */
+/* The name of the file in the configuration; NULL for what is none. */
 const char *file_name(const struct conf *conf, const struct file_place *place);
+
+/* Whether the configuration has such a place. */
+bool file_place_exists(const struct conf *conf, const struct file_place *place);
+
+/* Where a key was set; NULL: nowhere, so that it has its default. */
+const char *origin_of(char **origins, enum conf_scope scope, const char *key);
+/* Adds a fault that no parser sees at the origin of the value. */
+void fault_at_origin(const char *origin, enum fault_level level, const char *key,
+	const char *message, struct faults *faults);
+/* The same for a file. Several children report the same: it is added once. */
+void fault_at_file(const struct conf *conf, const struct file_place *place, enum fault_level level,
+	const char *message, struct faults *faults);

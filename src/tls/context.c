@@ -107,7 +107,7 @@ static int ctx_fill(const struct tls_context *context, struct certificate *c)
 }
 
 static int context_make_ctx(struct tls_context *context, const struct tls_spec *spec,
-	struct certificate *c, char why[static TLS_WHY])
+	struct certificate *c, struct tls_fault *fault)
 {
 	int r;
 
@@ -116,18 +116,18 @@ static int context_make_ctx(struct tls_context *context, const struct tls_spec *
 	if (!c->ctx)
 		return -ENOMEM;
 	SSL_CTX_set_app_data(c->ctx, context);
-	r = rules_apply(context, spec, c->ctx, why);
+	r = rules_apply(context, spec, c->ctx, fault);
 	return r == 0 ? ctx_fill(context, c) : r;
 }
 
 /* The library uses Ed25519 for TLS, and not for DTLS 1.2. */
 static int context_can_sign(
-	const struct tls_context *context, const struct tls_spec *spec, char why[static TLS_WHY])
+	const struct tls_context *context, const struct tls_spec *spec, struct tls_fault *fault)
 {
 	for (size_t i = 0; i < context->n; i++)
 		if (!spec->is_datagram || !EVP_PKEY_is_a(context->certificates[i].key, "ED25519"))
 			return 0;
-	return pem_refuse(why, &spec->certificates[0].chain,
+	return pem_refuse(fault, &spec->certificates[0].chain,
 		"DTLS cannot be spoken with Ed25519 alone; a certificate with ECDSA or RSA is "
 		"needed");
 }
@@ -137,7 +137,7 @@ static void context_freep(struct tls_context **context)
 	tls_context_free(*context);
 }
 
-int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
+int tls_context_new(struct tls *tls, const struct tls_spec *spec, struct tls_fault *fault,
 	struct tls_context **ret_context)
 {
 	__attribute__((cleanup(context_freep))) struct tls_context *context = NULL;
@@ -153,11 +153,11 @@ int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[stati
 		return -ENOMEM;
 	for (; r == 0 && context->n < spec->n_certificates; context->n++)
 		r = certificate_load(tls, &spec->certificates[context->n], spec->refuse_expired,
-			why, &context->certificates[context->n]);
+			fault, &context->certificates[context->n]);
 	if (r == 0)
-		r = context_can_sign(context, spec, why);
+		r = context_can_sign(context, spec, fault);
 	for (size_t i = 0; r == 0 && i < context->n; i++)
-		r = context_make_ctx(context, spec, &context->certificates[i], why);
+		r = context_make_ctx(context, spec, &context->certificates[i], fault);
 	if (r != 0)
 		return r;
 
@@ -177,12 +177,12 @@ void tls_context_free(struct tls_context *context)
 }
 
 int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
-	char why[static TLS_WHY], struct tls_dates *ret_dates)
+	struct tls_fault *fault, struct tls_dates *ret_dates)
 {
 	struct certificate c = {0};
 	int r;
 
-	r = certificate_load(tls, spec, false, why, &c);
+	r = certificate_load(tls, spec, false, fault, &c);
 	if (r == 0)
 		*ret_dates = (struct tls_dates){pem_time(X509_get0_notBefore(c.leaf)),
 			pem_time(X509_get0_notAfter(c.leaf))};

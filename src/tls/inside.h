@@ -42,7 +42,7 @@ struct tls_context {
 
 /* certificate.c */
 int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, bool refuse_expired,
-	char why[static TLS_WHY], struct certificate *certificate);
+	struct tls_fault *fault, struct certificate *certificate);
 void certificate_done(struct certificate *certificate);
 
 /* names.c: who may be who. */
@@ -54,7 +54,7 @@ bool names_cover(const struct certificate *other, const struct certificate *one)
 
 /* rules.c: what is spoken, on every SSL_CTX of a listener alike. */
 int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
-	char why[static TLS_WHY]);
+	struct tls_fault *fault);
 
 /* resume.c: seals and opens tickets with the keys of the ring; for SSL_CTX of a listener with one. */
 void resume_by_tickets(SSL_CTX *ctx, uint64_t lifetime_ms);

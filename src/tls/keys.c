@@ -82,13 +82,13 @@ void keys_free(struct keys *keys)
 }
 
 int keys_add(
-	struct keys *keys, const struct tls_text *pem, enum key_use use, char why[static TLS_WHY])
+	struct keys *keys, const struct tls_text *pem, enum key_use use, struct tls_fault *fault)
 {
 	_cleanup_pkey_ EVP_PKEY *key = NULL;
 	struct key *longer;
 	int r;
 
-	r = pem_key(NULL, pem, why, &key);
+	r = pem_key(NULL, pem, fault, &key);
 	if (r != 0)
 		return r;
 	longer = realloc(keys->list, (keys->n + 1) * sizeof(struct key));

@@ -19,9 +19,9 @@ enum key_use {
 int keys_new(struct keys **ret_keys);
 void keys_free(struct keys *keys);
 
-/* The next key: the first is number 0. TLS_E_REFUSED: `why` says what is wrong with it. */
+/* The next key: the first is number 0. Or TLS_E_REFUSED. */
 int keys_add(
-	struct keys *keys, const struct tls_text *pem, enum key_use use, char why[static TLS_WHY]);
+	struct keys *keys, const struct tls_text *pem, enum key_use use, struct tls_fault *fault);
 
 enum {
 	KEYS_E_WAIT = 1, /* nothing is asked */

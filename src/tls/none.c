@@ -23,14 +23,14 @@ void tls_set_keeper(struct tls *tls, int *fd)
 	close(take_fd(fd));
 }
 
-int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
+int tls_context_new(struct tls *tls, const struct tls_spec *spec, struct tls_fault *fault,
 	struct tls_context **ret_context)
 {
 	return -ENOTSUP;
 }
 
 int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
-	char why[static TLS_WHY], struct tls_dates *ret_dates)
+	struct tls_fault *fault, struct tls_dates *ret_dates)
 {
 	return -ENOTSUP;
 }
@@ -86,7 +86,7 @@ void keys_free(struct keys *keys)
 }
 
 int keys_add(
-	struct keys *keys, const struct tls_text *pem, enum key_use use, char why[static TLS_WHY])
+	struct keys *keys, const struct tls_text *pem, enum key_use use, struct tls_fault *fault)
 {
 	return -ENOTSUP;
 }

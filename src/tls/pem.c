@@ -15,7 +15,7 @@
 
 #define RSA_LEAST_BITS 2048
 
-int pem_refuse(char why[static TLS_WHY], const struct tls_text *text, const char *format, ...)
+int pem_refuse(struct tls_fault *fault, const struct tls_text *text, const char *format, ...)
 {
 	char words[TLS_WHY / 2];
 	va_list args;
@@ -23,7 +23,9 @@ int pem_refuse(char why[static TLS_WHY], const struct tls_text *text, const char
 	va_start(args, format);
 	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
-	snprintf(why, TLS_WHY, "%.250s: %s", text->name, words);
+	fault->part = text->part;
+	fault->index = text->index;
+	snprintf(fault->why, sizeof(fault->why), "%.250s: %s", text->name, words);
 	ERR_clear_error();
 	return TLS_E_REFUSED;
 }
@@ -40,7 +42,7 @@ static int no_password(char *buffer, int size, int writing, void *userdata)
 	return -1;
 }
 
-static int key_fits(const EVP_PKEY *key, const struct tls_text *text, char why[static TLS_WHY])
+static int key_fits(const EVP_PKEY *key, const struct tls_text *text, struct tls_fault *fault)
 {
 	char curve[64] = "";
 
@@ -49,18 +51,18 @@ static int key_fits(const EVP_PKEY *key, const struct tls_text *text, char why[s
 	if (EVP_PKEY_is_a(key, "RSA")) {
 		if (EVP_PKEY_get_bits(key) >= RSA_LEAST_BITS)
 			return 0;
-		return pem_refuse(why, text, "an RSA key of %d bits; %d or more are needed",
+		return pem_refuse(fault, text, "an RSA key of %d bits; %d or more are needed",
 			EVP_PKEY_get_bits(key), RSA_LEAST_BITS);
 	}
 	if (!EVP_PKEY_is_a(key, "EC"))
-		return pem_refuse(why, text, "a key that is neither RSA, ECDSA nor Ed25519");
+		return pem_refuse(fault, text, "a key that is neither RSA, ECDSA nor Ed25519");
 	EVP_PKEY_get_group_name(key, curve, sizeof(curve), NULL);
 	if (strcmp(curve, "prime256v1") == 0 || strcmp(curve, "secp384r1") == 0)
 		return 0;
-	return pem_refuse(why, text, "an ECDSA key on %s; P-256 and P-384 will do", curve);
+	return pem_refuse(fault, text, "an ECDSA key on %s; P-256 and P-384 will do", curve);
 }
 
-int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	EVP_PKEY **ret_key)
 {
 	_cleanup_bio_ BIO *bio = bio_of(text);
@@ -72,12 +74,12 @@ int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static 
 		return -ENOMEM;
 	key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_password, &encrypted, library, NULL);
 	if (encrypted)
-		return pem_refuse(why, text,
+		return pem_refuse(fault, text,
 			"the key is encrypted, and nobody is there to be asked for a password; "
 			"'openssl pkey -in FILE -out FILE' removes it");
 	if (!key)
-		return pem_refuse(why, text, "no private key in PEM form");
-	r = key_fits(key, text, why);
+		return pem_refuse(fault, text, "no private key in PEM form");
+	r = key_fits(key, text, fault);
 	if (r != 0)
 		return r;
 
@@ -100,7 +102,7 @@ static X509 *next_certificate(OSSL_LIB_CTX *library, BIO *bio, bool *ret_broken)
 	return NULL;
 }
 
-int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	X509 **ret_leaf, STACK_OF(X509) * *ret_chain)
 {
 	_cleanup_bio_ BIO *bio = bio_of(text);
@@ -113,15 +115,15 @@ int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, char why[stati
 		return -ENOMEM;
 	leaf = next_certificate(library, bio, &broken);
 	if (!leaf)
-		return pem_refuse(why, text, "no certificate in PEM form");
+		return pem_refuse(fault, text, "no certificate in PEM form");
 	while ((next = next_certificate(library, bio, &broken)))
 		if (sk_X509_push(chain, next) == 0) {
 			X509_free(next);
 			return -ENOMEM;
 		}
 	if (broken)
-		return pem_refuse(
-			why, text, "certificate %d of the chain is broken", sk_X509_num(chain) + 2);
+		return pem_refuse(fault, text, "certificate %d of the chain is broken",
+			sk_X509_num(chain) + 2);
 
 	*ret_leaf = take_ptr(&leaf);
 	*ret_chain = take_ptr(&chain);
@@ -139,7 +141,7 @@ static int add_authority(X509 *x509, X509_STORE *store, STACK_OF(X509_NAME) * na
 	return X509_STORE_add_cert(store, x509) == 1 ? 0 : -ENOMEM;
 }
 
-int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	X509_STORE *store, STACK_OF(X509_NAME) * names)
 {
 	_cleanup_bio_ BIO *bio = bio_of(text);
@@ -156,9 +158,9 @@ int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, char why
 	if (r != 0)
 		return r;
 	if (broken)
-		return pem_refuse(why, text, "certificate %d is broken", n + 1);
+		return pem_refuse(fault, text, "certificate %d is broken", n + 1);
 	if (n == 0)
-		return pem_refuse(why, text, "no certificate of an authority in it");
+		return pem_refuse(fault, text, "no certificate of an authority in it");
 	return 0;
 }
 
@@ -170,7 +172,7 @@ time_t pem_time(const ASN1_TIME *time)
 }
 
 int pem_revoked(
-	const struct tls_text *text, char why[static TLS_WHY], X509_STORE *store, time_t *ret_end)
+	const struct tls_text *text, struct tls_fault *fault, X509_STORE *store, time_t *ret_end)
 {
 	_cleanup_bio_ BIO *bio = bio_of(text);
 	time_t first = 0;
@@ -191,7 +193,7 @@ int pem_revoked(
 	if (added != 1)
 		return -ENOMEM;
 	if (n == 0)
-		return pem_refuse(why, text, "no revocation list in PEM form");
+		return pem_refuse(fault, text, "no revocation list in PEM form");
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	*ret_end = first;
 	return 0;

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Files, once they are in memory: into certificates and keys, or into words about why not. For this
- * room alone. All return 0, TLS_E_REFUSED with `why`, or -ENOMEM. */
+/* The text of files, into certificates and keys. For this room alone. All return 0, TLS_E_REFUSED with a
+ * fault, or -ENOMEM. */
 
 #include <openssl/ssl.h>
 
 #include "tls/tls.h"
 
-int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	EVP_PKEY **ret_key);
 /* The certificate, and those that follow it in the file. */
-int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	X509 **ret_leaf, STACK_OF(X509) * *ret_chain);
 /* Adds all certificates to `store`, and their names to `names`. */
-int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, char why[static TLS_WHY],
+int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	X509_STORE *store, STACK_OF(X509_NAME) * names);
 /* Adds all lists to `store`; when the first of them is out of date, or 0. */
 int pem_revoked(
-	const struct tls_text *text, char why[static TLS_WHY], X509_STORE *store, time_t *ret_end);
+	const struct tls_text *text, struct tls_fault *fault, X509_STORE *store, time_t *ret_end);
 /* 0: none, or none that can be told. */
 time_t pem_time(const ASN1_TIME *time);
 
-/* Says what is wrong with a file; a statement that returns TLS_E_REFUSED. */
+/* Sets a fault of this text, and returns TLS_E_REFUSED. */
 __attribute__((format(printf, 3, 4))) int pem_refuse(
-	char why[static TLS_WHY], const struct tls_text *text, const char *format, ...);
+	struct tls_fault *fault, const struct tls_text *text, const char *format, ...);
 
 static inline void bio_freep(BIO **bio)
 {

@@ -25,10 +25,10 @@
 	"ECDSA+SHA256:ed25519:RSA-PSS+SHA256:ECDSA+SHA384:RSA-PSS+SHA384:" \
 	"RSA-PSS+SHA512:ECDSA+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
 
-/* The words of the configuration have no file; they are named by their key. */
-static int refuse_word(char why[static TLS_WHY], const char *key, const char *word)
+static int refuse_list(struct tls_fault *fault, enum tls_part part, const char *list)
 {
-	snprintf(why, TLS_WHY, "%s: \"%s\" is not a list that OpenSSL knows", key, word);
+	fault->part = part;
+	snprintf(fault->why, sizeof(fault->why), "\"%s\" is not a list that OpenSSL knows", list);
 	ERR_clear_error();
 	return TLS_E_REFUSED;
 }
@@ -41,7 +41,7 @@ static bool is_fine(const SSL_CIPHER *cipher)
 		SSL_CIPHER_get_auth_nid(cipher) != NID_auth_null;
 }
 
-static int check_ciphers(SSL_CTX *ctx, char why[static TLS_WHY])
+static int check_ciphers(SSL_CTX *ctx, struct tls_fault *fault)
 {
 	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ctx);
 
@@ -50,8 +50,9 @@ static int check_ciphers(SSL_CTX *ctx, char why[static TLS_WHY])
 
 		if (is_fine(cipher))
 			continue;
-		snprintf(why, TLS_WHY,
-			"ciphers: %s is not spoken; only what has authenticated encryption and "
+		fault->part = TLS_CIPHERS;
+		snprintf(fault->why, sizeof(fault->why),
+			"%s is not spoken; only what has authenticated encryption and "
 			"ECDHE is",
 			SSL_CIPHER_get_name(cipher));
 		return TLS_E_REFUSED;
@@ -80,7 +81,7 @@ static bool is_for_1_2(const char *name, size_t len)
 	return false;
 }
 
-static int check_groups(const struct tls_spec *spec, char why[static TLS_WHY])
+static int check_groups(const struct tls_spec *spec, struct tls_fault *fault)
 {
 	const char *name = spec->groups ? spec->groups : "";
 	size_t len;
@@ -90,8 +91,9 @@ static int check_groups(const struct tls_spec *spec, char why[static TLS_WHY])
 		len = strcspn(name, ":/");
 		if (len == 0 || is_for_1_2(name, len))
 			continue;
-		snprintf(why, TLS_WHY,
-			"groups: %.*s is not used with %s, which has X25519, P-256 and P-384 here; "
+		fault->part = TLS_GROUPS;
+		snprintf(fault->why, sizeof(fault->why),
+			"%.*s is not used with %s, which has X25519, P-256 and P-384 here; "
 			"leave it out%s",
 			(int)len, name, spec->is_datagram ? "DTLS 1.2" : "TLS 1.2",
 			spec->is_datagram ? "" : ", or set min_version = \"1.3\"");
@@ -111,22 +113,22 @@ static bool apply_groups(const struct tls_spec *spec, SSL_CTX *ctx)
 	return SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)GROUPS) == 1;
 }
 
-static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, char why[static TLS_WHY])
+static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, struct tls_fault *fault)
 {
 	const char *ciphers = spec->ciphers ? spec->ciphers : CIPHERS;
 	const char *suites = spec->ciphersuites ? spec->ciphersuites : CIPHERSUITES;
 	int r;
 
 	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
-		return refuse_word(why, "ciphers", ciphers);
+		return refuse_list(fault, TLS_CIPHERS, ciphers);
 	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
-		return refuse_word(why, "ciphersuites", suites);
+		return refuse_list(fault, TLS_CIPHERSUITES, suites);
 	if (!apply_groups(spec, ctx))
-		return refuse_word(why, "groups", spec->groups ? spec->groups : GROUPS);
+		return refuse_list(fault, TLS_GROUPS, spec->groups ? spec->groups : GROUPS);
 	if (SSL_CTX_set1_sigalgs_list(ctx, (void *)(uintptr_t)SIGNATURES) != 1)
 		return -ENOMEM;
-	r = check_ciphers(ctx, why);
-	return r == 0 ? check_groups(spec, why) : r;
+	r = check_ciphers(ctx, fault);
+	return r == 0 ? check_groups(spec, fault) : r;
 }
 
 /* The first of ours that the client has too; with none in common there is nothing to say. */
@@ -191,7 +193,7 @@ static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
 }
 
 static int ask_clients(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
-	char why[static TLS_WHY])
+	struct tls_fault *fault)
 {
 	STACK_OF(X509_NAME) * names;
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
@@ -204,9 +206,9 @@ static int ask_clients(struct tls_context *context, const struct tls_spec *spec,
 	names = sk_X509_NAME_new_null();
 	if (!names)
 		return -ENOMEM;
-	r = pem_authorities(context->tls->library, &spec->client_ca, why, store, names);
+	r = pem_authorities(context->tls->library, &spec->client_ca, fault, store, names);
 	if (r == 0 && spec->crl.name)
-		r = pem_revoked(&spec->crl, why, store, &context->lists_end);
+		r = pem_revoked(&spec->crl, fault, store, &context->lists_end);
 	SSL_CTX_set_client_CA_list(ctx, names);
 	SSL_CTX_set_verify(ctx, mode, NULL);
 	return r;
@@ -224,7 +226,7 @@ static void apply_tickets(struct tls_context *context, const struct tls_spec *sp
 }
 
 int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
-	char why[static TLS_WHY])
+	struct tls_fault *fault)
 {
 	int r;
 
@@ -251,10 +253,10 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 	apply_tickets(context, spec, ctx);
 	tally_watch(ctx);
 
-	r = apply_lists(spec, ctx, why);
+	r = apply_lists(spec, ctx, fault);
 	if (r == 0)
 		r = name_sessions(spec, ctx);
 	if (r == 0)
-		r = ask_clients(context, spec, ctx, why);
+		r = ask_clients(context, spec, ctx, fault);
 	return r;
 }

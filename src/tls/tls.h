@@ -18,11 +18,27 @@ struct tls;
 /* Of a listener: its certificates and rules. */
 struct tls_context;
 
+/* A part of the settings of a listener that can be at fault. */
+enum tls_part {
+	TLS_CERTIFICATE,
+	TLS_KEY,
+	TLS_OCSP,
+	TLS_CLIENT_CA,
+	TLS_CRL,
+	TLS_TICKET_KEYS,
+	TLS_CIPHERS,
+	TLS_CIPHERSUITES,
+	TLS_GROUPS,
+	N_TLS_PARTS
+};
+
 /* What is in a file, and what to call it. */
 struct tls_text {
 	const char *name; /* NULL: there is no such file */
 	const char *data;
 	size_t len;
+	enum tls_part part;
+	size_t index; /* of its certificate in the list of the listener */
 };
 
 enum tls_client_auth { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
@@ -48,11 +64,16 @@ struct tls_spec {
 	bool refuse_expired; /* what has expired is refused */
 };
 
-/* Room for what is wrong with a file or a word. */
 #define TLS_WHY 512
 
+struct tls_fault {
+	enum tls_part part;
+	size_t index;      /* of the certificate, for the first three parts */
+	char why[TLS_WHY]; /* what is wrong, and what would do */
+};
+
 enum {
-	TLS_E_REFUSED = 1, /* and `why` says what, and what would do */
+	TLS_E_REFUSED = 1, /* and the fault says why */
 };
 
 int tls_new(struct tls **ret_tls);
@@ -67,9 +88,9 @@ struct tls_dates {
 
 /* Whether a certificate and its key are fine and belong together; it may have expired. */
 int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *spec,
-	char why[static TLS_WHY], struct tls_dates *ret_dates);
+	struct tls_fault *fault, struct tls_dates *ret_dates);
 
-int tls_context_new(struct tls *tls, const struct tls_spec *spec, char why[static TLS_WHY],
+int tls_context_new(struct tls *tls, const struct tls_spec *spec, struct tls_fault *fault,
 	struct tls_context **ret_context);
 void tls_context_free(struct tls_context *context);
 /* What the certificate number `index` is called, which is valid as long as the context, and its validity;

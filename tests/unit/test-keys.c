@@ -31,7 +31,8 @@ static int worker = -1, keeper = -1;
 
 static void add_key(EVP_PKEY *key, enum key_use use)
 {
-	char why[TLS_WHY], *data;
+	struct tls_fault fault;
+	char *data;
 	BIO *memory = BIO_new(BIO_s_mem());
 	struct tls_text text = {.name = "key.pem"};
 
@@ -39,7 +40,7 @@ static void add_key(EVP_PKEY *key, enum key_use use)
 	assert_int_equal(PEM_write_bio_PrivateKey(memory, key, NULL, NULL, 0, NULL, NULL), 1);
 	text.len = (size_t)BIO_get_mem_data(memory, &data);
 	text.data = data;
-	assert_int_equal(keys_add(keys, &text, use, why), 0);
+	assert_int_equal(keys_add(keys, &text, use, &fault), 0);
 	BIO_free(memory);
 	EVP_PKEY_free(key);
 }
