@@ -30,6 +30,13 @@
 #define SECOND_US         1000000
 #define IDLE_TICK_US      10000 /* the longest sleep */
 #define LEAST_TICK_US     40 /* a shorter one costs more than it helps: questions leave together */
+#define RAMP_FIRST        1000 /* questions a second */
+#define RAMP_STEP_US      1000000
+#define RAMP_SHARE        0.97 /* of the questions of a step have to be answered */
+#define RAMP_LOSS         0.01
+#define RAMP_SLOWER       10   /* times the p99 of the first step is a queue that grows */
+#define RAMP_LEAST_MS     20   /* and less than this is none */
+#define RAMP_EXACT        1.06 /* the knee is found within this factor */
 #define RING_MOST         65536
 #define NUMBER_SHIFT      48 /* the numbers of different tracks never meet */
 
@@ -296,6 +303,63 @@ static void stop_sending(struct bench *bench)
 		bench->n_unsent = due_by(bench, bench->end_us) - bench->n_begun;
 }
 
+/* The server has held a rate when it answered nearly all of the questions, and the times are not those of
+ * a growing queue. */
+static struct step judge_step(const struct bench *bench)
+{
+	double seconds = RAMP_STEP_US / 1e6;
+	struct step step = {
+		.rate = bench->rate,
+		.lost = bench->tally.overdue,
+		.per_second = (double)bench->tally.right / seconds,
+		.p50_ms = (double)histogram_quantile(&bench->times, 0.5) / 1000,
+		.p99_ms = (double)histogram_quantile(&bench->times, 0.99) / 1000,
+	};
+	double usual = bench->n_steps ? bench->steps[0].p99_ms : step.p99_ms;
+	double limit = RAMP_SLOWER * usual > RAMP_LEAST_MS ? RAMP_SLOWER * usual : RAMP_LEAST_MS;
+
+	step.is_held = step.per_second >= RAMP_SHARE * (double)step.rate && step.p99_ms <= limit &&
+		(double)step.lost <= RAMP_LOSS * (double)step.rate;
+	return step;
+}
+
+/* Half as much again while the server keeps up; then halfway between what it held and what it did not. */
+static uint64_t next_rate(const struct bench *bench)
+{
+	if (!bench->missed)
+		return bench->rate + bench->rate / 2;
+	if (!bench->held)
+		return bench->rate / 2;
+	if ((double)bench->missed <= RAMP_EXACT * (double)bench->held)
+		return 0;
+	return (bench->held + bench->missed) / 2;
+}
+
+/* The schedule of the last step is dropped with whatever of it was not sent. */
+static void ramp_on(struct bench *bench, uint64_t now_us)
+{
+	struct step step = judge_step(bench);
+
+	if (step.is_held)
+		bench->held = step.rate;
+	else
+		bench->missed = step.rate;
+	bench->steps[bench->n_steps++] = step;
+	bench_print_step(bench, &step);
+	bench->rate = next_rate(bench);
+	if (!bench->rate || bench->n_steps == BENCH_STEPS) {
+		bench->rate = step.rate;
+		bench->is_ending = true;
+		return;
+	}
+	bench->tally = (struct tally){.sent = count_waiting(bench)};
+	bench->times = (struct histogram){0};
+	bench->shown_right = 0;
+	bench->begun_us = now_us;
+	bench->n_begun = 0;
+	bench->step_end_us = now_us + RAMP_STEP_US;
+}
+
 static void bench_on_tick(struct source *source, uint32_t events)
 {
 	struct bench *bench = container_of(source, struct bench, tick);
@@ -306,6 +370,8 @@ static void bench_on_tick(struct source *source, uint32_t events)
 	if (!bench->warm_us && bench->options->warmup_ms &&
 		now_us >= bench->begun_us + bench->options->warmup_ms * 1000)
 		end_warmup(bench, now_us);
+	if (bench->options->ramp && now_us >= bench->step_end_us && !bench->is_ending)
+		ramp_on(bench, now_us);
 	if (bench->rate) {
 		note_lag(bench, now_us);
 		deal_out(bench, now_us);
@@ -434,6 +500,8 @@ static size_t ring_size(const struct bench *bench)
 {
 	uint64_t in_flight = 4 * bench->depth;
 
+	if (bench->options->ramp)
+		return RING_MOST / bench->n_tracks + bench->depth;
 	if (bench->rate)
 		in_flight += 2 * bench->rate * (bench->options->timeout_ms + 1000) / 1000 /
 			bench->n_tracks;
@@ -467,7 +535,7 @@ static int bench_init(struct bench *bench, const struct options *options)
 	bench->options = options;
 	bench->n_tracks = (size_t)options->connections;
 	bench->depth = options->reconnect ? 1 : (size_t)options->depth;
-	bench->rate = options->rate;
+	bench->rate = options->ramp && !options->rate ? RAMP_FIRST : options->rate;
 	bench->limit = options->count;
 	bench->server.resumes = options->resume;
 	bench->is_live = isatty(STDERR_FILENO);
@@ -508,12 +576,13 @@ static void bench_start(struct bench *bench)
 	const struct options *options = bench->options;
 	uint64_t duration_ms = options->duration_ms, now_us = clock_us();
 
-	if (!duration_ms && !options->count)
+	if (!duration_ms && !options->count && !options->ramp)
 		duration_ms = USUAL_DURATION_MS;
 	bench->cpu_us = cpu_us();
-	bench->begun_us = bench->done_us = now_us;
+	bench->begun_us = bench->done_us = bench->start_us = now_us;
 	bench->end_us = duration_ms ? now_us + (options->warmup_ms + duration_ms) * 1000 : 0;
 	bench->next_second_us = now_us + SECOND_US;
+	bench->step_end_us = now_us + RAMP_STEP_US;
 	if (options->csv)
 		bench_print_csv_head();
 	for (size_t i = 0; !bench->rate && i < bench->n_tracks; i++) {
@@ -566,5 +635,5 @@ int bench_run(const struct options *options)
 		return *bench.why.text ? report_failure(options, bench.server.name, r, &bench.why)
 				       : r;
 	r = bench_print(&bench);
-	return r ? r : verdict(&bench.tally);
+	return r || options->ramp ? r : verdict(&bench.tally);
 }

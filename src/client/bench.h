@@ -15,6 +15,15 @@
 
 struct track;
 
+/* A part of a ramp: a rate, and what came of it. */
+struct step {
+	uint64_t rate, lost;
+	double per_second, p50_ms, p99_ms;
+	bool is_held; /* the server kept up */
+};
+
+#define BENCH_STEPS 48
+
 struct bench {
 	const struct options *options;
 	struct server server;
@@ -27,13 +36,19 @@ struct bench {
 	/* The schedule. */
 	uint64_t rate; /* questions a second; 0: each answer asks the next question (closed) */
 	uint64_t begun_us, end_us; /* end_us 0: no limit */
-	uint64_t n_begun; /* questions that were sent, or whose connection is being opened */
-	size_t turn;      /* the track to try first */
+	uint64_t start_us; /* of the whole; a ramp begins its schedule again for each step */
+	uint64_t n_begun;  /* questions that were sent, or whose connection is being opened */
+	size_t turn;       /* the track to try first */
 	int tick_fd;
 	struct source tick;
 	uint64_t next_second_us, next_expiry_us;
 	size_t n_waiting; /* questions under way, as last counted */
 	bool is_ending;   /* nothing is sent any more; answers may still come */
+
+	/* Of a ramp, the steps so far, and the highest rate that was held and the lowest that was not. */
+	struct step steps[BENCH_STEPS];
+	size_t n_steps;
+	uint64_t step_end_us, held, missed;
 
 	/* The result. */
 	struct tally tally;
@@ -64,6 +79,7 @@ void bench_clear(struct bench *bench);
 /* A row of --csv for the second that is over; and the names of its columns. */
 void bench_print_csv_head(void);
 void bench_print_csv(struct bench *bench, double seconds);
+void bench_print_step(struct bench *bench, const struct step *step);
 /* The result, as the options ask. 0, or CLIENT_E_* of --compare. */
 int bench_print(struct bench *bench);
 double bench_seconds(const struct bench *bench);

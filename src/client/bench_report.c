@@ -235,7 +235,7 @@ void bench_print_csv(struct bench *bench, double seconds)
 
 static double cpu_share(const struct bench *bench)
 {
-	double wall_us = (double)(bench->done_us - bench->begun_us);
+	double wall_us = (double)(bench->done_us - bench->start_us);
 
 	return wall_us > 0 ? (double)bench->cpu_us / wall_us : 0;
 }
@@ -298,6 +298,54 @@ static void print_counts(const struct bench *bench)
 		printf(", %" PRIu64 " due but never sent, for want of a free connection",
 			bench->n_unsent);
 	putchar('\n');
+}
+
+void bench_print_step(struct bench *bench, const struct step *step)
+{
+	if (bench->options->json)
+		return;
+	if (bench->lines)
+		bench_clear(bench);
+	if (bench->n_steps == 1)
+		printf("%12s %12s %10s %10s %10s\n", "asked/s", "right/s", "p50 ms", "p99 ms",
+			"lost");
+	printf("%12" PRIu64 " %12.0f %10.3f %10.3f %10" PRIu64 "%s\n", step->rate, step->per_second,
+		step->p50_ms, step->p99_ms, step->lost, step->is_held ? "" : "  too much");
+	fflush(stdout);
+}
+
+static void print_ramp(const struct bench *bench, struct json *json)
+{
+	if (!json) {
+		if (bench->held)
+			printf("%s: keeps up with %" PRIu64
+			       " questions a second, and not with %" PRIu64 "\n",
+				bench->server.name, bench->held, bench->missed);
+		else
+			printf("%s: does not keep up with %" PRIu64 " questions a second\n",
+				bench->server.name, bench->missed);
+		print_client(bench);
+		return;
+	}
+	json_object(json, NULL);
+	json_string(json, "server", bench->server.name);
+	json_number(json, "held", bench->held);
+	json_number(json, "missed", bench->missed);
+	json_list(json, "steps");
+	for (size_t i = 0; i < bench->n_steps; i++) {
+		const struct step *step = &bench->steps[i];
+
+		json_object(json, NULL);
+		json_number(json, "rate", step->rate);
+		json_decimal(json, "per_second", step->per_second, 1);
+		json_decimal(json, "p50_ms", step->p50_ms, 3);
+		json_decimal(json, "p99_ms", step->p99_ms, 3);
+		json_number(json, "lost", step->lost);
+		json_bool(json, "held", step->is_held);
+		json_end(json);
+	}
+	json_end(json);
+	json_end(json);
 }
 
 static void print_plain(const struct bench *bench)
@@ -588,6 +636,10 @@ int bench_print(struct bench *bench)
 	struct json json = JSON_TO(stdout);
 	int r = 0;
 
+	if (options->ramp) {
+		print_ramp(bench, options->json ? &json : NULL);
+		return 0;
+	}
 	if (options->json)
 		print_json(bench, &json);
 	else if (options->csv)

@@ -122,7 +122,7 @@ static void exchange_send(struct exchange *exchange)
 	const struct inquiry *inquiry = exchange->inquiry;
 
 	set_try(exchange);
-	if (lane_send(&exchange->lane, inquiry->question, inquiry->len) == 0)
+	if (inquiry->len && lane_send(&exchange->lane, inquiry->question, inquiry->len) == 0)
 		lane_flush(&exchange->lane);
 }
 

@@ -67,13 +67,22 @@ static const struct form forms[] = {
 			.loss_critical = {.is_set = true}},
 	},
 	{
+		FORM_PROBE,
+		"probe",
+		"probe [OPTIONS] [URL...]",
+		"Asks each server once, and prints OpenMetrics: success, phases, session, "
+		"certificate.",
+		probe_run,
+		.defaults = {.timeout_ms = 5000, .retries = 2, .size = 56, .mtu = MTU},
+	},
+	{
 		FORM_TALK,
 		NULL,
 		"[OPTIONS] [URL [TEXT...]]",
 		"Sends text to a server and prints the answer. Without TEXT, asks for lines on a\n"
 		"terminal, and is a filter otherwise. After -- comes text only. The first word "
 		"may\n"
-		"also be ping, check or bench: see upper ping --help, and so on.",
+		"also be ping, check, bench or probe: see upper ping --help, and so on.",
 		talk_run,
 		.defaults = {.timeout_ms = 7000, .retries = 2, .mtu = MTU},
 	},

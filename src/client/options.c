@@ -56,7 +56,7 @@ static const struct row {
 	{'6', "ipv6", NULL, FORM_ALL, FAMILY, AT(family), AF_INET6, 0, "off", "use IPv6 only"},
 	{'t', "timeout", "TIME", FORM_ALL, SECONDS, AT(timeout_ms), 0, 86400000, NULL,
 		"how long to wait for a connection, or for an answer; 0: for ever"},
-	{'r', "retries", "N", FORM_TALK | FORM_CHECK, NUMBER, AT(retries), 0, 10, NULL,
+	{'r', "retries", "N", FORM_TALK | FORM_CHECK | FORM_PROBE, NUMBER, AT(retries), 0, 10, NULL,
 		"how often to send an unanswered datagram again"},
 	{'c', "count", "N", FORM_PING, NUMBER, AT(count), 1, UINT32_MAX, "no limit",
 		"stop after this many questions to each server"},
@@ -82,6 +82,8 @@ static const struct row {
 		"questions a second; times count from when each was due"},
 	{0, "closed", NULL, FORM_BENCH, FLAG, AT(is_closed), 0, 0, "unless --rate is given",
 		"closed load: each answer is followed by the next question"},
+	{0, "ramp", NULL, FORM_BENCH, FLAG, AT(ramp), 0, 0, "off",
+		"raise the rate from --rate, or 1000, until the server does not keep up"},
 	{0, "warmup", "TIME", FORM_BENCH, SECONDS, AT(warmup_ms), 0, 86400000, NULL,
 		"leave the first answers out of the result"},
 	{'T', "text", "TEXT", FORM_BENCH, WORD, AT(text), 0, 0, "ASCII letters",
@@ -123,6 +125,14 @@ static const struct row {
 		"CRITICAL when the server speaks an older version"},
 	{0, "group", "NAME", FORM_CHECK, WORD, AT(group), 0, 0, "any",
 		"CRITICAL unless keys are exchanged with this group, such as X25519MLKEM768"},
+	{0, "send", "TEXT", FORM_PROBE, WORD, AT(send), 0, 0, "a numbered text in lower case",
+		"what to send, with \\n, \\r, \\t, \\0 and \\xNN"},
+	{0, "expect", "REGEX", FORM_PROBE, WORD, AT(expect), 0, 0, "upper case, or any answer to --send",
+		"an extended regular expression for the right answer"},
+	{0, "textfile", "FILE", FORM_PROBE, WORD, AT(textfile), 0, 0, "standard output",
+		"write the samples to this file, all at once"},
+	{0, "listen", "ADDRESS", FORM_PROBE, WORD, AT(listen), 0, 0, "off",
+		"serve /probe?target=URL over HTTP; the URLs are patterns of allowed targets"},
 	{'v', "verbose", NULL, FORM_CHECK, FLAG, AT(verbose), 0, 0, "off",
 		"more lines: address, phases and session"},
 	{'q', "quiet", NULL, FORM_PING | FORM_BENCH, FLAG, AT(quiet), 0, 0, "off",
@@ -519,6 +529,7 @@ static int parse_all(struct parse *parse)
 		return r;
 	if (has_url(form, argv)) {
 		options->url = argv[optind++];
+		options->has_url = true;
 		/* Elsewhere getopt has found them all, and is confused by being asked again. */
 		r = form->form == FORM_TALK ? take_options(parse) : 0;
 		if (r)

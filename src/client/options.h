@@ -16,7 +16,8 @@ enum {
 	FORM_PING = 1 << 1,
 	FORM_CHECK = 1 << 2,
 	FORM_BENCH = 1 << 3,
-	FORM_MEASURE = FORM_PING | FORM_CHECK | FORM_BENCH,
+	FORM_PROBE = 1 << 4,
+	FORM_MEASURE = FORM_PING | FORM_CHECK | FORM_BENCH | FORM_PROBE,
 	FORM_ALL = FORM_TALK | FORM_MEASURE,
 };
 
@@ -42,7 +43,7 @@ struct options {
 	bool flood, stamps, outstanding;
 	/* Of bench. */
 	uint64_t rate, warmup_ms;
-	bool is_closed, reconnect, resume, no_segments, csv;
+	bool is_closed, ramp, reconnect, resume, no_segments, csv;
 	const char *text, *compare;
 	/* Of check. */
 	struct range warning, critical; /* in milliseconds */
@@ -52,6 +53,10 @@ struct options {
 	const char *host, *scheme;
 	uint64_t port;
 
+	/* Of probe. */
+	const char *send, *expect, *textfile, *listen;
+
+	bool has_url;    /* it is not the usual one */
 	const char *url; /* never NULL: given, $UPPER_SERVER, or the usual one */
 	char **rest;     /* the words after it: text, or further URLs */
 	size_t n_rest;
@@ -89,6 +94,7 @@ struct server;
 
 int ping_run(const struct options *options);
 int bench_run(const struct options *options);
+int probe_run(const struct options *options);
 int check_run(const struct options *options);
 int check_refuse(const struct options *options, const char *text); /* a fault in its command line */
 

@@ -395,7 +395,7 @@ def test_silent_address_does_not_hold_up_the_next(peer, tmp_path):
 
 # The manual.
 
-@pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"]])
+@pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"], ["probe"]])
 def test_every_option_has_its_default_and_its_place_in_the_manual(form):
     page = (pathlib.Path(__file__).parents[2] / "man" / "upper.1").read_text()
     items = "\n".join(line for line in page.splitlines() if line.startswith(".It Fl"))

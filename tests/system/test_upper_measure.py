@@ -13,6 +13,8 @@ import time
 import pytest
 
 import peers
+import process
+from ctl import upperctl
 from client import FINE, LOST, UPPER, WRONG, peer, upper  # noqa: F401
 from secure import tls
 from settings import free_port, tcp, udp
@@ -232,6 +234,29 @@ def test_warmup_is_left_out(peer):
     summary = json.loads(upper("bench", "--json", "-c", "1", "-d", "1s", "--warmup", "1s", server.url).stdout)
     assert summary["warmup"] > 3 and summary["ms"]["max"] < 100
     assert summary["seconds"] == pytest.approx(1, abs=0.3)
+
+
+def test_ramp_finds_the_knee(peer):
+    """A server that takes 2 ms for an answer can do 500 a second, less what Python needs."""
+    server = peer(peers.udp, lambda number, data: [time.sleep(0.002), data.upper()][1:])
+    result = json.loads(upper("bench", "--ramp", "--json", "-R", "100", "-c", "1", server.url, timeout=120).stdout)
+    assert 60 <= result["held"] < result["missed"] <= 600
+    assert [step["rate"] for step in result["steps"]][:2] == [100, 150] or not result["steps"][0]["held"]
+
+
+def messages_of(d):
+    text = upperctl(d, "metrics")
+    return sum(float(n) for n in re.findall(r"^upperd_messages_total\{[^}]*\} (\S+)$", text, re.M))
+
+
+@pytest.mark.parametrize("make, load", [
+    (udp, ["-R", "2000", "-d", "2s"]), (udp, ["-d", "1s", "-p", "8"]), (tcp, ["-d", "1s", "-c", "3"])])
+def test_counts_are_those_of_the_daemon(daemon, make, load):
+    d = daemon(make(**({"framing": "line"} if make is tcp else {})))
+    url = f"{make.__name__}://127.0.0.1:{d.listeners[0]['port']}"
+    summary = json.loads(upper("bench", "--json", *load, "-t", "20s", url).stdout)
+    process.wait_until(lambda: messages_of(d) >= summary["sent"], 20, "the daemon's counters")
+    assert summary["sent"] == summary["right"] == messages_of(d)
 
 
 def test_csv(peer):
