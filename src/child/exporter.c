@@ -35,7 +35,6 @@ struct exporter {
 	struct runtime side;
 	const struct page_layout *page;
 	int fd; /* owned; listening */
-	bool ready, serving, draining;
 	struct source source;
 	bool paused;        /* accepting, until the next heartbeat */
 	struct list visits; /* the oldest first */
@@ -94,7 +93,7 @@ static void visit_end(struct visit *visit)
 	list_remove(&visit->node);
 	visit->reap.run = visit_reap;
 	loop_defer(&e->side.loop, &visit->reap);
-	if (--e->n_visits == 0 && e->draining)
+	if (--e->n_visits == 0 && e->side.dialogue.state == CHILD_DRAINING)
 		loop_stop(&e->side.loop, EX_OK);
 }
 
@@ -307,8 +306,7 @@ static int exporter_on_prepare(struct runtime *side, struct message *message)
 	if (!side->conf || !e->page)
 		return runtime_fail(EX_SOFTWARE, "told to prepare without a page", 0);
 	tzset(); /* while /etc can still be read */
-	e->ready = true;
-	return runtime_ready(side, ROLE_EXPORTER);
+	return runtime_ready(side);
 }
 
 static int exporter_on_serve(struct runtime *side, struct message *message)
@@ -316,13 +314,10 @@ static int exporter_on_serve(struct runtime *side, struct message *message)
 	struct exporter *e = exporter_of(side);
 	int r;
 
-	if (!e->ready || e->fd < 0)
-		return runtime_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	r = loop_watch(&side->loop, &e->source, e->fd, EPOLLIN);
 	if (r < 0)
 		return r;
-	e->serving = true;
-	return runtime_serving();
+	return runtime_serving(side);
 }
 
 /* Connections that are in the queue are accepted still; a peer that has not asked by now must be quick. */
@@ -330,9 +325,10 @@ static int exporter_on_drain(struct runtime *side, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
 	struct exporter *e = exporter_of(side);
+	bool serves = side->dialogue.state == CHILD_SERVING;
 
-	e->draining = true;
-	if (e->serving && e->fd >= 0) {
+	side->dialogue.state = CHILD_DRAINING;
+	if (serves && e->fd >= 0) {
 		exporter_on_connection(&e->source, 0);
 		loop_unwatch(&side->loop, &e->source);
 		close(take_fd(&e->fd));
@@ -377,7 +373,7 @@ static void exporter_done(struct exporter *e)
 int exporter_main(void)
 {
 	struct exporter e = {
-		.side = RUNTIME_INIT(e.side, exporter_handlers),
+		.side = RUNTIME_INIT(e.side, exporter_handlers, ROLE_EXPORTER),
 		.fd = -1,
 		.source.on_event = exporter_on_connection,
 		.drained.on_time = exporter_on_drained,

@@ -169,12 +169,12 @@ static int keeper_on_prepare(struct runtime *side, struct message *message)
 	if (!side->conf || !k->keys)
 		return runtime_fail(EX_SOFTWARE, "told to prepare without keys", 0);
 	k->ready = true;
-	return runtime_ready(side, ROLE_KEEPER);
+	return runtime_ready(side);
 }
 
 static int keeper_on_serve(struct runtime *side, struct message *message)
 {
-	return runtime_serving(); /* it does so from the moment that it is ready */
+	return runtime_serving(side); /* it does so from the moment that it is ready */
 }
 
 static int keeper_on_drain(struct runtime *side, struct message *message)
@@ -195,7 +195,7 @@ static const struct runtime_handler keeper_handlers[N_MESSAGES] = {
 
 int keeper_main(void)
 {
-	struct keeper k = {.side = RUNTIME_INIT(k.side, keeper_handlers)};
+	struct keeper k = {.side = RUNTIME_INIT(k.side, keeper_handlers, ROLE_KEEPER)};
 	int exit_code;
 
 	list_init(&k.clients);

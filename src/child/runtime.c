@@ -16,7 +16,6 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/logwire.h"
 #include "conf/fault.h"
 #include "process/confine.h"
 
@@ -45,10 +44,7 @@ static uint64_t *records_lost;
 
 static void record_in_channel(void *userdata, const struct log_record *record)
 {
-	unsigned char data[LOGWIRE_MAX];
-	size_t len = logwire_pack(record, data);
-
-	if (channel_send(CHANNEL_FD, MSG_RECORD, data, len, NULL, MSG_DONTWAIT) != 0)
+	if (channel_send_record(CHANNEL_FD, record) != 0)
 		(*records_lost)++;
 }
 
@@ -88,20 +84,22 @@ int runtime_setup(struct runtime *side, struct message *message)
 	return 0;
 }
 
-int runtime_ready(const struct runtime *side, enum role role)
+int runtime_ready(struct runtime *side)
 {
 	char why[SANDBOX_WHY];
 	int r;
 
-	r = enter_sandbox(role_word(role), side->conf, why);
+	r = enter_sandbox(role_word(side->dialogue.role), side->conf, why);
 	if (r != 0)
 		return runtime_fail(r, why, 0);
 	side->counters->layers = sandbox_layers();
+	side->dialogue.state = CHILD_READY;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
-int runtime_serving(void)
+int runtime_serving(struct runtime *side)
 {
+	side->dialogue.state = CHILD_SERVING;
 	return channel_send(CHANNEL_FD, MSG_SERVING, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
@@ -121,7 +119,7 @@ static void runtime_on_channel(struct source *source, uint32_t events)
 	int r;
 
 	while (!side->loop.stopped) {
-		r = channel_receive(CHANNEL_FD, FROM_SUPERVISOR, &message, MSG_DONTWAIT);
+		r = channel_receive(CHANNEL_FD, &side->dialogue, &message, MSG_DONTWAIT);
 		if (r == CHANNEL_E_WAIT)
 			return;
 		if (r != 0) {

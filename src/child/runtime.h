@@ -26,6 +26,7 @@ struct runtime {
 	struct conf *conf; /* from here on: NULL until SETUP */
 	struct counters *counters;
 	struct msg_setup setup;
+	struct dialogue dialogue; /* its role, and how far it has come */
 	struct source channel;
 	struct timer heartbeat;
 	const struct runtime_handler *handlers; /* N_MESSAGES of them */
@@ -33,9 +34,10 @@ struct runtime {
 	void (*on_heartbeat)(struct runtime *side);
 };
 
-#define RUNTIME_INIT(name, table)                                   \
-	{                                                           \
-		.loop = LOOP_INIT((name).loop), .handlers = (table) \
+#define RUNTIME_INIT(name, table, a_role)                                   \
+	{                                                                   \
+		.loop = LOOP_INIT((name).loop), .handlers = (table),        \
+		.dialogue = {FROM_SUPERVISOR, (a_role), CHILD_STARTING, 0}, \
 	}
 
 /* Hears the supervisor until all is over; returns the exit code. */
@@ -45,9 +47,9 @@ void runtime_done(struct runtime *side);
 /* For SETUP: the configuration and the counters. */
 int runtime_setup(struct runtime *side, struct message *message);
 /* The last of getting ready: enters the sandbox of the role, and says so. Returns 0 or an exit code. */
-int runtime_ready(const struct runtime *side, enum role role);
+int runtime_ready(struct runtime *side);
 /* The last of SERVE: says that it does. Returns 0 or an exit code. */
-int runtime_serving(void);
+int runtime_serving(struct runtime *side);
 /* Tells the supervisor what is wrong with a file; what is wrong with others can follow. */
 void runtime_report_fault(const struct file_place *place, const char *why);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */

@@ -127,15 +127,15 @@ static int answer_client(const struct msg_selftest *message, int client_fd)
 
 int selftest_main(void)
 {
+	struct dialogue dialogue = {FROM_SUPERVISOR, ROLE_SELFTEST, CHILD_STARTING, 0};
 	struct message message;
-	int exit_code = EX_SOFTWARE;
+	int exit_code;
 
 	/* A layer that is missing is part of the answer, and need not be logged. */
 	log_set_level(LOG_LEVEL_ERROR);
-	if (channel_receive(CHANNEL_FD, FROM_SUPERVISOR, &message, 0) != 0)
+	if (channel_receive(CHANNEL_FD, &dialogue, &message, 0) != 0)
 		return EX_SOFTWARE;
-	if (message.type == MSG_SELFTEST)
-		exit_code = answer_client((const void *)message.data, message.fds[0]);
+	exit_code = answer_client((const void *)message.data, message.fds[0]);
 	message_done(&message);
 	return exit_code;
 }

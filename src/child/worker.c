@@ -25,8 +25,6 @@
 #define MOST_FILES   (1 << 20)
 #define SPARE_FILES  1024 /* listeners, channels, and the like */
 
-enum stage { STAGE_SETUP, STAGE_READY, STAGE_SERVING, STAGE_DRAINING };
-
 struct worker {
 	struct runtime side;
 	struct engine engine;
@@ -34,7 +32,6 @@ struct worker {
 	struct shared *shared;
 	struct timer drained;
 	struct task leave;
-	enum stage stage;
 	unsigned turns; /* of the heartbeat, until certificates are looked at again */
 };
 
@@ -86,8 +83,7 @@ static int worker_on_sibling(struct runtime *side, struct message *message)
 	struct worker *w = worker_of(side);
 	const struct msg_sibling *sibling = (const void *)message->data;
 
-	return w->stage == STAGE_SETUP ? -EINVAL
-				       : engine_meet(&w->engine, sibling, &message->fds[0]);
+	return engine_meet(&w->engine, sibling, &message->fds[0]);
 }
 
 static int worker_on_lost(struct runtime *side, struct message *message)
@@ -95,8 +91,6 @@ static int worker_on_lost(struct runtime *side, struct message *message)
 	struct worker *w = worker_of(side);
 	const struct msg_listener *lost = (const void *)message->data;
 
-	if (w->stage == STAGE_SETUP)
-		return -EINVAL;
 	engine_lose(&w->engine, lost->listener);
 	return 0;
 }
@@ -114,7 +108,7 @@ static void worker_on_idle(struct acceptor *acceptor)
 {
 	struct worker *w = container_of(acceptor, struct worker, engine.acceptor);
 
-	if (w->stage == STAGE_DRAINING)
+	if (w->side.dialogue.state == CHILD_DRAINING)
 		loop_defer(&w->side.loop, &w->leave);
 }
 
@@ -161,8 +155,7 @@ static int worker_on_prepare(struct runtime *side, struct message *message)
 		return r;
 	w->side.counters->expires = tls_files_expiry(&w->tls_files);
 	tls_files_list_certificates(&w->tls_files, w->side.counters);
-	w->stage = STAGE_READY;
-	return runtime_ready(side, ROLE_WORKER);
+	return runtime_ready(side);
 }
 
 static int worker_on_serve(struct runtime *side, struct message *message)
@@ -170,14 +163,11 @@ static int worker_on_serve(struct runtime *side, struct message *message)
 	struct worker *w = worker_of(side);
 	int r;
 
-	if (w->stage != STAGE_READY)
-		return runtime_fail(EX_SOFTWARE, "told to serve before it was ready", 0);
 	r = engine_serve(&w->engine);
 	if (r < 0)
 		return r;
-	w->stage = STAGE_SERVING;
 	worker_log_expiry(w);
-	return runtime_serving();
+	return runtime_serving(side);
 }
 
 static void worker_on_drained(struct timer *timer, uint64_t now_ms)
@@ -194,11 +184,11 @@ static int worker_on_drain(struct runtime *side, struct message *message)
 	const struct msg_drain *drain = (const void *)message->data;
 	struct worker *w = worker_of(side);
 
-	if (w->stage != STAGE_SERVING) {
+	if (side->dialogue.state != CHILD_SERVING) {
 		loop_stop(&w->side.loop, EX_OK);
 		return 0;
 	}
-	w->stage = STAGE_DRAINING;
+	side->dialogue.state = CHILD_DRAINING;
 	engine_stop(&w->engine);
 	channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
 	loop_set_timer(&w->side.loop, &w->drained, w->side.loop.now_ms + drain->within_ms);
@@ -243,7 +233,7 @@ static void worker_on_heartbeat(struct runtime *side)
 
 	if (w->engine.acceptor.shared)
 		acceptor_look(&w->engine.acceptor);
-	if (w->stage != STAGE_SERVING || ++w->turns < EXPIRY_TURNS)
+	if (w->side.dialogue.state != CHILD_SERVING || ++w->turns < EXPIRY_TURNS)
 		return;
 	w->turns = 0;
 	worker_log_expiry(w);
@@ -252,7 +242,7 @@ static void worker_on_heartbeat(struct runtime *side)
 int worker_main(void)
 {
 	struct worker w = {
-		.side = RUNTIME_INIT(w.side, worker_handlers),
+		.side = RUNTIME_INIT(w.side, worker_handlers, ROLE_WORKER),
 		.engine = ENGINE_EMPTY,
 		.tls_files = TLS_FILES_EMPTY,
 	};

@@ -24,7 +24,6 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/logwire.h"
 
 #define MESSAGES_A_TURN  64
 #define RECORDS_A_SECOND 10000
@@ -138,7 +137,7 @@ void child_send(
 	if (r == 0 || (r == CHANNEL_E_CLOSED && child->state != CHILD_STARTING))
 		return;
 	child->refused = r < 0 ? r : r == CHANNEL_E_CLOSED ? -EPIPE : -EAGAIN;
-	child_end(child, "it cannot be spoken to, and is ended");
+	child_end(child, "its channel is broken or full; killed");
 }
 
 /* The last words of a child that could not become one: the call that the system refused. */
@@ -195,8 +194,8 @@ static void child_on_record(struct child *child, const struct message *message)
 		child->counters->records_lost++;
 		return;
 	}
-	if (logwire_unpack(message->data, message->len, &record, &peer) != 0) {
-		child_end(child, "it sent what is not a record, and is ended");
+	if (!message_read_record(message, &record, &peer)) {
+		child_end(child, "malformed record; killed");
 		return;
 	}
 	record.about.role = child_name(child, name);
@@ -209,11 +208,6 @@ static void child_on_failed(struct child *child, const struct message *message)
 	const struct msg_failed *failed = (const void *)message->data;
 	char why[sizeof(failed->text) + 1];
 
-	if (child->failed) {
-		child_end(child, "it goes on after its last word, and is ended");
-		child_unwatch(child, &child->channel, &child->channel_fd);
-		return;
-	}
 	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
 	child->failed = true;
 	child->owner->on_failed(child, failed->exit_code, why);
@@ -230,54 +224,45 @@ static void child_on_fault(struct child *child, const struct message *message)
 		child->owner->on_fault(child, &fault->place, what);
 }
 
-static void child_on_message(struct child *child, const struct message *message)
+static void child_on_ready(struct child *child, const struct message *message)
 {
-	switch (message->type) {
-	case MSG_RECORD:
-		child_on_record(child, message);
-		break;
-	case MSG_READY:
-		if (child->state == CHILD_STARTING) {
-			child->state = CHILD_READY;
-			child->owner->on_ready(child);
-		}
-		break;
-	case MSG_SERVING:
-		if (child->state == CHILD_OPENING) {
-			child->state = CHILD_SERVING;
-			child->owner->on_serving(child);
-		}
-		break;
-	case MSG_RELEASED:
-		if (child->state == CHILD_DRAINING) {
-			child->state = CHILD_RELEASED;
-			child->owner->on_released(child);
-		}
-		break;
-	case MSG_FAULT:
-		child_on_fault(child, message);
-		break;
-	case MSG_FAILED:
-		child_on_failed(child, message);
-		break;
-	case MSG_SELFTEST:
-	case MSG_SETUP:
-	case MSG_SHARED:
-	case MSG_METRICS:
-	case MSG_LISTENER:
-	case MSG_FILE:
-	case MSG_TICKETS:
-	case MSG_KEEPER:
-	case MSG_SIBLING:
-	case MSG_LOST:
-	case MSG_CLIENT:
-	case MSG_CLIENT_GONE:
-	case MSG_PREPARE:
-	case MSG_SERVE:
-	case MSG_DRAIN:
-	case N_MESSAGES:
-		break;
-	}
+	if (child->state != CHILD_STARTING)
+		return; /* told to drain meanwhile */
+	child->state = CHILD_READY;
+	child->owner->on_ready(child);
+}
+
+static void child_on_serving(struct child *child, const struct message *message)
+{
+	if (child->state != CHILD_OPENING)
+		return;
+	child->state = CHILD_SERVING;
+	child->owner->on_serving(child);
+}
+
+static void child_on_released(struct child *child, const struct message *message)
+{
+	child->state = CHILD_RELEASED;
+	child->owner->on_released(child);
+}
+
+/* All that the table lets a child say. */
+static void (*const handlers[N_MESSAGES])(struct child *child, const struct message *message) = {
+	[MSG_RECORD] = child_on_record,
+	[MSG_READY] = child_on_ready,
+	[MSG_SERVING] = child_on_serving,
+	[MSG_RELEASED] = child_on_released,
+	[MSG_FAULT] = child_on_fault,
+	[MSG_FAILED] = child_on_failed,
+};
+
+static int child_receive(struct child *child, struct message *ret_message)
+{
+	struct dialogue dialogue = {FROM_CHILD, child->role, child->state, child->had};
+	int r = channel_receive(child->channel_fd, &dialogue, ret_message, MSG_DONTWAIT);
+
+	child->had = dialogue.had;
+	return r;
 }
 
 static void child_on_channel(struct source *source, uint32_t events)
@@ -287,16 +272,16 @@ static void child_on_channel(struct source *source, uint32_t events)
 	int r = 0;
 
 	for (int i = 0; i < MESSAGES_A_TURN && child->channel_fd >= 0; i++) {
-		r = channel_receive(child->channel_fd, FROM_CHILD, &message, MSG_DONTWAIT);
+		r = child_receive(child, &message);
 		if (r != 0)
 			break;
-		child_on_message(child, &message);
+		handlers[message.type](child, &message);
 		message_done(&message);
 	}
 	if (r == 0 || r == CHANNEL_E_WAIT)
 		return;
 	if (r == CHANNEL_E_MALFORMED)
-		child_end(child, "it sent what is not a message, and is ended");
+		child_end(child, "message that it may not send now; killed");
 	child_unwatch(child, &child->channel, &child->channel_fd);
 }
 
@@ -446,6 +431,7 @@ int child_start(struct child *child)
 	child->stderr_lines = child->stderr_reads = 0;
 	child->failed = false;
 	child->refused = 0;
+	child->had = 0;
 	child->last_words[0] = '\0';
 	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
 	child->heartbeat = child->counters->heartbeat;

@@ -13,16 +13,6 @@
 #include "process/channel.h"
 #include "process/role.h"
 
-enum child_state {
-	CHILD_STARTING,
-	CHILD_READY,
-	CHILD_OPENING, /* told to serve */
-	CHILD_SERVING,
-	CHILD_DRAINING,
-	CHILD_RELEASED,
-	CHILD_ENDED,
-};
-
 struct child;
 
 /* How one has ended. */
@@ -54,8 +44,9 @@ struct child {
 	enum role role;
 	unsigned index;
 	enum child_state state;
-	bool failed; /* it has said why it cannot serve */
-	int refused; /* what the system refused us when we spoke to it: a negative errno, or 0 */
+	uint32_t had; /* messages, as in struct dialogue */
+	bool failed;  /* it has said why it cannot serve */
+	int refused;  /* what the system refused us when we spoke to it: a negative errno, or 0 */
 	pid_t pid;
 	int pidfd, channel_fd, stderr_fd; /* owned */
 	struct source ended, channel, stderr_source;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A message is one packet: its type, its payload, its descriptors. The receiver holds it against the
- * table before anybody looks inside, and closes whatever descriptors were not asked for. */
+/* How packets are sent and received, and the one check of the table. More descriptors than a message may have
+ * are closed by the kernel, and those of a packet that is refused are closed here. */
 
 #include "process/channel.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -20,12 +20,17 @@
 
 static const struct message_row {
 	enum message_from from;
+	unsigned roles, states;
+	enum message_times times;
 	size_t fds, least, longest;
 } rows[N_MESSAGES] = {
-#define MESSAGE(name, from, fds, least, longest) [MSG_##name] = {FROM_##from, fds, least, longest},
+#define MESSAGE(name, from, roles, states, times, fds, ...) \
+	[MSG_##name] = {FROM_##from, roles, states, times, fds, __VA_ARGS__},
 	MESSAGES(MESSAGE)
 #undef MESSAGE
 };
+
+static_assert(N_MESSAGES <= 32, "struct dialogue has a bit for each");
 
 union control {
 	struct cmsghdr header; /* aligns */
@@ -117,13 +122,20 @@ static size_t channel_take_fds(struct msghdr *message, int fds[static CHANNEL_FD
 	return n;
 }
 
-static bool channel_may_send(enum message_from from, uint32_t type, size_t len, size_t n_fds)
+bool dialogue_permits(const struct dialogue *dialogue, uint32_t type, size_t len, size_t n_fds)
 {
-	return type < N_MESSAGES && rows[type].from == from && rows[type].fds == n_fds &&
-		len >= rows[type].least && len <= rows[type].longest;
+	const struct message_row *row;
+
+	if (type >= N_MESSAGES)
+		return false;
+	row = &rows[type];
+	return row->from == dialogue->from && row->roles & 1u << dialogue->role &&
+		row->states & 1u << dialogue->state &&
+		(row->times == ANY || !(dialogue->had & 1u << type)) && row->fds == n_fds &&
+		len >= row->least && len <= row->longest;
 }
 
-int channel_receive(int fd, enum message_from from, struct message *ret_message, int flags)
+int channel_receive(int fd, struct dialogue *dialogue, struct message *ret_message, int flags)
 {
 	uint32_t head = N_MESSAGES;
 	struct iovec parts[] = {
@@ -150,10 +162,11 @@ int channel_receive(int fd, enum message_from from, struct message *ret_message,
 
 	n_fds = channel_take_fds(&message, ret_message->fds);
 	if ((size_t)n < sizeof(head) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-		!channel_may_send(from, head, (size_t)n - sizeof(head), n_fds)) {
+		!dialogue_permits(dialogue, head, (size_t)n - sizeof(head), n_fds)) {
 		message_done(ret_message);
 		return CHANNEL_E_MALFORMED;
 	}
+	dialogue->had |= 1u << head;
 	ret_message->type = head;
 	ret_message->len = (size_t)n - sizeof(head);
 	return 0;
@@ -166,4 +179,77 @@ void message_done(struct message *message)
 			close(message->fds[i]);
 		message->fds[i] = -1;
 	}
+}
+
+/* The kernel's own bound. */
+#define ERRNO_MAX 4095
+
+int channel_send_record(int fd, const struct log_record *record)
+{
+	const struct log_about *about = &record->about;
+	struct msg_record m = {
+		.suppressed = record->suppressed,
+		.event = record->event,
+		.error = about->error,
+		.peer_len = about->peer ? about->peer->len : 0,
+	};
+	size_t len = strnlen(record->text, sizeof(m.text) - 1);
+
+	memcpy(&m.peer, about->peer ? &about->peer->un : &m.peer, m.peer_len);
+	snprintf(m.listener, sizeof(m.listener), "%s", about->listener ? about->listener : "");
+	snprintf(m.reason, sizeof(m.reason), "%s", about->reason ? about->reason : "");
+	memcpy(m.text, record->text, len);
+	return channel_send(fd, MSG_RECORD, &m, offsetof(struct msg_record, text) + len + 1, NULL,
+		MSG_DONTWAIT);
+}
+
+static bool is_whole(const struct addr *addr)
+{
+	switch (addr->sa.sa_family) {
+	case AF_INET:
+		return addr->len == sizeof(addr->in);
+	case AF_INET6:
+		return addr->len == sizeof(addr->in6);
+	case AF_UNIX:
+		return addr->len >= offsetof(struct sockaddr_un, sun_path) &&
+			addr->len <= sizeof(addr->un);
+	default:
+		return false;
+	}
+}
+
+static const char *word_of(const char *word)
+{
+	return *word ? word : NULL;
+}
+
+bool message_read_record(
+	const struct message *message, struct log_record *ret_record, struct addr *ret_peer)
+{
+	const struct msg_record *m = (const void *)message->data;
+	const size_t text_len = message->len - offsetof(struct msg_record, text);
+	struct addr peer = {.len = m->peer_len, .un = m->peer};
+
+	if (m->event >= N_LOG_EVENTS || m->error < -ERRNO_MAX || m->error > ERRNO_MAX ||
+		(m->peer_len > 0 && !is_whole(&peer)) ||
+		strnlen(m->listener, sizeof(m->listener)) == sizeof(m->listener) ||
+		strnlen(m->reason, sizeof(m->reason)) == sizeof(m->reason) ||
+		strnlen(m->text, text_len) + 1 != text_len)
+		return false;
+
+	*ret_peer = peer;
+	*ret_record = (struct log_record){
+		.event = (enum log_event)m->event,
+		.level = log_event_level((enum log_event)m->event),
+		.suppressed = m->suppressed,
+		.about =
+			{
+				.listener = word_of(m->listener),
+				.reason = word_of(m->reason),
+				.error = m->error,
+				.peer = m->peer_len > 0 ? ret_peer : NULL,
+			},
+		.text = m->text,
+	};
+	return true;
 }

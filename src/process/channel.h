@@ -1,72 +1,122 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What supervisor and children say to each other: messages over a SEQPACKET socket pair, which is
- * descriptor 3 in every child. The table below is all that can be said. */
+/* Everything that a supervisor and a child can say to each other.
+ *
+ * Each child has a channel, a SEQPACKET socket pair, on descriptor 3. A message is one packet: its type, a
+ * payload that is a fixed struct, and as many descriptors as the table says. Both ends are one program on one
+ * machine, so numbers are as they are in memory.
+ *
+ * The table is the whole protocol. A row says who may send the message, to or from children of which roles,
+ * in which states of the child, whether once or any number of times, and what comes with it. Each end keeps a
+ * struct dialogue for its channel and holds every packet against the table before anything looks inside:
+ * dialogue_permits() is that check, on either side. A packet that is not permitted ends the child: it is
+ * either a bug of ours or a worker that was taken over. What the table allows, a handler need not ask again;
+ * it still checks the values in the payload.
+ *
+ * The two sides know the state of the child at different times. A child that is told to drain while it gets
+ * ready may have said READY already: such crossings are in the table. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/un.h>
 
+#include "base/log.h"
 #include "process/files.h"
+#include "process/role.h"
 
 #define CHANNEL_FD      3
 #define CHANNEL_PAYLOAD 4096
 #define CHANNEL_FDS     2
 
-/* MESSAGE(name, who may send it, descriptors, least and longest payload) */
-#define MESSAGES(MESSAGE)                                                                            \
-	/* The first four keep their numbers for good: they are all that a supervisor and the      \
-	 * children of the one before an upgrade have to say to each other.                        \
-	 * DRAIN: take nothing new, finish what is open, and end; struct msg_drain */ \
-	MESSAGE(DRAIN, SUPERVISOR, 0, sizeof(struct msg_drain), sizeof(struct msg_drain))            \
-	/* a record, as base/logwire.h has it */                                                     \
-	MESSAGE(RECORD, CHILD, 0, 1, CHANNEL_PAYLOAD)                                                \
-	/* told to drain, it takes nothing new from here on */                                       \
-	MESSAGE(RELEASED, CHILD, 0, 0, 0)                                                            \
-	/* to a worker: others have the sockets, who know of no sessions; struct msg_listener */     \
-	MESSAGE(LOST, SUPERVISOR, 0, sizeof(struct msg_listener), sizeof(struct msg_listener))       \
-	/* the configuration, and the page of counters of this child; struct msg_setup */            \
-	MESSAGE(SETUP, SUPERVISOR, 2, sizeof(struct msg_setup), sizeof(struct msg_setup))            \
-	/* to a worker: what all workers share */                                                    \
-	MESSAGE(SHARED, SUPERVISOR, 1, 0, 0)                                                         \
-	/* a listening socket; struct msg_listener */                                                \
-	MESSAGE(LISTENER, SUPERVISOR, 1, sizeof(struct msg_listener), sizeof(struct msg_listener))   \
-	/* a file that the configuration names; struct file_place */                                 \
-	MESSAGE(FILE, SUPERVISOR, 1, sizeof(struct file_place), sizeof(struct file_place))           \
-	/* to a worker: memory with the keys of tickets */                                           \
-	MESSAGE(TICKETS, SUPERVISOR, 1, 0, 0)                                                        \
-	/* to a worker: its channel to the keeper, which may be a new one */                         \
-	MESSAGE(KEEPER, SUPERVISOR, 1, 0, 0)                                                         \
-	/* to the keeper: the channel of a worker; struct msg_client */                              \
-	MESSAGE(CLIENT, SUPERVISOR, 1, sizeof(struct msg_client), sizeof(struct msg_client))         \
-	/* to the keeper: the worker has ended, and its channel with it; struct msg_client */        \
-	MESSAGE(CLIENT_GONE, SUPERVISOR, 0, sizeof(struct msg_client), sizeof(struct msg_client))    \
-	/* to the exporter: the socket that scrapes come to, and the page */                         \
-	MESSAGE(METRICS, SUPERVISOR, 2, 0, 0)                                                        \
-	/* all is said: get ready, and say so */                                                     \
-	MESSAGE(PREPARE, SUPERVISOR, 0, 0, 0)                                                        \
-	/* the whole generation is ready: begin */                                                   \
-	MESSAGE(SERVE, SUPERVISOR, 0, 0, 0)                                                          \
-	/* to a self-test: try every sandbox, and answer that client; struct msg_selftest */         \
-	MESSAGE(SELFTEST, SUPERVISOR, 1, sizeof(struct msg_selftest), sizeof(struct msg_selftest))   \
-	MESSAGE(READY, CHILD, 0, 0, 0)                                                               \
-	/* told to serve, it does */                                                                 \
-	MESSAGE(SERVING, CHILD, 0, 0, 0)                                                             \
-	/* while it gets ready: something is wrong with what a listener names; struct msg_fault */   \
-	MESSAGE(FAULT, CHILD, 0, sizeof(struct msg_fault), sizeof(struct msg_fault))                 \
-	/* it cannot serve: an exit code, and why, as text */                                        \
-	MESSAGE(FAILED, CHILD, 0, sizeof(struct msg_failed), sizeof(struct msg_failed))              \
-	/* to a worker: the way to one that has a socket of it too; struct msg_sibling */            \
-	MESSAGE(SIBLING, SUPERVISOR, 1, sizeof(struct msg_sibling), sizeof(struct msg_sibling))
+/* The life of a child. On its own side it is never OPENING, RELEASED or ENDED. */
+enum child_state {
+	CHILD_STARTING,
+	CHILD_READY,
+	CHILD_OPENING, /* told to serve */
+	CHILD_SERVING,
+	CHILD_DRAINING,
+	CHILD_RELEASED,
+	CHILD_ENDED,
+};
+
+enum message_from { FROM_SUPERVISOR, FROM_CHILD };
+enum message_times { ONCE, ANY };
+
+// clang-format off
+#define A_WORKER    (1u << ROLE_WORKER)
+#define A_KEEPER    (1u << ROLE_KEEPER)
+#define AN_EXPORTER (1u << ROLE_EXPORTER)
+#define A_SELFTEST  (1u << ROLE_SELFTEST)
+#define A_SERVER    (A_WORKER | A_KEEPER | AN_EXPORTER)
+#define ANYONE      (A_SERVER | A_SELFTEST)
+
+#define IN_STARTING (1u << CHILD_STARTING)
+#define IN_READY    (1u << CHILD_READY)
+#define IN_OPENING  (1u << CHILD_OPENING)
+#define IN_SERVING  (1u << CHILD_SERVING)
+#define IN_DRAINING (1u << CHILD_DRAINING)
+#define IN_RELEASED (1u << CHILD_RELEASED)
+#define ONCE_READY  (IN_READY | IN_OPENING | IN_SERVING | IN_DRAINING | IN_RELEASED)
+#define ALWAYS      (IN_STARTING | ONCE_READY)
+
+/* MESSAGE(name, sender, roles and states of the child, times, descriptors, least and longest payload) */
+#define NOTHING       0, 0
+#define PAYLOAD(type) sizeof(struct type), sizeof(struct type)
+#define MESSAGES(MESSAGE) \
+	/* The first four keep their numbers for good: they are all that a supervisor and the children of the \
+	 * program before an upgrade have to say to each other. */ \
+	/* Take nothing new, finish what is open, and end. */ \
+	MESSAGE(DRAIN,       SUPERVISOR, A_SERVER,            ALWAYS,              ONCE, 0, PAYLOAD(msg_drain)) \
+	/* For the log; as long as its text. */ \
+	MESSAGE(RECORD,      CHILD,      ANYONE,              ALWAYS,              ANY,  0, \
+		offsetof(struct msg_record, text), sizeof(struct msg_record)) \
+	/* Told to drain, it takes nothing new from here on. */ \
+	MESSAGE(RELEASED,    CHILD,      A_WORKER | AN_EXPORTER, IN_DRAINING,   ONCE, 0, NOTHING) \
+	/* Another build reads this listener now and cannot forward datagrams: end its DTLS sessions. */ \
+	MESSAGE(LOST,        SUPERVISOR, A_WORKER,            ONCE_READY,          ANY,  0, PAYLOAD(msg_listener)) \
+	/* The configuration, and the page of counters of this child. */ \
+	MESSAGE(SETUP,       SUPERVISOR, A_SERVER,            IN_STARTING,         ONCE, 2, PAYLOAD(msg_setup)) \
+	/* Memory that all workers share. */ \
+	MESSAGE(SHARED,      SUPERVISOR, A_WORKER,            IN_STARTING,         ONCE, 1, NOTHING) \
+	/* A listening socket. */ \
+	MESSAGE(LISTENER,    SUPERVISOR, A_WORKER,            IN_STARTING,         ANY,  1, PAYLOAD(msg_listener)) \
+	/* A file that the configuration names. */ \
+	MESSAGE(FILE,        SUPERVISOR, A_WORKER | A_KEEPER, IN_STARTING,         ANY,  1, PAYLOAD(file_place)) \
+	/* Memory with the keys of tickets. */ \
+	MESSAGE(TICKETS,     SUPERVISOR, A_WORKER,            IN_STARTING,         ONCE, 1, NOTHING) \
+	/* Its channel to the keeper, which may be a new one. */ \
+	MESSAGE(KEEPER,      SUPERVISOR, A_WORKER,            ALWAYS,              ANY,  1, NOTHING) \
+	/* The channel of a worker. */ \
+	MESSAGE(CLIENT,      SUPERVISOR, A_KEEPER,            ALWAYS,              ANY,  1, PAYLOAD(msg_client)) \
+	/* The worker has ended, and its channel with it. */ \
+	MESSAGE(CLIENT_GONE, SUPERVISOR, A_KEEPER,            ALWAYS,              ANY,  0, PAYLOAD(msg_client)) \
+	/* The socket that scrapes come to, and the page. */ \
+	MESSAGE(METRICS,     SUPERVISOR, AN_EXPORTER,         IN_STARTING,         ONCE, 2, NOTHING) \
+	/* Nothing more is to come: get ready, and say so. */ \
+	MESSAGE(PREPARE,     SUPERVISOR, A_SERVER,            IN_STARTING,         ONCE, 0, NOTHING) \
+	/* The whole generation is ready: begin, and say so. */ \
+	MESSAGE(SERVE,       SUPERVISOR, A_SERVER,            IN_READY,            ONCE, 0, NOTHING) \
+	/* Try every sandbox, and answer that client. */ \
+	MESSAGE(SELFTEST,    SUPERVISOR, A_SELFTEST,          IN_STARTING,         ONCE, 1, PAYLOAD(msg_selftest)) \
+	MESSAGE(READY,       CHILD,      A_SERVER,            IN_STARTING | IN_DRAINING, ONCE, 0, NOTHING) \
+	/* Told to serve, it does. */ \
+	MESSAGE(SERVING,     CHILD,      A_SERVER,            IN_OPENING | IN_DRAINING,  ONCE, 0, NOTHING) \
+	/* While it gets ready: something is wrong with a file of a listener. */ \
+	MESSAGE(FAULT,       CHILD,      A_WORKER | A_KEEPER, IN_STARTING | IN_DRAINING, ANY,  0, PAYLOAD(msg_fault)) \
+	/* It cannot serve, and ends. */ \
+	MESSAGE(FAILED,      CHILD,      ANYONE,              ALWAYS,              ONCE, 0, PAYLOAD(msg_failed)) \
+	/* The way to a worker of another generation that reads, or has read, the same DTLS socket. */ \
+	MESSAGE(SIBLING,     SUPERVISOR, A_WORKER,            ONCE_READY,          ANY,  1, PAYLOAD(msg_sibling))
+// clang-format on
 
 enum message_type {
-#define MESSAGE(name, from, fds, least, longest) MSG_##name,
+#define MESSAGE(name, ...) MSG_##name,
 	MESSAGES(MESSAGE)
 #undef MESSAGE
 		N_MESSAGES
 };
-
-enum message_from { FROM_SUPERVISOR, FROM_CHILD };
 
 struct msg_setup {
 	uint32_t index;
@@ -103,6 +153,19 @@ struct msg_fault {
 	char text[492];
 };
 
+#define RECORD_WORD 128 /* the longest name of a listener, or reason; what is beyond is cut */
+
+/* The role and the process are not in it: the receiver knows whose channel it is. */
+struct msg_record {
+	uint64_t suppressed;
+	uint32_t event;
+	int32_t error;
+	uint32_t peer_len; /* 0: no peer */
+	struct sockaddr_un peer;
+	char listener[RECORD_WORD], reason[RECORD_WORD]; /* empty: none */
+	char text[LOG_TEXT];
+};
+
 struct msg_failed {
 	int32_t exit_code;
 	char text[508];
@@ -116,9 +179,9 @@ struct message {
 };
 
 enum {
-	CHANNEL_E_WAIT = 1,  /* nothing there, or no room */
-	CHANNEL_E_CLOSED,    /* the other end is gone */
-	CHANNEL_E_MALFORMED, /* not in the table: whoever sent it is not to be trusted any more */
+	CHANNEL_E_WAIT = 1, /* nothing there, or no room */
+	CHANNEL_E_CLOSED,   /* the other end is gone */
+	CHANNEL_E_MALFORMED, /* not permitted by the table: the sender is not to be trusted any more */
 };
 
 /* Two ends, close-on-exec; the supervisor's does not block. */
@@ -127,6 +190,23 @@ int channel_pair(int *ret_supervisor, int *ret_child);
 /* Sends descriptors too, as many as the table says; they stay the caller's. With `flags` as of send(). */
 int channel_send(
 	int fd, enum message_type type, const void *data, size_t len, const int *fds, int flags);
-/* `from` is who is at the other end; what that one may not send is malformed. */
-int channel_receive(int fd, enum message_from from, struct message *ret_message, int flags);
+
+/* What one side knows of the child at the other end of a channel, or of itself. */
+struct dialogue {
+	enum message_from from; /* of messages that are received */
+	enum role role;         /* of the child */
+	enum child_state state; /* of the child; kept by the owner */
+	uint32_t had;           /* messages that were received, as bits */
+};
+
+/* Whether the table permits this packet now. */
+bool dialogue_permits(const struct dialogue *dialogue, uint32_t type, size_t len, size_t n_fds);
+/* CHANNEL_E_MALFORMED for a packet that is not permitted; descriptors that came with it are closed. */
+int channel_receive(int fd, struct dialogue *dialogue, struct message *ret_message, int flags);
 void message_done(struct message *message);
+
+int channel_send_record(int fd, const struct log_record *record);
+/* Trusts nothing in the payload; the strings point into it, and the peer to `ret_peer`. False when no
+ * channel_send_record() has made it. */
+bool message_read_record(
+	const struct message *message, struct log_record *ret_record, struct addr *ret_peer);

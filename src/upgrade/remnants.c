@@ -28,7 +28,6 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/logwire.h"
 #include "generation/child.h"
 #include "process/channel.h"
 #include "upgrade/handover.h"
@@ -200,8 +199,7 @@ static void remnant_on_record(struct remnant *remnant, const struct message *mes
 		remnant->records = 0;
 	}
 	/* Another build may write records that are none here. */
-	if (remnant->records++ >= RECORDS_A_SECOND ||
-		logwire_unpack(message->data, message->len, &record, &peer) != 0)
+	if (remnant->records++ >= RECORDS_A_SECOND || !message_read_record(message, &record, &peer))
 		return;
 	record.about.role = remnant_name(remnant, name);
 	record.about.pid = remnant->pid;
@@ -214,7 +212,9 @@ static void remnant_on_channel(struct source *source, uint32_t events)
 	struct message message;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		int r = channel_receive(remnant->channel_fd, FROM_CHILD, &message, MSG_DONTWAIT);
+		struct dialogue dialogue = {FROM_CHILD, remnant->role,
+			remnant->is_draining ? CHILD_DRAINING : CHILD_SERVING, 0};
+		int r = channel_receive(remnant->channel_fd, &dialogue, &message, MSG_DONTWAIT);
 
 		if (r == CHANNEL_E_WAIT)
 			return;

@@ -82,7 +82,9 @@ static unsigned ended_well(void)
 /* In the child, which ends with a status of its own when it is told anything else. */
 static void expect_message(int fd, enum message_type type, struct message *message)
 {
-	if (channel_receive(fd, FROM_SUPERVISOR, message, 0) != 0 || message->type != type)
+	struct dialogue dialogue = {FROM_SUPERVISOR, ROLE_WORKER, CHILD_SERVING, 0};
+
+	if (channel_receive(fd, &dialogue, message, 0) != 0 || message->type != type)
 		_exit(90);
 }
 
@@ -106,9 +108,10 @@ static void expect_drain(int fd, uint64_t within_ms)
 
 static void expect_nothing(int fd)
 {
+	struct dialogue dialogue = {FROM_SUPERVISOR, ROLE_WORKER, CHILD_SERVING, 0};
 	struct message message;
 
-	if (channel_receive(fd, FROM_SUPERVISOR, &message, MSG_DONTWAIT) != CHANNEL_E_WAIT)
+	if (channel_receive(fd, &dialogue, &message, MSG_DONTWAIT) != CHANNEL_E_WAIT)
 		_exit(93);
 }
 
