@@ -123,9 +123,8 @@ void world_init(struct world *world)
 	displacer_init(&world->acceptor.displacer, &world->loop);
 	world->acceptor.displacer.shared = world->shared;
 	world->dtls = (struct dtls){
-		.loop = &world->loop,
+		.socket = {.fd = -1, .name = "fuzz", .loop = &world->loop},
 		.scratch = &world->scratch,
-		.name = "fuzz",
 		.answerer = {.service = services[SERVICE_uppercase],
 			.frame.framing = UPPER_DATAGRAM},
 		.amplification = 3,
@@ -133,7 +132,6 @@ void world_init(struct world *world)
 		.acceptor = &world->acceptor,
 		.handshakes = &world->handshakes,
 		.maker = {.open = fake_open, .mac = fake_mac, .userdata = world},
-		.fd = -1,
 	};
 	dtls_init(&world->dtls, 60000, 10000);
 	dtls_open(&world->dtls); /* there is no socket to be read */

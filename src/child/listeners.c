@@ -133,9 +133,8 @@ static uint32_t overflows_of(int fd)
 static void port_make_udp(struct engine *engine, struct port *port)
 {
 	port->udp = (struct udp){
-		.loop = engine->loop,
+		.socket = {.fd = port->fd, .name = port->conf->name, .loop = engine->loop},
 		.batch = engine->batch,
-		.name = port->conf->name,
 		.answerer = answerer_of(port->conf),
 		.amplification = port->conf->amplification,
 		.access = engine->conf->log.access,
@@ -143,8 +142,8 @@ static void port_make_udp(struct engine *engine, struct port *port)
 		.guard = &engine->guard,
 		.overflows = overflows_of(port->fd),
 		.proxy = proxy_rule_of(port->conf),
-		.fd = take_fd(&port->fd),
 	};
+	take_fd(&port->fd);
 	port->udp.answerer.frame.framing = UPPER_DATAGRAM;
 	port->kind = PORT_UDP;
 }
@@ -159,10 +158,9 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 	if (r < 0)
 		return r;
 	port->dtls = (struct dtls){
-		.loop = engine->loop,
+		.socket = {.fd = port->fd, .name = port->conf->name, .loop = engine->loop},
 		.batch = engine->batch,
 		.scratch = &engine->scratch,
-		.name = port->conf->name,
 		.answerer = answerer_of(port->conf),
 		.amplification = port->conf->amplification,
 		.access = engine->conf->log.access,
@@ -173,8 +171,8 @@ static int port_make_dtls(struct engine *engine, struct port *port)
 		.handshakes = &engine->handshakes,
 		.maker = tls_datagrams_maker(port->datagrams),
 		.overflows = overflows_of(port->fd),
-		.fd = take_fd(&port->fd),
 	};
+	take_fd(&port->fd);
 	dtls_init(&port->dtls, port->conf->idle_ms, port->conf->handshake_ms);
 	port->kind = PORT_DTLS;
 	return 0;

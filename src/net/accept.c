@@ -134,22 +134,26 @@ static void listener_turn_away(struct listener *listener)
 	acceptor->reserve_fd = fcntl(acceptor->loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Whether its client may have one more; if not, that is the end of it. */
-static bool listener_lets_in(struct listener *listener, int fd, const struct addr *peer)
+bool acceptor_admits(struct acceptor *acceptor, struct refusals *refusals, const struct addr *peer)
 {
-	struct acceptor *acceptor = listener->acceptor;
 	int reason, would;
 
 	reason = guard_enter(
 		acceptor->guard, acceptor->counters, peer, acceptor->loop->now_ms, &would);
 	if (reason != GUARD_ANSWER)
-		refuse(&listener->refusals, (enum reason)reason, peer);
+		refuse(refusals, (enum reason)reason, peer);
 	else if (would != GUARD_ANSWER)
-		refuse(&listener->refusals, (enum reason)would, peer);
-	if (reason == GUARD_ANSWER)
+		refuse(refusals, (enum reason)would, peer);
+	return reason == GUARD_ANSWER;
+}
+
+/* Whether the client may have this connection; if not, it is closed. */
+static bool listener_admits(struct listener *listener, int fd, const struct addr *peer)
+{
+	if (acceptor_admits(listener->acceptor, &listener->refusals, peer))
 		return true;
 	close(fd);
-	acceptor_lost(acceptor, &listener->allotment);
+	acceptor_lost(listener->acceptor, &listener->allotment);
 	return false;
 }
 
@@ -177,7 +181,7 @@ static void listener_on_ready(
 {
 	struct listener *listener = container_of(wait, struct listener, wait);
 
-	if (!trusted || listener_lets_in(listener, fd, peer))
+	if (!trusted || listener_admits(listener, fd, peer))
 		listener_begin(listener, fd, peer, since_ms);
 }
 
@@ -204,7 +208,7 @@ static void listener_receive(struct listener *listener, int fd, const struct add
 	bool trusted = rule->mode != PROXY_OFF && proxy_rule_trusts(rule, peer);
 
 	acceptor_gained(listener->acceptor, &listener->allotment);
-	if (!trusted && !listener_lets_in(listener, fd, peer))
+	if (!trusted && !listener_admits(listener, fd, peer))
 		return;
 	if (rule->mode == PROXY_OFF) {
 		listener_begin(listener, fd, peer, listener->acceptor->loop->now_ms);

@@ -59,6 +59,9 @@ void acceptor_stop(struct acceptor *acceptor);
 void acceptor_gained(struct acceptor *acceptor, const struct allotment *allotment);
 void acceptor_lost(struct acceptor *acceptor, const struct allotment *allotment);
 
+/* Whether the client may have one more connection; if not, the reason is counted. */
+bool acceptor_admits(struct acceptor *acceptor, struct refusals *refusals, const struct addr *peer);
+
 void listener_done(struct listener *listener);
 /* Ends all connections that came in by it. */
 void listener_cut(struct listener *listener, enum reason reason);

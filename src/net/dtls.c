@@ -20,7 +20,6 @@
 #include "net/dtls_session.h"
 
 #define COOKIE_MS 60000 /* this minute's are good, and those of the one before */
-#define AGAIN_MS  100
 
 _Static_assert(DATAGRAM_MAC == HELLO_COOKIE, "all but one byte of a MAC goes into a cookie");
 
@@ -46,7 +45,7 @@ static int cookie_make(struct dtls *dtls, const struct dtls_datagram *d, const s
 static bool cookie_is_good(
 	struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello)
 {
-	uint64_t minute = dtls->loop->now_ms / COOKIE_MS;
+	uint64_t minute = dtls->socket.loop->now_ms / COOKIE_MS;
 	uint8_t cookie[HELLO_COOKIE];
 
 	if (hello->message_seq != 1 || hello->cookie.len != HELLO_COOKIE)
@@ -70,7 +69,7 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	struct udp_sent *sent)
 {
 	const struct guard *guard = dtls->acceptor->guard;
-	uint64_t now_ms = dtls->loop->now_ms;
+	uint64_t now_ms = dtls->socket.loop->now_ms;
 	struct guard_sender sender = guard_sender(guard, &d->ends, now_ms);
 	uint8_t cookie[HELLO_COOKIE], *room;
 	size_t length;
@@ -82,7 +81,7 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	if (cookie_make(dtls, d, hello, now_ms / COOKIE_MS, cookie) < 0)
 		return;
 	dtls->counters->counted[COUNT_cookies]++;
-	room = udp_batch_room(dtls->batch, dtls->fd, sent);
+	room = udp_batch_room(dtls->batch, dtls->socket.fd, sent);
 	length = hello_verify(hello, cookie, room);
 	udp_batch_reply(dtls->batch, d->arrival, room, length, length);
 }
@@ -190,15 +189,16 @@ static void dtls_take_all(
 }
 
 /* One batch; how many arrivals it had, or a negative errno. */
-static int dtls_turn(struct dtls *dtls)
+static int dtls_receive_batch(struct datagram_socket *socket)
 {
+	struct dtls *dtls = container_of(socket, struct dtls, socket);
 	struct udp_sent sent = {0};
 	int n;
 
-	n = udp_batch_receive(dtls->batch, dtls->fd);
+	n = udp_batch_receive(dtls->batch, dtls->socket.fd);
 	for (int i = 0; i < n; i++)
 		dtls_take_all(dtls, udp_batch_arrival(dtls->batch, (unsigned)i), &sent);
-	udp_batch_send(dtls->batch, dtls->fd, &sent);
+	udp_batch_send(dtls->batch, dtls->socket.fd, &sent);
 	dtls->counters->reasons[REASON_send] += sent.failed;
 	return n;
 }
@@ -233,41 +233,14 @@ static void dtls_on_return(
 	dtls_take_from(peers, from, arrival, true);
 }
 
-static void dtls_on_again(struct timer *timer, uint64_t now_ms)
-{
-	struct dtls *dtls = container_of(timer, struct dtls, again);
-
-	if (loop_watch(dtls->loop, &dtls->source, dtls->fd, EPOLLIN | EPOLLRDHUP) < 0)
-		loop_set_timer(dtls->loop, timer, now_ms + AGAIN_MS);
-}
-
-/* For the reason of the pause see udp.c. */
-static void dtls_on_event(struct source *source, uint32_t events)
-{
-	struct dtls *dtls = container_of(source, struct dtls, source);
-	int r;
-
-	r = dtls_turn(dtls);
-	if (r == -EAGAIN && events & (EPOLLRDHUP | EPOLLHUP))
-		r = -ESHUTDOWN;
-	if (r >= 0 || r == -EAGAIN || r == -EINTR)
-		return;
-	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.listener = dtls->name, .error = r),
-		"cannot receive; trying again in %d ms", AGAIN_MS);
-	loop_unwatch(dtls->loop, &dtls->source);
-	loop_set_timer(dtls->loop, &dtls->again, dtls->loop->now_ms + AGAIN_MS);
-}
-
 /* Reads the socket while that is for this one to do, and leaves it alone else. */
 static int dtls_settle(struct dtls *dtls)
 {
 	bool reads = dtls->is_open && (!dtls->is_stopped || !dtls_peers_any_newer(&dtls->peers));
 
-	loop_clear_timer(&dtls->again);
-	if (!reads)
-		loop_unwatch(dtls->loop, &dtls->source);
-	else if (dtls->source.dead)
-		return loop_watch(dtls->loop, &dtls->source, dtls->fd, EPOLLIN | EPOLLRDHUP);
+	if (reads)
+		return datagram_socket_watch(&dtls->socket);
+	datagram_socket_unwatch(&dtls->socket);
 	return 0;
 }
 
@@ -288,19 +261,18 @@ void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 {
 	const struct guard *guard = dtls->acceptor->guard;
 
-	dtls->source = (struct source){.on_event = dtls_on_event, .fd = -1, .dead = true};
-	dtls->again.on_time = dtls_on_again;
+	datagram_socket_init(&dtls->socket, dtls_receive_batch);
 	dtls->flows.key = guard->key;
 	dtls->refusals = (struct refusals){
-		.loop = dtls->loop,
-		.listener = dtls->name,
+		.loop = dtls->socket.loop,
+		.listener = dtls->socket.name,
 		.counters = dtls->counters,
 		.dry_run = guard->limits.dry_run,
 	};
 	dtls->peers.on_offer = dtls_on_offer;
 	dtls->peers.on_return = dtls_on_return;
 	dtls->peers.on_gone = dtls_on_gone;
-	dtls_peers_init(&dtls->peers, dtls->loop);
+	dtls_peers_init(&dtls->peers, dtls->socket.loop);
 	sessions_init(dtls, idle_ms, handshake_ms);
 }
 
@@ -336,9 +308,6 @@ void dtls_done(struct dtls *dtls)
 	refusals_done(&dtls->refusals);
 	deadlines_done(&dtls->idle);
 	deadlines_done(&dtls->handshake);
-	loop_clear_timer(&dtls->again);
 	loop_clear_timer(&dtls->remind);
-	if (dtls->fd >= 0)
-		close(dtls->fd);
-	dtls->fd = -1;
+	datagram_socket_close(&dtls->socket);
 }

@@ -11,6 +11,7 @@
 #include "core/counters.h"
 #include "core/flows.h"
 #include "net/accept.h"
+#include "net/datagram_socket.h"
 #include "net/datagram_transport.h"
 #include "net/dtls_peers.h"
 #include "net/refusals.h"
@@ -19,11 +20,9 @@
 
 /* One socket. Filled in by its owner, and stays where it is while it is open. */
 struct dtls {
-	struct source source;
-	struct loop *loop;
+	struct datagram_socket socket;
 	struct udp_batch *batch;
 	struct scratch *scratch; /* of DATAGRAM_LONGEST each way at least */
-	const char *name;
 	struct answerer answerer;
 	double amplification; /* longest reply, as a multiple of the request */
 	bool access;          /* a record per session */
@@ -35,13 +34,11 @@ struct dtls {
 	struct deadlines idle, handshake;
 	struct idle_queue idle_queue;
 	struct refusals refusals;
-	struct timer again;  /* the socket is left alone until then */
 	struct timer remind; /* while somebody shakes hands */
 	struct list sessions;
 	struct dtls_peers peers;
 	bool is_open, is_stopped;
 	uint32_t overflows; /* as the system last told */
-	int fd;             /* owned */
 	struct flows flows;
 };
 

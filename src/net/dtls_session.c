@@ -18,7 +18,7 @@ static void session_send(struct datagram_transport *transport, const void *data,
 {
 	struct dtls_session *s = container_of(transport, struct dtls_session, transport);
 
-	if (udp_send_back(s->dtls->fd, &s->way, data, len) < 0)
+	if (udp_send_back(s->dtls->socket.fd, &s->way, data, len) < 0)
 		s->dtls->counters->reasons[REASON_send]++;
 }
 
@@ -28,8 +28,8 @@ static void session_send(struct datagram_transport *transport, const void *data,
 static void session_judge(const struct dtls_session *s, enum reason reason)
 {
 	if (s->is_agreed || reason == REASON_handshake || reason == REASON_tls_crowded)
-		guard_judge_end(
-			s->dtls->acceptor->guard, &s->way.peer, reason, s->dtls->loop->now_ms);
+		guard_judge_end(s->dtls->acceptor->guard, &s->way.peer, reason,
+			s->dtls->socket.loop->now_ms);
 }
 
 void session_end(struct dtls_session *s, enum reason reason)
@@ -38,14 +38,14 @@ void session_end(struct dtls_session *s, enum reason reason)
 	struct acceptor *acceptor = dtls->acceptor;
 
 	connection_end_record(&(struct connection_end){
-		.listener = dtls->name,
+		.listener = dtls->socket.name,
 		.peer = &s->way.peer,
 		.counters = dtls->counters,
 		.access = dtls->access,
 		.reason = reason,
 		.bytes_in = s->bytes_in,
 		.bytes_out = s->bytes_out,
-		.took_ms = dtls->loop->now_ms - s->opened_ms,
+		.took_ms = dtls->socket.loop->now_ms - s->opened_ms,
 	});
 	if (s->is_agreed)
 		s->transport.ops->finish(&s->transport);
@@ -122,7 +122,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	dtls->counters->counted[COUNT_bytes_out] += length;
 	s->bytes_out += length;
 	if (dtls->answerer.service->acknowledges)
-		log_event(EVENT_MESSAGE, ABOUT(.listener = dtls->name, .peer = &s->way.peer),
+		log_event(EVENT_MESSAGE, ABOUT(.listener = dtls->socket.name, .peer = &s->way.peer),
 			"%zu bytes", len);
 	return 0;
 }
@@ -199,7 +199,7 @@ static void dtls_on_remind(struct timer *timer, uint64_t now_ms)
 			session_end_as(s, r);
 	}
 	if (!list_is_empty(&dtls->handshake.queue))
-		loop_set_timer(dtls->loop, timer, now_ms + REMIND_MS);
+		loop_set_timer(dtls->socket.loop, timer, now_ms + REMIND_MS);
 }
 
 static void session_displace(struct deadline *deadline)
@@ -209,8 +209,8 @@ static void session_displace(struct deadline *deadline)
 
 void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 {
-	deadlines_init(&dtls->idle, dtls->loop, idle_ms, session_on_idle);
-	deadlines_init(&dtls->handshake, dtls->loop, handshake_ms, session_on_handshake);
+	deadlines_init(&dtls->idle, dtls->socket.loop, idle_ms, session_on_idle);
+	deadlines_init(&dtls->handshake, dtls->socket.loop, handshake_ms, session_on_handshake);
 	dtls->remind.on_time = dtls_on_remind;
 	list_init(&dtls->remind.node);
 	list_init(&dtls->sessions);
@@ -231,7 +231,7 @@ static bool dtls_makes_room(struct dtls *dtls)
 
 	if (limit > 0 && allotment_taken(acceptor->guard, &dtls->allotment) >= limit)
 		return false;
-	if (!handshakes_make_room(dtls->handshakes, dtls->loop->now_ms))
+	if (!handshakes_make_room(dtls->handshakes, dtls->socket.loop->now_ms))
 		return false;
 	if (atomic_load(&acceptor->shared->open) < acceptor->limit)
 		return true;
@@ -249,23 +249,18 @@ static bool dtls_makes_room(struct dtls *dtls)
 	return false;
 }
 
-/* Counts what stands in the way; its client will come again by itself. Nobody makes room for one who is
- * not let in. */
-static bool dtls_lets_in(struct dtls *dtls, const struct addr *peer)
+/* A client that finds no room comes again by itself. Room is made only for one that is admitted. */
+static bool dtls_admits(struct dtls *dtls, const struct addr *peer)
 {
 	struct acceptor *acceptor = dtls->acceptor;
-	int reason, would;
 
-	reason = guard_enter(acceptor->guard, acceptor->counters, peer, dtls->loop->now_ms, &would);
-	if (reason == GUARD_ANSWER && !dtls_makes_room(dtls)) {
-		guard_leave(acceptor->guard, acceptor->counters, peer);
-		reason = REASON_dtls_full;
-	}
-	if (reason != GUARD_ANSWER)
-		refuse(&dtls->refusals, (enum reason)reason, peer);
-	else if (would != GUARD_ANSWER)
-		refuse(&dtls->refusals, (enum reason)would, peer);
-	return reason == GUARD_ANSWER;
+	if (!acceptor_admits(acceptor, &dtls->refusals, peer))
+		return false;
+	if (dtls_makes_room(dtls))
+		return true;
+	guard_leave(acceptor->guard, acceptor->counters, peer);
+	refuse(&dtls->refusals, REASON_dtls_full, peer);
+	return false;
 }
 
 static struct dtls_session *session_new(
@@ -284,7 +279,7 @@ static struct dtls_session *session_new(
 	s->flow.key = d->key;
 	s->way = *d->arrival;
 	s->way.data = NULL;
-	s->opened_ms = dtls->loop->now_ms;
+	s->opened_ms = dtls->socket.loop->now_ms;
 	s->shake = (struct handshake){
 		.since_ms = s->opened_ms,
 		.grace_ms = GRACE_MS,
@@ -299,7 +294,7 @@ void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struc
 	struct acceptor *acceptor = dtls->acceptor;
 	struct dtls_session *s;
 
-	if (!dtls_lets_in(dtls, &d->arrival->peer))
+	if (!dtls_admits(dtls, &d->arrival->peer))
 		return;
 	s = session_new(dtls, d, hello);
 	if (!s) {
@@ -314,6 +309,7 @@ void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struc
 	list_append(&dtls->sessions, &s->node);
 	deadline_set(&dtls->handshake, &s->deadline);
 	if (list_is_empty(&dtls->remind.node))
-		loop_set_timer(dtls->loop, &dtls->remind, dtls->loop->now_ms + REMIND_MS);
+		loop_set_timer(
+			dtls->socket.loop, &dtls->remind, dtls->socket.loop->now_ms + REMIND_MS);
 	session_feed(s, d->data, d->len);
 }

@@ -17,7 +17,6 @@
 
 #define SWEEPS    64
 #define REPORT_MS 60000
-#define AGAIN_MS  100
 
 /* One message, and whom it is from. */
 struct datagram {
@@ -46,8 +45,8 @@ static void udp_record_message(const struct udp *udp, const struct datagram *req
 {
 	if (!udp->answerer.service->acknowledges)
 		return;
-	log_event(EVENT_MESSAGE, ABOUT(.listener = udp->name, .peer = request->peer), "%zu bytes",
-		request->len);
+	log_event(EVENT_MESSAGE, ABOUT(.listener = udp->socket.name, .peer = request->peer),
+		"%zu bytes", request->len);
 }
 
 /* An acknowledgement comes back from an upper-casing server in upper case, and is one still. */
@@ -63,7 +62,7 @@ static bool is_unchanged(
 
 /* Writes the answer to `room`: GUARD_ANSWER and its length, or the reason why there is to be none. A
  * datagram is one message, so there is no frame to look for. */
-static int udp_make_answer(
+static int make_answer(
 	struct udp *udp, const struct datagram *request, uint8_t *room, size_t *ret_length)
 {
 	size_t longest = (size_t)(udp->amplification * (double)request->len);
@@ -92,7 +91,7 @@ static bool udp_refuses(struct udp *udp, int reason, const struct datagram *requ
 }
 
 /* The header is taken off; whom it names is the peer from now on, and the answer goes to the proxy. */
-static void udp_strip(const struct udp *udp, struct datagram *request,
+static void strip_proxy_header(const struct udp *udp, struct datagram *request,
 	const struct proxy_header *header, struct named *named)
 {
 	struct in6_addr destination;
@@ -105,13 +104,13 @@ static void udp_strip(const struct udp *udp, struct datagram *request,
 	memcpy(&destination, request->sender->ends.destination, sizeof(destination));
 	named->peer = proxy_peer(header->ends.source, header->ends.source_port);
 	ends = guard_ends(&named->peer, &destination, false);
-	named->sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
+	named->sender = guard_sender(udp->guard, &ends, udp->socket.loop->now_ms);
 	request->peer = &named->peer;
 	request->sender = &named->sender;
 }
 
 /* GUARD_ANSWER, or the reason why this datagram is not taken from this sender. */
-static int udp_read_header(struct udp *udp, struct datagram *request, struct named *named)
+static int read_proxy_header(struct udp *udp, struct datagram *request, struct named *named)
 {
 	bool required = udp->proxy.mode == PROXY_REQUIRED;
 	struct proxy_header header;
@@ -127,7 +126,7 @@ static int udp_read_header(struct udp *udp, struct datagram *request, struct nam
 		return GUARD_ANSWER;
 	if (r != 0 || !proxy_rule_trusts(&udp->proxy, request->peer))
 		return REASON_proxy;
-	udp_strip(udp, request, &header, named);
+	strip_proxy_header(udp, request, &header, named);
 	return GUARD_ANSWER;
 }
 
@@ -135,7 +134,8 @@ static int udp_read_header(struct udp *udp, struct datagram *request, struct nam
 static bool udp_admits(struct udp *udp, const struct datagram *request)
 {
 	return !udp_refuses(udp,
-		guard_judge(udp->guard, request->sender, request->len, udp->loop->now_ms), request);
+		guard_judge(udp->guard, request->sender, request->len, udp->socket.loop->now_ms),
+		request);
 }
 
 /* Whether that answer may go out. */
@@ -147,18 +147,18 @@ static bool udp_lets_go(
 	if (!is_unchanged(udp, request, reply, length))
 		return true;
 	reason = guard_count_unchanged(
-		udp->guard, request->sender, request->data, request->len, udp->loop->now_ms);
+		udp->guard, request->sender, request->data, request->len, udp->socket.loop->now_ms);
 	return !udp_refuses(udp, reason, request);
 }
 
-static void udp_take(struct udp *udp, const struct udp_arrival *arrival,
+static void answer_datagram(struct udp *udp, const struct udp_arrival *arrival,
 	const struct datagram *request, struct udp_sent *sent)
 {
-	uint8_t *room = udp_batch_room(udp->batch, udp->fd, sent);
+	uint8_t *room = udp_batch_room(udp->batch, udp->socket.fd, sent);
 	size_t length = 0;
 
 	if (!udp_admits(udp, request) ||
-		udp_refuses(udp, udp_make_answer(udp, request, room, &length), request) ||
+		udp_refuses(udp, make_answer(udp, request, room, &length), request) ||
 		length == 0 || !udp_lets_go(udp, request, room, length))
 		return;
 	udp->counters->counted[COUNT_replies]++;
@@ -166,13 +166,13 @@ static void udp_take(struct udp *udp, const struct udp_arrival *arrival,
 	udp_batch_reply(udp->batch, arrival, room, length, length);
 }
 
-static void udp_take_proxied(struct udp *udp, const struct udp_arrival *arrival,
+static void answer_proxied_datagram(struct udp *udp, const struct udp_arrival *arrival,
 	struct datagram *request, struct udp_sent *sent)
 {
 	struct named named;
 
-	if (!udp_refuses(udp, udp_read_header(udp, request, &named), request))
-		udp_take(udp, arrival, request, sent);
+	if (!udp_refuses(udp, read_proxy_header(udp, request, &named), request))
+		answer_datagram(udp, arrival, request, sent);
 }
 
 /* The datagram of an arrival that begins there. */
@@ -190,7 +190,7 @@ static struct datagram datagram_at(
 }
 
 /* The answers to all that came at once, one behind the other, where that comes to the same; or NULL. */
-static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *arrival,
+static uint8_t *convert_whole_arrival(struct udp *udp, const struct udp_arrival *arrival,
 	const struct guard_sender *sender, struct udp_sent *sent)
 {
 	const struct service *service = udp->answerer.service;
@@ -202,23 +202,23 @@ static uint8_t *udp_answer_at_once(struct udp *udp, const struct udp_arrival *ar
 		sender->reason != GUARD_ANSWER || udp->proxy.mode != PROXY_OFF ||
 		!service->is_bytewise || !service->is_bytewise(arrival->data, arrival->len))
 		return NULL;
-	room = udp_batch_room(udp->batch, udp->fd, sent);
+	room = udp_batch_room(udp->batch, udp->socket.fd, sent);
 	out = (struct upper_out){room, room + arrival->len};
 	return service->answer(&udp->answerer.rule, true, &in, &out) == 0 ? room : NULL;
 }
 
 /* Answers that stand one behind the other, without a gap. */
-static void udp_reply_run(struct udp *udp, const struct udp_arrival *arrival, uint8_t *answers,
+static void reply_run(struct udp *udp, const struct udp_arrival *arrival, uint8_t *answers,
 	size_t length, struct udp_sent *sent)
 {
 	if (length == 0)
 		return;
-	udp_batch_room(udp->batch, udp->fd, sent);
+	udp_batch_room(udp->batch, udp->socket.fd, sent);
 	udp->counters->counted[COUNT_replies] += (length + arrival->segment - 1) / arrival->segment;
 	udp_batch_reply(udp->batch, arrival, answers, length, arrival->segment);
 }
 
-static void udp_take_at_once(struct udp *udp, const struct udp_arrival *arrival,
+static void answer_whole_arrival(struct udp *udp, const struct udp_arrival *arrival,
 	struct guard_sender *sender, uint8_t *answers, struct udp_sent *sent)
 {
 	size_t begin = 0, next;
@@ -230,14 +230,14 @@ static void udp_take_at_once(struct udp *udp, const struct udp_arrival *arrival,
 		if (udp_admits(udp, &request) &&
 			udp_lets_go(udp, &request, answers + at, request.len))
 			continue;
-		udp_reply_run(udp, arrival, answers + begin, at - begin, sent);
+		reply_run(udp, arrival, answers + begin, at - begin, sent);
 		begin = next;
 	}
-	udp_reply_run(udp, arrival, answers + begin, arrival->len - begin, sent);
+	reply_run(udp, arrival, answers + begin, arrival->len - begin, sent);
 }
 
 /* One that is empty is one too. */
-static void udp_take_each(struct udp *udp, const struct udp_arrival *arrival,
+static void answer_each_datagram(struct udp *udp, const struct udp_arrival *arrival,
 	struct guard_sender *sender, struct udp_sent *sent)
 {
 	size_t at = 0;
@@ -247,68 +247,44 @@ static void udp_take_each(struct udp *udp, const struct udp_arrival *arrival,
 
 		at += request.len;
 		if (udp->proxy.mode == PROXY_OFF)
-			udp_take(udp, arrival, &request, sent);
+			answer_datagram(udp, arrival, &request, sent);
 		else
-			udp_take_proxied(udp, arrival, &request, sent);
+			answer_proxied_datagram(udp, arrival, &request, sent);
 	} while (at < arrival->len);
 }
 
 /* What arrived at once may be several datagrams, all of one sender. */
-static void udp_take_all(struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
+static void answer_arrival(
+	struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
 {
 	const struct datagram_ends ends = udp_arrival_ends(arrival);
-	struct guard_sender sender = guard_sender(udp->guard, &ends, udp->loop->now_ms);
-	uint8_t *answers = udp_answer_at_once(udp, arrival, &sender, sent);
+	struct guard_sender sender = guard_sender(udp->guard, &ends, udp->socket.loop->now_ms);
+	uint8_t *answers = convert_whole_arrival(udp, arrival, &sender, sent);
 
 	udp_overflowed(udp, arrival->overflows);
 	udp->counters->counted[COUNT_messages] +=
 		arrival->len == 0 ? 1 : (arrival->len + arrival->segment - 1) / arrival->segment;
 	udp->counters->counted[COUNT_bytes_in] += arrival->len;
 	if (answers)
-		udp_take_at_once(udp, arrival, &sender, answers, sent);
+		answer_whole_arrival(udp, arrival, &sender, answers, sent);
 	else
-		udp_take_each(udp, arrival, &sender, sent);
+		answer_each_datagram(udp, arrival, &sender, sent);
 }
 
 /* One batch; how many arrivals it had, or a negative errno. */
-static int udp_turn(struct udp *udp)
+static int receive_batch(struct datagram_socket *socket)
 {
+	struct udp *udp = container_of(socket, struct udp, socket);
 	struct udp_sent sent = {0};
 	int n;
 
-	n = udp_batch_receive(udp->batch, udp->fd);
+	n = udp_batch_receive(udp->batch, udp->socket.fd);
 	for (int i = 0; i < n; i++)
-		udp_take_all(udp, udp_batch_arrival(udp->batch, (unsigned)i), &sent);
-	udp_batch_send(udp->batch, udp->fd, &sent);
+		answer_arrival(udp, udp_batch_arrival(udp->batch, (unsigned)i), &sent);
+	udp_batch_send(udp->batch, udp->socket.fd, &sent);
 	udp->counters->counted[COUNT_bytes_out] += sent.bytes;
 	udp->counters->reasons[REASON_send] += sent.failed;
 	return n;
-}
-
-static void udp_on_again(struct timer *timer, uint64_t now_ms)
-{
-	struct udp *udp = container_of(timer, struct udp, again);
-
-	if (loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN | EPOLLRDHUP) < 0)
-		loop_set_timer(udp->loop, timer, now_ms + AGAIN_MS);
-}
-
-/* What the system refuses for want of memory it will refuse at once again, and a socket that somebody has
- * shut down stays so: that is no reason to spin. */
-static void udp_on_event(struct source *source, uint32_t events)
-{
-	struct udp *udp = container_of(source, struct udp, source);
-	int r;
-
-	r = udp_turn(udp);
-	if (r == -EAGAIN && events & (EPOLLRDHUP | EPOLLHUP))
-		r = -ESHUTDOWN;
-	if (r >= 0 || r == -EAGAIN || r == -EINTR)
-		return;
-	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.listener = udp->name, .error = r),
-		"cannot receive; trying again in %d ms", AGAIN_MS);
-	loop_unwatch(udp->loop, &udp->source);
-	loop_set_timer(udp->loop, &udp->again, udp->loop->now_ms + AGAIN_MS);
 }
 
 static void udp_on_report(struct timer *timer, uint64_t now_ms)
@@ -317,7 +293,7 @@ static void udp_on_report(struct timer *timer, uint64_t now_ms)
 	const uint64_t *now = udp->counters->counted, *then = udp->reported.counted;
 
 	if (now[COUNT_messages] != then[COUNT_messages])
-		log_each(EVENT_ACCESS, ABOUT(.listener = udp->name),
+		log_each(EVENT_ACCESS, ABOUT(.listener = udp->socket.name),
 			"in the last minute: %llu datagrams, %llu answered, %llu bytes in, %llu "
 			"bytes out",
 			(unsigned long long)(now[COUNT_messages] - then[COUNT_messages]),
@@ -325,46 +301,42 @@ static void udp_on_report(struct timer *timer, uint64_t now_ms)
 			(unsigned long long)(now[COUNT_bytes_in] - then[COUNT_bytes_in]),
 			(unsigned long long)(now[COUNT_bytes_out] - then[COUNT_bytes_out]));
 	udp->reported = *udp->counters;
-	loop_set_timer(udp->loop, timer, now_ms + REPORT_MS);
+	loop_set_timer(udp->socket.loop, timer, now_ms + REPORT_MS);
 }
 
 int udp_open(struct udp *udp)
 {
-	udp->source.on_event = udp_on_event;
+	datagram_socket_init(&udp->socket, receive_batch);
 	udp->report.on_time = udp_on_report;
-	udp->again.on_time = udp_on_again;
 	udp->reported = *udp->counters;
 	udp->refusals = (struct refusals){
-		.loop = udp->loop,
-		.listener = udp->name,
+		.loop = udp->socket.loop,
+		.listener = udp->socket.name,
 		.counters = udp->counters,
 		.dry_run = udp->guard->limits.dry_run,
 	};
 	if (udp->access)
-		loop_set_timer(udp->loop, &udp->report, udp->loop->now_ms + REPORT_MS);
-	return loop_watch(udp->loop, &udp->source, udp->fd, EPOLLIN | EPOLLRDHUP);
+		loop_set_timer(
+			udp->socket.loop, &udp->report, udp->socket.loop->now_ms + REPORT_MS);
+	return datagram_socket_watch(&udp->socket);
 }
 
 void udp_stop(struct udp *udp)
 {
 	for (int i = 0; i < SWEEPS; i++)
-		if (udp_turn(udp) < UDP_BATCH)
+		if (receive_batch(&udp->socket) < UDP_BATCH)
 			break;
 	if (udp->access)
-		udp_on_report(&udp->report, udp->loop->now_ms);
+		udp_on_report(&udp->report, udp->socket.loop->now_ms);
 	refusals_done(&udp->refusals);
-	loop_clear_timer(&udp->again);
 	loop_clear_timer(&udp->report);
-	loop_unwatch(udp->loop, &udp->source);
-	close(take_fd(&udp->fd));
+	datagram_socket_unwatch(&udp->socket);
+	datagram_socket_close(&udp->socket);
 }
 
 void udp_done(struct udp *udp)
 {
 	refusals_done(&udp->refusals);
-	loop_clear_timer(&udp->again);
 	loop_clear_timer(&udp->report);
-	if (udp->fd >= 0)
-		close(udp->fd);
-	udp->fd = -1;
+	datagram_socket_close(&udp->socket);
 }

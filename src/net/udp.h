@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "core/answerer.h"
 #include "core/counters.h"
+#include "net/datagram_socket.h"
 #include "net/guard.h"
 #include "net/proxy_wait.h"
 #include "net/refusals.h"
@@ -23,10 +24,8 @@ void udp_batch_free(struct udp_batch *batch);
 
 /* One datagram socket. Filled in by its owner, and stays where it is while it is open. */
 struct udp {
-	struct source source;
-	struct loop *loop;
+	struct datagram_socket socket;
 	struct udp_batch *batch;
-	const char *name;
 	struct answerer answerer;
 	double amplification; /* longest reply, as a multiple of the request */
 	bool access;          /* a record a minute */
@@ -35,10 +34,8 @@ struct udp {
 	struct proxy_rule proxy; /* datagrams begin with a header of version 2 */
 	struct refusals refusals;
 	uint32_t overflows; /* as the system last told */
-	struct timer again; /* the socket is left alone until then */
 	struct timer report;
 	struct listener_counters reported; /* as of the last record */
-	int fd;                            /* owned */
 };
 
 int udp_open(struct udp *udp);
