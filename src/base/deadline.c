@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Setting a deadline again only moves it to the end of the queue. The timer is not touched then: it
- * goes off at the old moment, finds who is first by now, and is set for that one. */
+ * goes off at the old moment, finds the first one of then, and is set for that. */
 
 #include "base/deadline.h"
 

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A round of the loop: wait, let each ready source act, fire the timers that are due, run what was
- * put off. A source unwatched in the middle of a round hears nothing more: it is marked dead, and
- * its owner frees it in a task, when the events that were fetched with it are done with.
+/* The event loop of a process: one epoll descriptor, timers, and tasks. A process has one, and everything it
+ * does is called from here.
  *
- * Timers are few (a deadline queue has one for thousands of connections), so a sorted list does. */
+ * A round: wait for events, call each source that has one, fire the timers that are due, run the tasks. The
+ * clock is read once a round, after the wait; all code of the round takes the time from `now_ms`.
+ *
+ * The invariant: the events of a round were fetched together, so an object that is freed by one callback may
+ * still be named by an event behind it. Therefore no callback frees an object that has a source. It marks the
+ * source dead (loop_unwatch() or loop_forget()), which skips the events that are left, and defers a task that
+ * frees the object at the end of the round. A task that defers itself again waits for the next round, so that
+ * one object cannot keep the loop for itself.
+ *
+ * Timers are few, since a queue of deadlines has one for thousands of connections (deadline.c), so a sorted
+ * list does. Sources, timers and tasks are embedded in their owners, and the loop allocates nothing. */
 
 #include "base/loop.h"
 

@@ -56,7 +56,7 @@ void loop_done(struct loop *loop);
 int loop_watch(struct loop *loop, struct source *source, int fd, uint32_t events);
 int loop_change(struct loop *loop, struct source *source, uint32_t events);
 void loop_unwatch(struct loop *loop, struct source *source);
-/* The same for one whose descriptor is about to be closed, by the only one who has it. */
+/* The same for a descriptor that is about to be closed and has no duplicate. */
 void loop_forget(struct source *source);
 
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t at_ms);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A slot is one word: 40 bits that say whose it is, and 24 that count. So taking a slot over and counting
- * in it cannot get between each other, whatever other processes do; a slot at zero is anybody's. */
+/* A slot is one word: 40 bits of the client's hash and a count of 24. So taking a slot over and counting in
+ * it are one step, whatever other processes do. A slot with a count of zero is free. */
 
 #include "core/clients.h"
 
@@ -41,7 +41,7 @@ static size_t slot_for(const struct clients *clients, uint64_t hash)
 	return free;
 }
 
-/* One more in a slot that is the client's, or nobody's; false when it has changed meanwhile. */
+/* One more in a slot of the client, or in a free one; false when it has changed meanwhile. */
 static bool slot_add(_Atomic(uint64_t) *slot, uint64_t was, uint64_t hash)
 {
 	return atomic_compare_exchange_strong(slot, &was, tag_of(hash) | ((was & COUNT_MASK) + 1));
@@ -105,8 +105,8 @@ static size_t first_penalty(uint64_t hash)
 	return (hash >> 1) % (PENALTY_SLOTS / PENALTY_WAYS) * PENALTY_WAYS;
 }
 
-/* The last offence may have been counted by a process whose loop has turned since ours did: then it is
- * ahead of our now. */
+/* The last offence may have been counted by a process with a later clock reading: then it is ahead of our
+ * now. */
 uint64_t penalty_offences(const struct penalty *penalty, uint64_t now_ms)
 {
 	uint64_t last_ms = word_load_relaxed(&penalty->last_ms);

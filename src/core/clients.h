@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Who has how many connections open, and who has broken the rules how often. A client is a /32 of IPv4
+/* How many connections each client has open, and how often it has broken the rules. A client is a /32 of IPv4
  * or a /64 of IPv6. Tables of fixed size, filled with zeros when empty; several processes may use one at
  * the same time. */
 
@@ -12,15 +12,14 @@
 
 #include "core/siphash.h"
 
-/* What is counted here and begins with this byte is no client but something else that has connections:
- * it begins multicast addresses. */
+/* Keys that begin with this byte (multicast, never a peer) hold the limits of listeners. */
 #define CLIENTS_NO_CLIENT 0xff
 
 #define CLIENTS_WAYS  8
 #define CLIENTS_SLOTS (2048 * CLIENTS_WAYS)
 
 struct clients {
-	_Atomic(uint64_t) open[CLIENTS_SLOTS]; /* whose, and how many */
+	_Atomic(uint64_t) open[CLIENTS_SLOTS]; /* hash and count */
 	uint8_t hosts[CLIENTS_SLOTS][16];      /* for people to read */
 };
 

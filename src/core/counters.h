@@ -26,53 +26,53 @@
 
 /* Why a connection was ended by us or lost, or a datagram not answered: REASON(name, sentence). Each
  * is a counter, and the reason that records name. */
-#define REASONS(REASON)                                                                     \
-	REASON(done, "the conversation was over")                                           \
-	REASON(reset, "the peer went away in the middle")                                   \
-	REASON(idle, "no byte either way for the idle time-out")                            \
-	REASON(displaced, "all connections were in use, and it had been idle longest")      \
-	REASON(write, "the peer took nothing for the write time-out")                       \
-	REASON(handshake, "the handshake took longer than its time-out")                    \
-	REASON(tls_crowded, "too many shook hands at once, and it had waited longest")      \
-	REASON(tls_failed, "the TLS handshake or a record of it was wrong")                 \
-	REASON(tls_garbage, "what came was not TLS")                                        \
-	REASON(tls_oversize, "a TLS message or record longer than any may be")              \
-	REASON(tls_version, "no version of TLS in common")                                  \
-	REASON(tls_nothing_shared, "no cipher, group, signature or protocol in common")     \
-	REASON(tls_refused, "the peer broke TLS off with an alert")                         \
-	REASON(tls_no_certificate, "no client certificate where one is required")           \
-	REASON(tls_untrusted, "a client certificate that is not trusted")                   \
-	REASON(tls_keyupdates, "TLS key updates without data in between")                   \
-	REASON(tls_empty_records, "empty TLS records without data in between")              \
-	REASON(tls_alerts, "TLS alerts without data in between")                            \
-	REASON(tls_renegotiation, "attempts to renegotiate TLS")                            \
-	REASON(tls_keeper, "the keeper of private keys did not sign")                       \
-	REASON(dtls_cookie, "a cookie of DTLS that is not ours, or too old")                \
-	REASON(dtls_full, "no room for one more session of DTLS; its client may try again") \
-	REASON(dtls_piece, "a ClientHello of DTLS in pieces")                               \
-	REASON(dtls_replaced, "its client began anew from the same address and port")       \
-	REASON(dtls_replayed, "a ClientHello of DTLS that has been answered for good")      \
-	REASON(dtls_stray, "a record of DTLS that belongs to no session")                   \
-	REASON(line, "a line was longer than max_line")                                     \
-	REASON(invalid, "bytes that are not UTF-8, which the listener rejects")             \
-	REASON(drain, "the time to drain was over")                                         \
-	REASON(memory, "no memory for its buffers")                                         \
-	REASON(descriptors, "no descriptor left")                                           \
-	REASON(empty, "a datagram without bytes is never answered")                         \
-	REASON(size, "the reply would not fit into a datagram")                             \
-	REASON(amplification, "the reply would be longer than amplification allows")        \
-	REASON(send, "the system did not take the reply")                                   \
-	REASON(port, "it came from a port below 1024, or one of our own")                   \
-	REASON(multicast, "it came from or went to more than one host")                     \
-	REASON(loop, "the same datagram came back again and again")                         \
-	REASON(silenced, "its sender was found in a loop in the last minute")               \
-	REASON(rate, "its sender asks more often than limits.datagrams allows")             \
-	REASON(unchanged, "more unchanged replies than limits.unchanged allows")            \
-	REASON(overflow, "the system had no room for it in the receive buffer")             \
-	REASON(per_client, "its client has limits.per_client connections open")             \
-	REASON(penalty, "its client has broken the rules too often")                        \
-	REASON(proxy, "a PROXY header that is wrong, missing, or not to be believed")       \
-	REASON(trickle, "it sent too little for too long")
+#define REASONS(REASON)                                                                          \
+	REASON(done, "the conversation was over")                                                \
+	REASON(reset, "the peer closed or reset the connection early")                           \
+	REASON(idle, "no byte either way for the idle time-out")                                 \
+	REASON(displaced, "all connections were in use, and it had been idle longest")           \
+	REASON(write, "the peer took nothing for the write time-out")                            \
+	REASON(handshake, "the handshake took longer than its time-out")                         \
+	REASON(tls_crowded, "too many handshakes at once, and this was the oldest")              \
+	REASON(tls_failed, "an invalid TLS handshake or record")                                 \
+	REASON(tls_garbage, "the data was not TLS")                                              \
+	REASON(tls_oversize, "a TLS message or record longer than allowed")                      \
+	REASON(tls_version, "no version of TLS in common")                                       \
+	REASON(tls_nothing_shared, "no cipher, group, signature or protocol in common")          \
+	REASON(tls_refused, "the peer ended TLS with an alert")                                  \
+	REASON(tls_no_certificate, "no client certificate where one is required")                \
+	REASON(tls_untrusted, "a client certificate that is not trusted")                        \
+	REASON(tls_keyupdates, "TLS key updates without data in between")                        \
+	REASON(tls_empty_records, "empty TLS records without data in between")                   \
+	REASON(tls_alerts, "TLS alerts without data in between")                                 \
+	REASON(tls_renegotiation, "attempts to renegotiate TLS")                                 \
+	REASON(tls_keeper, "the keeper of private keys did not sign")                            \
+	REASON(dtls_cookie, "a DTLS cookie that is not ours, or too old")                        \
+	REASON(dtls_full, "no room for another DTLS session; the client may try again")          \
+	REASON(dtls_piece, "a fragmented DTLS ClientHello")                                      \
+	REASON(dtls_replaced, "the client started a new session from the same address and port") \
+	REASON(dtls_replayed, "a DTLS ClientHello that was answered before")                     \
+	REASON(dtls_stray, "a DTLS record without a session")                                    \
+	REASON(line, "a line was longer than max_line")                                          \
+	REASON(invalid, "bytes that are not UTF-8, which the listener rejects")                  \
+	REASON(drain, "the time to drain was over")                                              \
+	REASON(memory, "no memory for its buffers")                                              \
+	REASON(descriptors, "no descriptor left")                                                \
+	REASON(empty, "a datagram without bytes is never answered")                              \
+	REASON(size, "the reply would not fit into a datagram")                                  \
+	REASON(amplification, "the reply would be longer than amplification allows")             \
+	REASON(send, "the system did not take the reply")                                        \
+	REASON(port, "from a port below 1024, or one of our own")                                \
+	REASON(multicast, "from or to a multicast or broadcast address")                         \
+	REASON(loop, "the same datagram came back again and again")                              \
+	REASON(silenced, "its sender was found in a loop in the last minute")                    \
+	REASON(rate, "more datagrams than limits.datagrams allows")                              \
+	REASON(unchanged, "more unchanged replies than limits.unchanged allows")                 \
+	REASON(overflow, "no room in the receive buffer of the socket")                          \
+	REASON(per_client, "the client has limits.per_client connections open")                  \
+	REASON(penalty, "the client has broken the rules too often")                             \
+	REASON(proxy, "a PROXY header that is wrong, missing, or not trusted")                   \
+	REASON(trickle, "a message came too slowly")
 
 enum counter {
 #define COUNTER(name, help) COUNT_##name,
@@ -121,7 +121,7 @@ struct counters {
  * takes back what a worker that died had added to `open` and to the clients, and once a second puts `open`
  * right by what each worker says of itself: what was written there by mistake or malice does not stay. */
 struct shared {
-	struct siphash_key key; /* random; written before anybody else sees it */
+	struct siphash_key key; /* random; written before any worker starts */
 	uint8_t secret[32];     /* the same; of the cookies of DTLS */
 	_Atomic(uint64_t) open;
 	_Atomic(uint64_t) idle_since_ms,
@@ -139,7 +139,7 @@ static inline size_t counters_size(size_t n_listeners)
 
 /* Never below none, lest a number that is too low become the highest. */
 void shared_lose(struct shared *shared, uint64_t n);
-/* Puts `open` right, unless somebody comes or goes at this moment. False: it has to be tried again. */
+/* Corrects `open`, unless it changes at this moment. False: try again. */
 bool shared_correct(struct shared *shared, uint64_t (*count)(void *userdata), void *userdata);
 
 const char *counter_name(enum counter counter);
@@ -148,5 +148,5 @@ const char *reason_name(enum reason reason);
 const char *reason_sentence(enum reason reason);
 /* One that limits.dry_run makes harmless. */
 bool reason_is_limit(enum reason reason);
-/* One that a client who ends connections for it again and again is turned away for. */
+/* A client whose connections end for such a reason again and again is turned away. */
 bool reason_is_offence(enum reason reason);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The hash is keyed, so that nobody can choose ports and addresses that all fall into one bucket. How many
- * there are is bounded by who adds them. */
+/* The hash is keyed, so that a client cannot choose ports and addresses that all fall into one bucket.
+ * The caller bounds how many there are. */
 
 #include "core/flows.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Who talks to whom on one socket that many share: a table by both ends, and what is to be done with a
- * datagram, given what it is and who is there already. */
+/* The sessions on one socket, in a table by both ends; and what becomes of a datagram, given its first bytes
+ * and the session of its ends. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,11 +43,11 @@ enum flow_state { FLOW_NONE, FLOW_SHAKING, FLOW_TALKING };
 
 enum flow_verdict {
 	FLOW_FEED,         /* it is for the session */
-	FLOW_CHECK_COOKIE, /* a ClientHello: who can show a cookie begins a session, or begins anew */
+	FLOW_CHECK_COOKIE, /* a ClientHello: with a good cookie it starts, or restarts, a session */
 	FLOW_REPLAYED,     /* a ClientHello that has been answered for good */
 	FLOW_STRAY,        /* a record of a session that is not here */
 	FLOW_PIECE,        /* a ClientHello in pieces, of which nothing can be said yet */
-	FLOW_GARBAGE,      /* nothing that anybody could use */
+	FLOW_GARBAGE,      /* no record of DTLS */
 };
 
 /* `parsed` is what hello_parse() says; `same`: the session began with a ClientHello of that random. */

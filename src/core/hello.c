@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Strict, since whoever is refused here costs nothing: a ClientHello is one record in one datagram, whole,
+/* Strict, since a refusal here costs nothing: a ClientHello is one record in one datagram, whole,
  * with every length in it right. It is read by one cursor that never passes the end. */
 
 #include "core/hello.h"
@@ -137,7 +137,7 @@ static uint8_t *put_number(uint8_t *to, uint32_t number, size_t bytes)
 }
 
 /* The version is 1.0 throughout, whatever will be agreed on, and the record has the number of the one that
- * it answers: so it is for one who keeps nothing. */
+ * it answers, since the server keeps no state. */
 size_t hello_verify(const struct hello *hello, const uint8_t cookie[static HELLO_COOKIE],
 	uint8_t out[static HELLO_VERIFY])
 {

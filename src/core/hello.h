@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a datagram of DTLS begins with, read as far as somebody must who keeps nothing: whether it is a
+/* The first record of a DTLS datagram, read as far as is needed without keeping state: whether it is a
  * record, whether that is a ClientHello, and what of it a cookie binds. And the one answer to it that
  * needs no memory either, the HelloVerifyRequest (RFC 6347, 4.2.1). */
 

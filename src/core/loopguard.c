@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A table of words, each an entry of its own: who reads one sees all of it or nothing, whatever other
- * processes do. An entry is for a pair and a content, and counts; or for a pair, and silences it. Rows
- * of different contents do not break each other, or a handful of loops at once would never be seen. */
+/* A table of words. An entry is one word, so a reader sees all of it or nothing, whatever other processes
+ * write. It counts for a pair and a content, or it silences a pair. Runs of different contents are counted
+ * apart, so that interleaved loops do not reset each other. */
 
 #include "core/loopguard.h"
 
@@ -16,7 +16,7 @@
 #define TICK_MASK   0xffffffu /* it wraps in seven weeks, and only differences count */
 #define AHEAD_TICKS 64        /* longer than any loop stands still */
 
-/* 32 bits that say whose, 8 of a count, 24 of when. */
+/* 32 bits of the hash, 8 of the count, 24 of the time. */
 static uint64_t entry_make(uint64_t hash, unsigned run, uint64_t now_ms)
 {
 	return (hash >> 32) << 32 | (uint64_t)run << 24 | (now_ms / TICK_MS & TICK_MASK);
@@ -32,7 +32,7 @@ static unsigned entry_run(uint64_t entry)
 	return entry >> 24 & 0xff;
 }
 
-/* One made by a process whose loop has turned since ours did is ahead of our now: as old as none. */
+/* An entry of a process with a later clock reading is ahead of our now: its age is 0. */
 static uint64_t entry_age_ms(uint64_t entry, uint64_t now_ms)
 {
 	uint64_t ticks = (now_ms / TICK_MS - entry) & TICK_MASK;
@@ -152,7 +152,7 @@ static bool own_ports_has(const struct own_ports *ports, uint16_t port)
 }
 
 /* One host, as far as the address alone shows: not many (224/4, ff00::/8, 255.255.255.255 and what
- * else nobody may have), and not nobody (0/8, ::). */
+ * else is no address of a host), and not the unspecified address (0/8, ::). */
 static bool is_one_host(const uint8_t host[16])
 {
 	static const uint8_t none[16] = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The PROXY protocol, versions 1 and 2: what a proxy puts in front of a connection or a datagram to say
- * for whom it speaks. Strict: a header that no proxy would write is refused as a whole. */
+/* The PROXY protocol, versions 1 and 2: the header that a proxy puts in front of a connection or a datagram
+ * to name its client. Strict: a header that no proxy would write is refused as a whole. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ struct proxy_ends {
 
 struct proxy_header {
 	size_t length;
-	bool has_ends; /* false: the proxy speaks for itself, or does not say for whom */
+	bool has_ends; /* false: it is the proxy's own connection, or it does not name the client */
 	struct proxy_ends ends;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A hash that nobody can aim who does not know its key: SipHash-1-3, for tables that peers fill. */
+/* SipHash-1-3: without its key, collisions cannot be aimed at. For tables that peers fill. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 /* The keys of session tickets, as they lie in memory that several processes share: written by the
- * supervisor alone, read by workers. A key is written to the place after the newest, which nobody
- * honours, before `newest` moves there; so nobody ever reads one that is half written. */
+ * supervisor alone, read by workers. A key is written to the place after the newest, which is
+ * not in use yet, before `newest` moves there; so a key is never read half written. */
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepting, and what to do when no more can be had: the doors are left alone for a while, so that
- * nobody is turned away who could be served a moment later, and the loop does not spin. The one who
- * stood first when the descriptors ran out is let in and out again with the reserve. */
+/* Accepting, and what to do when no more connections can be had: the listeners are left alone for a while,
+ * so that clients wait in the queue of the kernel instead of being turned away, and the loop does not spin.
+ * When the descriptors run out, the first connection in the queue is accepted with the reserve and closed, so
+ * that its client learns of it at once. */
 
 #include "net/accept.h"
 
@@ -58,7 +59,7 @@ static void acceptor_resumed(struct acceptor *acceptor)
 		return;
 	acceptor->paused = false;
 	log_event(EVENT_ACCEPT_RESUMED, ABOUT_NOTHING,
-		"%llu connections are open; accepting goes on",
+		"%llu connections are open; accepting resumes",
 		(unsigned long long)atomic_load(&acceptor->shared->open));
 }
 
@@ -175,7 +176,7 @@ static void listener_begin(
 	}
 }
 
-/* Who came by a proxy has a name only now, and is counted under it. */
+/* The client behind a proxy is known only now, and is counted now. */
 static void listener_on_ready(
 	struct proxy_wait *wait, int fd, const struct addr *peer, bool trusted, uint64_t since_ms)
 {
@@ -200,8 +201,8 @@ static void listener_on_refused(
 	acceptor_lost(acceptor, &listener->allotment);
 }
 
-/* Who is no proxy is known by its address, and has to be let in before anything is heard of it: one that
- * says nothing would else have as many connections as it likes. */
+/* A peer that is no proxy is admitted by its address before anything is read from it: a silent client
+ * would otherwise have as many connections as it likes. */
 static void listener_receive(struct listener *listener, int fd, const struct addr *peer)
 {
 	const struct proxy_rule *rule = &listener->wait.rule;
@@ -229,7 +230,7 @@ static void listener_rest(struct listener *listener)
 	loop_set_timer(acceptor->loop, &acceptor->retry, acceptor->loop->now_ms + RETRY_MS);
 }
 
-/* Whoever comes waits in the queue until somebody has gone, or a few when there are many. */
+/* Clients wait in the queue until a connection has ended, or a few of them when there are many. */
 static bool listener_is_full(struct listener *listener)
 {
 	uint64_t limit = listener->allotment.limit,
@@ -244,7 +245,7 @@ static bool listener_is_full(struct listener *listener)
 			ABOUT(.listener = listener->class.name, .reason = "limit"),
 			"%llu connections are open, of %llu; accepting %s",
 			(unsigned long long)open, (unsigned long long)limit,
-			listener->full ? "pauses" : "goes on");
+			listener->full ? "pauses" : "resumes");
 	}
 	return listener->full;
 }
@@ -317,7 +318,7 @@ static int listener_accept_some(struct listener *listener, unsigned most)
 	}
 	if (lost < most)
 		return r;
-	/* Nobody loses so many: the system is refusing, and would do so for ever. */
+	/* Not so many peers go away at once: the system refuses, and would go on to. */
 	acceptor_pause(listener->acceptor, "lost", errno);
 	return ACCEPT_E_FULL;
 }

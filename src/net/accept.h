@@ -39,7 +39,7 @@ struct listener {
 	int fd; /* owned */
 	unsigned backlog;
 	struct allotment allotment;
-	bool full; /* and somebody has been told */
+	bool full; /* and the log says so */
 	/* Makes the transport of an accepted socket, and owns the descriptor also when it fails. */
 	int (*transport_open)(void *userdata, int fd, struct transport *ret_transport);
 	void *userdata;

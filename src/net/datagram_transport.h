@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What makes the datagrams of one peer secret: DTLS, in its own room. What transport.h is for streams,
- * with its outcomes; but nothing here is ever not now for want of room, since a datagram may be lost. */
+/* DTLS for the datagrams of one peer: for datagrams what transport.h is for streams, with its outcomes. A
+ * write never blocks: a datagram that finds no room is dropped. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +47,7 @@ struct datagram_transport_ops {
 struct datagram_transport_maker {
 	/* A session that is still to shake hands, with `ops` and `session` filled in. */
 	int (*open)(void *userdata, struct datagram_transport *transport);
-	/* What nobody else can say of these pieces. */
+	/* A MAC over these pieces, with a key of this service. */
 	int (*mac)(void *userdata, const struct iovec *pieces, size_t n,
 		uint8_t ret_mac[static DATAGRAM_MAC]);
 	void *userdata;

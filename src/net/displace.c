@@ -6,8 +6,8 @@
  * Workers tell each other by two numbers that they share. `idle_since_ms` is since when the connection
  * has been idle that has been so longest in any of them; each worker lowers it to its own, and takes back
  * what it wrote when that connection is gone. A worker that has no room and a connection that is younger
- * writes that number to `displace_ms`; the worker whose it is finds it there at its next look. While there
- * is room, no worker looks. A worker that has died or been taken over may leave a number that is nobody's:
+ * writes that number to `displace_ms`; the worker that has that connection finds it there at its next look.
+ * While there is room, no worker looks. A worker that has died or been taken over may leave a number behind:
  * after PATIENCE_MS it is cleared, and the worker that asked goes by its own connections. */
 
 #include "net/displace.h"

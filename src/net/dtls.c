@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The judgement over datagrams of DTLS. Until a cookie has shown that a client is where it seems to be, it
- * gets no more than a HelloVerifyRequest, which is shorter than what it sent, and only if the guard would
- * have answered it over UDP. No memory is taken for it, and no big number is reckoned with. From then on
- * the limits are those of connections, and the guard has no say: a peer that holds the keys of a session
- * is no reflector, and a record that comes twice is seen to be the same.
+/* DTLS over one socket for all clients. Each datagram is looked up by both of its ends in a table of
+ * sessions (core/flows.h), and core/flows.c decides from its first bytes what becomes of it:
  *
- * A cookie is a MAC over both ends, what RFC 6347 says of the hello, and the minute. Its secret is the
- * same in all processes, so that a handshake may begin with one worker and go on with the next. */
+ *     FEED          it goes to its session, dtls_session.c
+ *     CHECK_COOKIE  a ClientHello: with a good cookie it begins a session, else it gets a HelloVerifyRequest
+ *     STRAY         a record without a session: another worker may have it, see dtls_peers.h
+ *     REPLAYED, PIECE, GARBAGE  are counted and dropped
+ *
+ * Until a cookie has shown that a client is where it seems to be, no memory is taken for it, no public-key
+ * operation is done, and its only answer is shorter than its hello and goes out only if the guard would have
+ * answered it over UDP. From then on the limits are those of connections. The guard has no say over a
+ * session: a peer that holds its keys is no reflector, and a record that comes twice is recognised.
+ *
+ * A cookie is a MAC over both ends, the parts of the hello that RFC 6347 names, and the minute. Its secret is
+ * the same in all processes, so that a handshake may begin with one worker and go on with the next.
+ *
+ * A reload does not end sessions. The new worker reads the socket, and offers each datagram that it has no
+ * session for to the workers that had the socket before; the one that has the session answers it with its own
+ * copy of the socket.
+ *
+ * Read from dtls_receive_batch() down to dtls_take() and dtls_greet(). */
 
 #include "net/dtls.h"
 
@@ -64,7 +77,7 @@ static bool dtls_refuses(struct dtls *dtls, int reason, const struct dtls_datagr
 	return !(dtls->refusals.dry_run && reason_is_limit((enum reason)reason));
 }
 
-/* Anybody may have sent it. */
+/* The source of this hello may be forged. */
 static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
 	struct udp_sent *sent)
 {
@@ -86,7 +99,7 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	udp_batch_reply(dtls->batch, d->arrival, room, length, length);
 }
 
-/* Whether somebody else may still have a session for it, and was asked. */
+/* Whether another worker may still have the session of this datagram, and was asked. */
 static bool dtls_passes_on(struct dtls *dtls, const struct dtls_datagram *d)
 {
 	unsigned first = d->came == CAME_BACK ? d->via + 1 : 0;
@@ -97,8 +110,8 @@ static bool dtls_passes_on(struct dtls *dtls, const struct dtls_datagram *d)
 	return true;
 }
 
-/* A client that has come back takes the place of what it was before, and begins with whoever reads the
- * socket; but not before all others have said that they do not know this very hello. */
+/* A new ClientHello with a good cookie replaces the session of that address, once no other worker claims it
+ * as a retransmission. */
 static void dtls_greet(struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello,
 	struct udp_sent *sent)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Many clients of DTLS on one socket, which is connected to none of them: each datagram is led to its
- * session by where it came from. Whoever has no session yet is asked for a cookie, and until it shows one
- * nothing is kept of it. */
+/* Many clients of DTLS on one socket, which is connected to none of them: the source of a datagram leads to
+ * its session. A client without a session is asked for a cookie, and until it shows one no state is kept. */
 
 #include "base/deadline.h"
 #include "base/loop.h"
@@ -27,14 +26,14 @@ struct dtls {
 	double amplification; /* longest reply, as a multiple of the request */
 	bool access;          /* a record per session */
 	struct listener_counters *counters;
-	struct acceptor *acceptor; /* whose guard and limits are ours too */
+	struct acceptor *acceptor; /* has the guard and the limits */
 	struct allotment allotment;
 	struct handshakes *handshakes;
 	struct datagram_transport_maker maker;
 	struct deadlines idle, handshake;
 	struct idle_queue idle_queue;
 	struct refusals refusals;
-	struct timer remind; /* while somebody shakes hands */
+	struct timer remind; /* while there are handshakes */
 	struct list sessions;
 	struct dtls_peers peers;
 	bool is_open, is_stopped;
@@ -42,16 +41,16 @@ struct dtls {
 	struct flows flows;
 };
 
-/* From here on it may meet others, who may ask it for what it has. */
+/* From here on other workers may be introduced to it, and may ask it for its sessions. */
 void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
 int dtls_open(struct dtls *dtls);
-/* Somebody else who has the socket too, or had; takes the descriptor over. */
+/* Another worker that has the socket too, or had it; takes the descriptor over. */
 int dtls_meet(struct dtls *dtls, int fd, bool is_newer);
-/* Takes nobody new any more. What comes for its sessions the newer ones pass on; only where there are none
- * it reads on by itself. */
+/* Begins no more sessions. Newer workers pass on the datagrams of those that it has; where there is no newer
+ * worker, it goes on reading the socket. */
 void dtls_stop(struct dtls *dtls);
-/* The socket is read by who knows nothing of sessions: they end, and it is left alone for good. */
+/* The socket is read by a worker that cannot pass datagrams on: all sessions end, and it is left alone. */
 void dtls_lose(struct dtls *dtls);
-/* Ends all sessions, and says so to their peers. */
+/* Ends all sessions with close_notify. */
 void dtls_cut(struct dtls *dtls, enum reason reason);
 void dtls_done(struct dtls *dtls);

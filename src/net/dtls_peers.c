@@ -64,7 +64,7 @@ static struct udp_arrival arrival_of(const struct peer_head *head, uint8_t *data
 	return arrival;
 }
 
-/* A datagram, 0 when there is none, or -1 when the sibling is gone or talks nonsense. */
+/* A datagram, 0 when there is none, or -1 when the peer is gone or its message is malformed. */
 static ssize_t dtls_peer_receive(struct dtls_peer *peer, struct peer_head *head)
 {
 	struct iovec span[] = {{head, sizeof(*head)}, {peer->all->buffer, LONGEST}};
@@ -159,7 +159,7 @@ bool dtls_peers_any_newer(const struct dtls_peers *peers)
 	return false;
 }
 
-/* Whether the sibling has it, or would have if it were not too busy to take it. */
+/* Whether the peer has it, or would have it if it were not too busy. */
 static bool dtls_peer_pass(
 	struct dtls_peer *peer, struct peer_head *head, const uint8_t *data, size_t len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A session of DTLS: one record is one message, and its answer is one record. What nobody but the peer can
- * have sent keeps it alive, and nothing else. */
+/* A session of DTLS: one record is one message, and its answer is one record. Only records that are
+ * authentic keep it alive. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -22,8 +22,7 @@ static void session_send(struct datagram_transport *transport, const void *data,
 		s->dtls->counters->reasons[REASON_send]++;
 }
 
-/* Until the two agree, whoever can forge a datagram can make a handshake fail: that is nothing to hold
- * against the client. That it never finished is, since it has shown its cookie; and so is being evicted
+/* A forged datagram can make a handshake fail before its end: that is not held against the client. That it never finished is, since it has shown its cookie; and so is being evicted
  * again and again from a crowd of those that do not finish. */
 static void session_judge(const struct dtls_session *s, enum reason reason)
 {
@@ -61,7 +60,7 @@ void session_end(struct dtls_session *s, enum reason reason)
 	acceptor_lost(acceptor, &dtls->allotment);
 }
 
-/* Why it is over: the word of those who know it comes first. */
+/* The reason that the transport gives comes first. */
 static void session_end_as(struct dtls_session *s, int outcome)
 {
 	if (outcome == TRANSPORT_E_END)

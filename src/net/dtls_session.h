@@ -11,11 +11,11 @@
 struct dtls_datagram {
 	const uint8_t *data;
 	size_t len;
-	const struct udp_arrival *arrival; /* whom to answer, and from where */
+	const struct udp_arrival *arrival; /* where it came from, and was sent to */
 	struct datagram_ends ends;
 	struct flow_key key;
 	enum { CAME_BY_SOCKET, CAME_AS_OFFER, CAME_BACK } came;
-	unsigned via; /* who has offered it, or sent it back */
+	unsigned via; /* the worker that has offered it, or sent it back */
 };
 
 struct dtls_session {
@@ -38,7 +38,7 @@ static inline struct dtls_session *session_of(struct flow *flow)
 
 /* Their deadlines, and that there is none yet. */
 void sessions_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
-/* Begins with a ClientHello whose cookie is good: all limits hold for it from here on. */
+/* Begins with a ClientHello that has a good cookie: all limits hold for the client from here on. */
 void session_begin(
 	struct dtls *dtls, const struct dtls_datagram *datagram, const struct hello *hello);
 /* A datagram for it; may be its end. */

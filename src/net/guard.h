@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Whether a datagram is answered: asked once when it has arrived, and once more when its answer is
- * known. One guard serves all datagram sockets of a process. */
+/* Whether a datagram is answered, asked when it has arrived and again when its answer is known; and whether
+ * a connection is admitted. One guard serves all listeners of a process. */
 
 #include "base/addr.h"
 #include "core/counters.h"
@@ -64,8 +64,8 @@ static inline int guard_judge(
 	return guard_count(guard, sender, now_ms);
 }
 
-/* What a listener with a limit of its own may have open; it is counted among the clients, as one that no
- * client can be. A limit of 0 is none, and then nothing is counted. */
+/* A listener's own limit, counted in the client table under a reserved key. A limit of 0 is none, and then
+ * nothing is counted. */
 struct allotment {
 	uint64_t limit;
 	struct in6_addr name;

@@ -16,8 +16,8 @@
 #include "core/proxy.h"
 
 #define TELLING \
-	6 /* "PROXY ": fewer bytes do not look like a header from one who may not send any */
-#define PENDING_MAX 1024 /* of proxies, whose clients nobody has counted yet */
+	6 /* "PROXY ": fewer bytes do not look like a header, from a peer that may not send one */
+#define PENDING_MAX 1024 /* of proxies: their clients are not counted yet */
 
 struct pending {
 	struct source source;
@@ -80,7 +80,7 @@ static void pending_refuse(struct pending *pending, enum reason reason)
 	wait->on_refused(wait, &peer, pending->trusted, reason);
 }
 
-/* What the bytes of one who may not send a header mean. */
+/* A peer that may not send a header is refused when its first bytes look like one. */
 static int pending_judge_stranger(int outcome, size_t n)
 {
 	bool is_header = outcome != PROXY_E_NONE && n >= TELLING;

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Connections whose PROXY header is still to come. They are peeked at, so that the first byte behind the
- * header is the first that the transport reads, TLS or not; and whom the header names is the peer. */
+ * header is the first that the transport reads, TLS or not. The client that the header names is the peer. */
 
 #include "base/addr.h"
 #include "base/deadline.h"
@@ -11,7 +11,7 @@
 
 enum proxy_mode { PROXY_OFF, PROXY_OPTIONAL, PROXY_REQUIRED };
 
-/* Who may speak for whom; the prefixes are the owner's. */
+/* The proxies that are believed; the prefixes are the owner's. */
 struct proxy_rule {
 	enum proxy_mode mode;
 	const struct addr_prefix *from;
@@ -27,8 +27,8 @@ struct proxy_wait {
 	struct proxy_rule rule;
 	struct deadlines deadlines;
 	struct list pending;
-	size_t n_pending; /* who may send a header */
-	/* Takes the descriptor over. `trusted`: it came from a proxy, and who the peer is was not known.
+	size_t n_pending; /* those of proxies */
+	/* Takes the descriptor over. `trusted`: it came from a proxy, so the peer was not known before.
 	 * `since_ms`: it has been here since then. */
 	void (*on_ready)(struct proxy_wait *wait, int fd, const struct addr *peer, bool trusted,
 		uint64_t since_ms);

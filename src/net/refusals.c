@@ -23,7 +23,7 @@ static void refusals_on_time(struct timer *timer, uint64_t now_ms)
 		}
 		log_event(EVENT_PEERS_SERVED,
 			ABOUT(.listener = all->listener, .reason = reason_name(reason)),
-			"%llu refused, and none any more: %s",
+			"%llu refused, and none for a while: %s",
 			(unsigned long long)all->of[reason].n, reason_sentence(reason));
 		all->of[reason].n = 0;
 	}
@@ -35,7 +35,7 @@ static void refusals_begin(struct refusals *all, enum reason reason, const struc
 {
 	log_event(EVENT_PEER_REFUSED,
 		ABOUT(.listener = all->listener, .peer = peer, .reason = reason_name(reason)),
-		"%s: %s; more of them are only counted",
+		"%s: %s; further ones are only counted",
 		all->dry_run && reason_is_limit(reason) ? "would be refused" : "refused",
 		reason_sentence(reason));
 	all->timer.on_time = refusals_on_time;

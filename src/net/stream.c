@@ -427,7 +427,7 @@ static int stream_turn(struct stream *s)
 	if (s->ended && s->stage == STAGE_ANSWER && !s->blocked)
 		stream_finish(s, REASON_done);
 	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
-		return TRANSPORT_E_WAIT; /* who has not read does not know: the event may be spent */
+		return TRANSPORT_E_WAIT; /* without a read, the event may be spent already */
 	return 0;
 }
 

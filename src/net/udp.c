@@ -1,7 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The judgement over datagrams: each is one message, taken or refused, and answered or not. How they
- * come in and go out, many at a time, is for udp_batch.c. */
+/* Each datagram is one message: it is answered with one datagram, or not at all. A batch is received, judged
+ * and answered before the next one; no state is kept between batches but counters.
+ *
+ * The way of a datagram:
+ *
+ *     receive_batch            a batch from the kernel, see udp_batch.c
+ *     answer_arrival           what came as one, by segmentation: several datagrams of one sender
+ *     convert_whole_arrival    all of them in one conversion, where each byte has an answer of its own
+ *     answer_each_datagram     otherwise one by one
+ *     read_proxy_header        where listeners have proxies: the header names the client
+ *     udp_admits               the guard: what is never answered, and how often a client is answered
+ *     make_answer              the service
+ *     udp_lets_go              the guard again: an answer that equals its request may be one side of a loop
+ *     udp_batch_reply          into the batch that goes out
+ *
+ * What may never happen: two answers to one datagram, an answer longer than `amplification` allows, a part of
+ * an answer, an error text, or an answer from another address than the one that was asked. A datagram that is
+ * not answered is counted under its reason. */
 
 #include "net/udp.h"
 
@@ -18,7 +34,7 @@
 #define SWEEPS    64
 #define REPORT_MS 60000
 
-/* One message, and whom it is from. */
+/* One message and its sender. */
 struct datagram {
 	const uint8_t *data;
 	size_t len;
@@ -26,7 +42,7 @@ struct datagram {
 	struct guard_sender *sender;
 };
 
-/* Whom a header names in place of the sender. */
+/* The client that a PROXY header names in place of the sender. */
 struct named {
 	struct addr peer;
 	struct guard_sender sender;
@@ -90,7 +106,7 @@ static bool udp_refuses(struct udp *udp, int reason, const struct datagram *requ
 	return !(udp->guard->limits.dry_run && reason_is_limit((enum reason)reason));
 }
 
-/* The header is taken off; whom it names is the peer from now on, and the answer goes to the proxy. */
+/* From here on the client that the header names is the peer; the answer still goes to the proxy. */
 static void strip_proxy_header(const struct udp *udp, struct datagram *request,
 	const struct proxy_header *header, struct named *named)
 {

@@ -35,7 +35,7 @@ int udp_batch_receive(struct udp_batch *batch, int fd);
 /* One of them; it stays as it is until the next are received. */
 const struct udp_arrival *udp_batch_arrival(struct udp_batch *batch, unsigned number);
 
-/* Whom it is from and where it was sent to, for the guard. */
+/* Source and destination, for the guard. */
 struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
 
 /* The longest of several that leave at once. It fits a packet of any usual network: what is segmented is

@@ -27,7 +27,7 @@ _Static_assert(
 /* The first bytes of three, by their lower halves, that letters with case have. */
 static const uint8_t three_with_case[16] = {[0x1] = 0x80, [0x2] = 0x80, [0xA] = 0x80, [0xF] = 0x80};
 
-/* A row of the table, and whom it is for: the byte before the last, and the first of three or 0. */
+/* A row of the table, and its characters: the byte before the last, and the first of three or 0. */
 struct row {
 	uint8_t before, first;
 	const uint16_t *entries;
