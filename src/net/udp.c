@@ -5,7 +5,7 @@
  *
  * The way of a datagram:
  *
- *     receive_batch            a batch from the kernel, see udp_batch.c
+ *     udp_receive_batch        a batch from the kernel, see udp_batch.c
  *     answer_arrival           what came as one, by segmentation: several datagrams of one sender
  *     convert_whole_arrival    all of them in one conversion, where each byte has an answer of its own
  *     answer_each_datagram     otherwise one by one
@@ -288,7 +288,7 @@ static void answer_arrival(
 }
 
 /* One batch; how many arrivals it had, or a negative errno. */
-static int receive_batch(struct datagram_socket *socket)
+static int udp_receive_batch(struct datagram_socket *socket)
 {
 	struct udp *udp = container_of(socket, struct udp, socket);
 	struct udp_sent sent = {0};
@@ -322,7 +322,7 @@ static void udp_on_report(struct timer *timer, uint64_t now_ms)
 
 int udp_open(struct udp *udp)
 {
-	datagram_socket_init(&udp->socket, receive_batch);
+	datagram_socket_init(&udp->socket, udp_receive_batch);
 	udp->report.on_time = udp_on_report;
 	udp->reported = *udp->counters;
 	udp->refusals = (struct refusals){
@@ -340,7 +340,7 @@ int udp_open(struct udp *udp)
 void udp_stop(struct udp *udp)
 {
 	for (int i = 0; i < SWEEPS; i++)
-		if (receive_batch(&udp->socket) < UDP_BATCH)
+		if (udp_receive_batch(&udp->socket) < UDP_BATCH)
 			break;
 	if (udp->access)
 		udp_on_report(&udp->report, udp->socket.loop->now_ms);
