@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,12 @@
 #include "config.h"
 #include "process/ctl.h"
 
+#define ATTACH       "attach"
+#define FIRST_PASSED 3 /* of the service manager */
+
 static const struct {
 	const char *verb, *help;
-	const char *argument; /* NULL: it takes none */
+	const char *argument; /* NULL: it takes none; empty: any, and it needs one */
 } verbs[] = {
 	{"status", "whether all is well, and how things are; see below", "--check"},
 	{"reload", "read the configuration again; prints what is wrong with it"},
@@ -31,6 +35,7 @@ static const struct {
 	{"drain", "finish what is open, and stop"},
 	{"sandbox", "try to break the sandbox of every role; fails when anything gives way"},
 	{"upgrade", "put the installed program in the place of the running one"},
+	{ATTACH, "NAME: serve the socket of upperd-NAME.socket, too, without a restart", ""},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -38,6 +43,7 @@ static const struct {
 struct request {
 	const char *path;
 	bool json, check, watch;
+	int passed; /* the socket to attach; 0: there is none */
 	char text[CONTROL_QUESTION];
 };
 
@@ -96,6 +102,27 @@ static int control_read(int fd, FILE *out)
 	return EX_UNAVAILABLE;
 }
 
+/* With the socket that is to be attached, if there is one. */
+static ssize_t send_request(int fd, const struct request *request)
+{
+	struct iovec part = {(void *)(uintptr_t)request->text, strlen(request->text)};
+	union {
+		struct cmsghdr header; /* aligns */
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (request->passed) {
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(sizeof(int));
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &request->passed, sizeof(int));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 static int control_ask(const struct request *request, FILE *out)
 {
 	_cleanup_close_ int fd = -1;
@@ -107,7 +134,7 @@ static int control_ask(const struct request *request, FILE *out)
 				      : "; is upperd running, with this control.path?");
 		return fd == -EACCES ? EX_NOPERM : EX_UNAVAILABLE;
 	}
-	if (send(fd, request->text, strlen(request->text), MSG_NOSIGNAL) < 0) {
+	if (send_request(fd, request) < 0) {
 		perror("upperctl: send");
 		return EX_UNAVAILABLE;
 	}
@@ -208,6 +235,8 @@ static int check_words(const char *verb, const char *argument)
 
 	if (i == N_VERBS)
 		return unknown_verb(verb);
+	if (verbs[i].argument && verbs[i].argument[0] == '\0')
+		return argument ? 0 : usage("a name is missing, such as \"tls\", after ", verb);
 	if (!argument || (verbs[i].argument && strcmp(argument, verbs[i].argument) == 0))
 		return 0;
 	if (!verbs[i].argument || verb_find(argument) < N_VERBS)
@@ -237,6 +266,44 @@ static int request_take(struct request *request, int argc, char *argv[])
 		request->json ? CONTROL_JSON : "", argv[optind], argument ? " " : "",
 		argument ? argument : "");
 	return (size_t)len < sizeof(request->text) ? 0 : usage("too long: ", argv[optind]);
+}
+
+static long number_in(const char *variable)
+{
+	const char *text = getenv(variable);
+
+	return text ? strtol(text, NULL, 10) : 0;
+}
+
+/* The daemon knows the socket by the name that the service manager gives it. */
+static int attach_passed(struct request *request, const char *name)
+{
+	const char *passed_as = getenv("LISTEN_FDNAMES");
+	int len;
+
+	if (number_in("LISTEN_FDS") != 1) {
+		printf("one socket at a time can be attached, and its unit has %ld\n",
+			number_in("LISTEN_FDS"));
+		return EX_CONFIG;
+	}
+	request->passed = FIRST_PASSED;
+	len = snprintf(request->text, sizeof(request->text), "%s" ATTACH " %s",
+		request->json ? CONTROL_JSON : "", passed_as ? passed_as : name);
+	return (size_t)len < sizeof(request->text) ? control_ask(request, stdout)
+						   : usage("too long: ", ATTACH);
+}
+
+/* The service manager passes the socket to the unit that runs this. At a shell, a script has to ask the manager
+ * for that first. */
+static int attach(struct request *request, const char *name)
+{
+	static const char script[] = UPPERD_LIBEXECDIR "/upperd-attach";
+
+	if (number_in("LISTEN_PID") == getpid())
+		return attach_passed(request, name);
+	execl(script, script, name, (char *)NULL);
+	fprintf(stderr, "upperctl: %s: %s\n", script, strerror(errno));
+	return EX_UNAVAILABLE;
 }
 
 int main(int argc, char *argv[])
@@ -282,5 +349,7 @@ int main(int argc, char *argv[])
 	r = request_take(&request, argc, argv);
 	if (r != 0)
 		return r;
+	if (strcmp(argv[optind], ATTACH) == 0)
+		return attach(&request, argv[optind + 1]);
 	return request.watch ? watch_status(&request) : control_ask(&request, stdout);
 }

@@ -40,7 +40,8 @@ struct claim {
 struct socket_group {
 	struct list node;
 	char key[LISTEN_KEY];
-	char *name;      /* owned; the manager's; NULL when the socket is our own */
+	char *name;    /* owned; the manager's; NULL when the socket is our own */
+	bool attached; /* by the build that is to serve with it, and that has not come to serve yet */
 	bool borrowed;   /* in a trial, which leaves everything as it is */
 	bool held;       /* for sessions that drain */
 	char *interface; /* owned, for the specs */
@@ -211,6 +212,32 @@ int sockets_inherit(struct sockets *sockets, struct inheritance *inheritance, co
 			return r;
 		}
 	}
+	return 0;
+}
+
+int sockets_attach(struct sockets *sockets, const char *name, int *fd)
+{
+	__attribute__((cleanup(group_freep))) struct socket_group *group = NULL;
+	char interface[LISTEN_INTERFACE];
+	struct listen_spec spec;
+	int r;
+
+	if (sockets_find_named(sockets, name))
+		return SOCKETS_E_THERE;
+	r = listen_take(*fd, &spec, interface);
+	if (r >= 0)
+		r = group_new(&spec, &group);
+	if (r < 0)
+		return r;
+	group->name = strdup(name);
+	if (!group->name)
+		return -ENOMEM;
+	group->attached = true;
+	r = group_take(group, fd);
+	if (r < 0)
+		return r;
+	list_append(&sockets->all, &group->node);
+	group = NULL;
 	return 0;
 }
 
@@ -445,10 +472,11 @@ static void group_adjust(struct socket_group *group)
 bool socket_group_commit(struct socket_group *group)
 {
 	struct claim *claim = &group->claim;
-	bool is_new = group->n == 0;
+	bool is_new = group->n == 0 || group->attached;
 
+	group->attached = false;
 	if (!claim->is_made)
-		return false;
+		return is_new;
 	group->spec = claim->spec;
 	if (claim->n > 0)
 		group->file = claim->file;
@@ -468,7 +496,7 @@ void sockets_rollback(struct sockets *sockets)
 		struct socket_group *group = container_of(node, struct socket_group, node);
 
 		claim_close(group);
-		if (group->n > 0)
+		if (group->n > 0 && !group->attached)
 			continue;
 		list_remove(node);
 		group_free(group);

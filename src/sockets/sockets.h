@@ -19,7 +19,7 @@ struct sockets {
 };
 
 /* The manager's socket of the listener's name is of another type, or bound to something else. */
-enum { SOCKETS_E_OTHER = 16 };
+enum { SOCKETS_E_OTHER = 16, SOCKETS_E_THERE };
 
 /* The sockets of one address: one per worker, or a single one that all workers share. */
 struct socket_group;
@@ -33,6 +33,9 @@ void sockets_done(struct sockets *sockets);
  * with the name of the socket that cannot be used in `ret_name`, which is the inheritance's. */
 int sockets_inherit(
 	struct sockets *sockets, struct inheritance *inheritance, const char **ret_name);
+/* Takes one more that the service manager has made while the daemon runs: the next build is to have a listener
+ * of its name, and if it does not come to serve, the socket is given up. SOCKETS_E_THERE: it is there. */
+int sockets_attach(struct sockets *sockets, const char *name, int *fd);
 bool sockets_any_inherited(const struct sockets *sockets);
 /* The names of all that were passed, as a list for people; "none" when there are none. */
 const char *sockets_inherited(const struct sockets *sockets, char text[static 256]);

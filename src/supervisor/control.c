@@ -66,10 +66,15 @@ static const struct control_verb *control_find(const struct control *control, co
 	return NULL;
 }
 
-static void client_ask(struct client *client, char *text)
+static void client_ask(struct client *client, char *text, int *passed)
 {
 	struct control_question question = {
-		.verb = text, .argument = "", .fd = client->fd, .build = &client->build};
+		.verb = text,
+		.argument = "",
+		.fd = client->fd,
+		.passed = passed,
+		.build = &client->build,
+	};
 	_cleanup_free_ char *answer = NULL;
 	const struct control_verb *verb;
 	size_t len = 0;
@@ -106,13 +111,37 @@ static void client_ask(struct client *client, char *text)
 		client_close(client);
 }
 
+/* A question, and at most one descriptor; the kernel closes those for which there is no room. */
+static ssize_t client_receive(
+	const struct client *client, char text[static CONTROL_QUESTION], int *passed)
+{
+	struct iovec part = {text, CONTROL_QUESTION - 1};
+	union {
+		struct cmsghdr header; /* aligns */
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t n = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(passed, CMSG_DATA(c), sizeof(*passed));
+	return n;
+}
+
 static void client_on_event(struct source *source, uint32_t events)
 {
 	struct client *client = container_of(source, struct client, source);
+	_cleanup_close_ int passed = -1;
 	char text[CONTROL_QUESTION];
 	ssize_t n;
 
-	n = recv(client->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	n = client_receive(client, text, &passed);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0 || client->verb[0] != '\0' || memchr(text, '\0', (size_t)n)) {
@@ -120,7 +149,7 @@ static void client_on_event(struct source *source, uint32_t events)
 		return;
 	}
 	text[n] = '\0';
-	client_ask(client, text);
+	client_ask(client, text, &passed);
 }
 
 /* Root, and whoever the daemon itself is. */

@@ -23,8 +23,9 @@ struct control_question {
 	const char *verb;
 	const char *argument; /* what follows the verb; empty when nothing does */
 	bool json;
-	int fd;    /* the client's */
-	FILE *out; /* the text of the answer, unless it comes later */
+	int fd;      /* the client's */
+	int *passed; /* a descriptor that came along, for the verb to take; or -1 */
+	FILE *out;   /* the text of the answer, unless it comes later */
 	uint64_t *
 		build; /* for CONTROL_LATER: the number of the build that it waits for, if it does */
 };

@@ -78,6 +78,28 @@ static int verb_upgrade(void *userdata, const struct control_question *question)
 	return CONTROL_LATER;
 }
 
+/* The manager's unit for it was started while the daemon runs: see systemd/upperd-attach. */
+static int verb_attach(void *userdata, const struct control_question *question)
+{
+	struct supervisor *s = userdata;
+	int r;
+
+	if (*question->passed < 0 || question->argument[0] == '\0') {
+		fprintf(question->out, "a socket is attached with its name and its descriptor\n");
+		return EX_USAGE;
+	}
+	if (generations_is_building(&s->generations) || !s->generations.serving) {
+		fprintf(question->out, "a start, a reload or a stop is under way; ask again\n");
+		return EX_TEMPFAIL;
+	}
+	r = sockets_attach(&s->resources.sockets, question->argument, question->passed);
+	if (r == SOCKETS_E_THERE)
+		fprintf(question->out, "there is a socket of that name already\n");
+	else if (r < 0)
+		fprintf(question->out, "the socket cannot be used: %s\n", strerror(-r));
+	return r == 0 ? verb_reload(userdata, question) : r < 0 ? EX_OSERR : EX_TEMPFAIL;
+}
+
 const struct control_verb supervisor_verbs[] = {
 	{"status", verb_status},
 	{"metrics", verb_metrics},
@@ -86,5 +108,6 @@ const struct control_verb supervisor_verbs[] = {
 	{"drain", verb_drain},
 	{"sandbox", verb_sandbox},
 	{"upgrade", verb_upgrade},
+	{"attach", verb_attach},
 	{NULL, NULL},
 };

@@ -435,6 +435,151 @@ def test_killed_keeper_is_replaced(service, secure):
     secure()
 
 
+# Added while it runs
+
+
+METRICS = {"address": HOST, "port": 12090}
+
+
+@pytest.fixture
+def unsecured(service, with_tls, tmp_path):
+    """A service without TLS that runs, and what it takes to have TLS, too; all added sockets are gone afterwards."""
+    authority = Authority(tmp_path / "pki")
+    pair = authority.issue("ec")
+    for source, target in ((pair.certificate, "/etc/upperd-test.pem"), (pair.key, "/etc/upperd-test.key")):
+        shutil.copy(source, service.machine.path(target))
+    service.machine.run("chown", "upperd", "/etc/upperd-test.key")
+    service.machine.run("chmod", "0600", "/etc/upperd-test.key")
+    service.context = ssl.create_default_context(cafile=str(authority.file))
+    service.tls = {"certificates": [{"certificate": "/etc/upperd-test.pem", "key": "/etc/upperd-test.key"}]}
+    service.configure(UDP, TCP, drain="30s")
+    service.listen()
+    service.up()
+    yield service
+    service.machine.systemctl("stop", "upperd.service", check=False)
+    for name in ("tls", "dtls", "metrics"):
+        service.machine.systemctl("disable", "--now", f"upperd-{name}.socket", check=False)
+
+
+def ask_secure(service, connect):
+    with service.context.wrap_socket(connect(12443), server_hostname="localhost") as s:
+        s.sendall(b"straight")
+        assert read_exactly(s, 8) == b"STRAIGHT"
+
+
+def scrape(connect):
+    with connect(12090) as s:
+        s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert read_all(s).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def nothing_is_left_of_the_handing_over(service, name):
+    assert service.machine.show(f"upperd-{name}.socket", "Triggers") == "upperd.service"
+    assert service.machine.show(f"upperd-attach@{name}.service", "ActiveState") == "inactive"
+    assert not service.machine.path(f"/run/systemd/system/upperd-{name}.socket.d").exists()
+    assert not service.machine.path(f"/run/upperd-attach-{name}").exists()
+
+
+def test_sockets_are_added_to_a_running_service(unsecured, connect, ask_tcp, ask_udp):
+    """TLS, DTLS and metrics, each by two commands; no request is lost, no connection, and nothing restarts."""
+    machine, pid = unsecured.machine, unsecured.machine.show("upperd.service", "MainPID")
+    tls = {"name": "tls", "transport": "tls", "port": 12443, "tls": unsecured.tls}
+    dtls = {**tls, "name": "dtls", "transport": "dtls"}
+    steps = [("tls", (UDP, TCP, tls), {}), ("dtls", (UDP, TCP, tls, dtls), {}),
+             ("metrics", (UDP, TCP, tls, dtls), {"metrics": METRICS})]
+    with connect() as held, Background(ask_tcp) as on_tcp, Background(ask_udp) as on_udp:
+        for name, listeners, settings in steps:
+            on_tcp.ask_more(3)
+            on_udp.ask_more(3)
+            unsecured.configure(*listeners, drain="30s", **settings)
+            machine.systemctl("enable", f"upperd-{name}.socket")
+            done = machine.run("upperctl", "attach", name)
+            assert done.stdout == "reloaded\n"
+            nothing_is_left_of_the_handing_over(unsecured, name)
+            ask_secure(unsecured, connect)
+        held.sendall(b"held all the while")
+        assert read_exactly(held, 18) == b"HELD ALL THE WHILE"
+        with machine.network():
+            session = Session({"address": HOST, "port": 12443})
+        with session:
+            session.ask("datagrams")
+        scrape(connect)
+        on_tcp.ask_more(3)
+        on_udp.ask_more(3)
+    assert not on_tcp.failures and not on_udp.failures
+    assert machine.show("upperd.service", "MainPID") == pid
+
+
+@pytest.mark.parametrize("command", [["systemctl", "restart", "upperd.service"], ["upperctl", "upgrade"],
+                                     ["systemctl", "reload", "upperd.service"]], ids=" ".join)
+def test_added_socket_is_there_after(command, unsecured, connect):
+    unsecured.configure(UDP, TCP, {"name": "tls", "transport": "tls", "port": 12443, "tls": unsecured.tls})
+    unsecured.machine.systemctl("enable", "upperd-tls.socket")
+    unsecured.machine.run("upperctl", "attach", "upperd-tls.socket")
+    with Background(lambda: ask_secure(unsecured, connect)) as load:
+        for _ in range(2):
+            load.ask_more(2)
+            unsecured.machine.run(*command)
+        load.ask_more(2)
+    assert not load.failures
+
+
+def test_socket_that_no_listener_wants_is_not_added(unsecured, ask_tcp):
+    """The answer says what is wrong, and everything is as it was."""
+    machine = unsecured.machine
+    done = machine.run("upperctl", "attach", "tls", check=False)
+    assert done.returncode != 0
+    assert "no listener has that name" in done.stderr
+    assert machine.show("upperd-tls.socket", "ActiveState") == "inactive"
+    nothing_is_left_of_the_handing_over(unsecured, "tls")
+    ask_tcp()
+    machine.systemctl("reload", "upperd.service")
+    unsecured.configure(UDP, TCP, {"name": "tls", "transport": "tls", "port": 12443, "tls": unsecured.tls})
+    assert machine.run("upperctl", "attach", "tls").stdout == "reloaded\n"
+
+
+def test_socket_that_is_there_is_not_added_again(unsecured):
+    done = unsecured.machine.run("upperctl", "attach", "tcp", check=False)
+    assert done.returncode != 0 and "active already" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["nothing", "../tls", "", "tls tls"])
+def test_no_unit_of_that_name(name, unsecured):
+    done = unsecured.machine.run("upperctl", "attach", name, check=False)
+    assert done.returncode != 0 and done.stderr.startswith("upperctl: ")
+
+
+def test_socket_of_a_service_that_does_not_run_is_opened(unsecured, connect):
+    machine = unsecured.machine
+    machine.systemctl("stop", "upperd.service")
+    unsecured.configure(UDP, TCP, {"name": "tls", "transport": "tls", "port": 12443, "tls": unsecured.tls})
+    assert "does not run" in machine.run("upperctl", "attach", "tls").stdout
+    ask_secure(unsecured, connect)
+
+
+def test_variant_that_binds_takes_up_listeners_by_a_reload(unsecured, connect, ask_tcp, ask_udp):
+    machine = unsecured.machine
+    machine.systemctl("stop", "upperd.service", *SOCKETS)
+    machine.systemctl("start", "upperd-bind.service")
+    with connect() as held, Background(ask_tcp) as on_tcp, Background(ask_udp) as on_udp:
+        on_tcp.ask_more(3)
+        on_udp.ask_more(3)
+        unsecured.configure(UDP, TCP, {"name": "tls", "transport": "tls", "port": 12443, "tls": unsecured.tls},
+                            {"name": "second", "transport": "tcp", "port": 12001}, drain="30s",
+                            metrics=METRICS)
+        machine.systemctl("reload", "upperd-bind.service")
+        ask_secure(unsecured, connect)
+        scrape(connect)
+        with connect(12001) as second:
+            second.sendall(b"second")
+            assert read_exactly(second, 6) == b"SECOND"
+        held.sendall(b"held")
+        assert read_exactly(held, 4) == b"HELD"
+        on_tcp.ask_more(3)
+        on_udp.ask_more(3)
+    assert not on_tcp.failures and not on_udp.failures
+
+
 # What is seen of it
 
 
