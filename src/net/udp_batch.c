@@ -55,7 +55,6 @@ struct reply {
 struct udp_batch {
 	uint8_t *in, *out;
 	size_t used; /* of `out` */
-	bool segmenting;
 	unsigned n_received, n_replies;
 	struct mmsghdr received[UDP_BATCH], sending[UDP_BATCH];
 	struct iovec in_span[UDP_BATCH];
@@ -135,7 +134,6 @@ static void read_control(struct udp_batch *b, const struct cmsghdr *c, struct ud
 		memcpy(&size, CMSG_DATA(c), sizeof(size));
 		if (size > 0)
 			arrival->segment = (size_t)size;
-		b->segmenting = true;
 	}
 }
 
@@ -258,7 +256,7 @@ void udp_batch_reply(struct udp_batch *b, const struct udp_arrival *to, uint8_t 
 	next->segment = length < segment ? length : segment;
 	next->segments = (unsigned)((length + segment - 1) / segment);
 	b->used = (size_t)(answer - b->out) + length;
-	if (b->segmenting && b->n_replies > 0 && goes_with(next - 1, next)) {
+	if (b->n_replies > 0 && goes_with(next - 1, next)) {
 		next[-1].span.iov_len += length;
 		next[-1].segments += next->segments;
 	} else {
