@@ -33,6 +33,7 @@
 #include "base/log.h"
 #include "net/refusals.h"
 
+#define STREAM_EVENTS (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define TURNS_A_ROUND 4
 #define LINGER_MS     2000
 #define QUIET_MS      100
@@ -72,6 +73,7 @@ struct stream {
 	bool quiet : 1; /* it has been answered, and has said nothing for a while: a oneshot is over */
 	bool blocked : 1; /* the rest waits for room, not for input */
 	bool resets : 1;  /* a close would cut an answer, and the kernel knows */
+	bool awaits_room : 1; /* events tell when the peer takes more, since a write has once had to wait */
 	/* An end is already behind what is to be read, so no event will tell of it; or an urgent byte has
 	 * been, at which the kernel ends a read, whatever is behind it. */
 	bool hangup : 1;
@@ -497,14 +499,30 @@ static int stream_step(struct stream *s)
 	return TRANSPORT_E_WAIT;
 }
 
+/* From the first write that has to wait on: until then, being able to write is no event. */
+static int stream_await_room(struct stream *s)
+{
+	bool waits = buf_len(&s->out) > 0 || s->transport.wants_room;
+
+	if (!waits || s->awaits_room)
+		return 0;
+	s->awaits_room = true;
+	return loop_change(s->class->loop, &s->source, STREAM_EVENTS | EPOLLOUT);
+}
+
 static void stream_pump(struct stream *s)
 {
 	int r;
 
 	for (int turn = 0; turn < TURNS_A_ROUND; turn++) {
 		r = stream_step(s);
-		if (r == TRANSPORT_E_WAIT || s->stage == STAGE_CLOSED)
+		if (s->stage == STAGE_CLOSED)
 			return;
+		if (r == TRANSPORT_E_WAIT) {
+			if (stream_await_room(s) < 0)
+				stream_close(s, REASON_memory);
+			return;
+		}
 		if (r != 0) {
 			stream_close(s, stream_reason(s, r));
 			return;
@@ -596,8 +614,7 @@ int stream_open(struct stream_class *class, struct transport *transport, const s
 	s->stage = agree ? STAGE_HANDSHAKE : STAGE_ANSWER;
 	memcpy(&s->peer, &peer->in6, sizeof(s->peer));
 
-	r = loop_watch(class->loop, &s->source, transport->fd,
-		EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	r = loop_watch(class->loop, &s->source, transport->fd, STREAM_EVENTS);
 	if (r < 0) {
 		s->transport.ops->close(&s->transport);
 		free(s);

@@ -15,11 +15,12 @@ enum {
 
 struct transport {
 	const struct transport_ops *ops;
-	void *session;  /* of TLS */
-	int fd;         /* owned */
-	bool drained;   /* the last read took all there was: an event will tell of more */
-	bool is_local;  /* a unix socket */
-	uint8_t reason; /* enum reason: why the peer is gone, where more is known than that */
+	void *session;   /* of TLS */
+	int fd;          /* owned */
+	bool drained;    /* the last read took all there was: an event will tell of more */
+	bool is_local;   /* a unix socket */
+	bool wants_room; /* a TRANSPORT_E_WAIT was for a write, whatever was asked for */
+	uint8_t reason;  /* enum reason: why the peer is gone, where more is known than that */
 };
 
 struct transport_ops {

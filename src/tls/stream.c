@@ -25,7 +25,9 @@ static int session_outcome(struct transport *transport, int r)
 
 	switch (SSL_get_error(session->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
+		return TRANSPORT_E_WAIT;
 	case SSL_ERROR_WANT_WRITE:
+		transport->wants_room = true;
 		return TRANSPORT_E_WAIT;
 	case SSL_ERROR_ZERO_RETURN:
 		return TRANSPORT_E_END;
