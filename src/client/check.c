@@ -17,12 +17,15 @@
 #include "client/exchange.h"
 #include "client/options.h"
 #include "client/report.h"
+#include "client/soundness.h"
 
 #define DAY_S 86400.0
 
 enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
 
 static const char *const words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+
+static const char *const soundness_names[] = {"sound", "unsound", "unknown"};
 
 struct plugin {
 	const struct options *options;
@@ -40,6 +43,8 @@ struct plugin {
 	size_t n_answered;
 	struct phases mean;           /* of the right answers */
 	const struct exchange *shown; /* one of them; or one without */
+	struct finding findings[FINDINGS];
+	size_t n_findings;
 };
 
 static void check_done(struct plugin *check)
@@ -68,6 +73,15 @@ static void print_range(const struct range *range, double scale)
 		printf("%.7g", range->end / scale);
 }
 
+static size_t count_unsound(const struct plugin *check)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < check->n_findings; i++)
+		n += check->findings[i].soundness == IS_UNSOUND;
+	return n;
+}
+
 /* 'label'=VALUE[UNIT];[WARNING];[CRITICAL];[MINIMUM];[MAXIMUM] */
 static void print_performance(const struct plugin *check)
 {
@@ -93,6 +107,8 @@ static void print_performance(const struct plugin *check)
 	putchar(';');
 	print_range(&options->loss_critical, 1);
 	fputs(";0;100", stdout);
+	if (check->n_findings)
+		printf(" unsound=%zu;0;;0;%zu", count_unsound(check), check->n_findings);
 	if (shown->has_facts && shown->facts.expires) {
 		printf(" days=%.1f;", ((double)shown->facts.expires - (double)time(NULL)) / DAY_S);
 		print_range(&options->days_warning, 1);
@@ -101,7 +117,6 @@ static void print_performance(const struct plugin *check)
 	}
 }
 
-/* Names in a certificate may be anything. */
 static void print_verbose(const struct plugin *check)
 {
 	const struct exchange *shown = check->shown;
@@ -113,6 +128,9 @@ static void print_verbose(const struct plugin *check)
 			addr_format(&check->server.addresses[shown->lane.link.at], address));
 	for (size_t i = 0; i < N_PHASES; i++)
 		printf("%s %.3f ms\n", phase_names[i], (double)phases_get(&check->mean, i) / 1000);
+	for (size_t i = 0; i < check->n_findings; i++)
+		printf("%s: %s\n", soundness_names[check->findings[i].soundness],
+			check->findings[i].name);
 	if (!shown->has_facts)
 		return;
 	printf("%s, %s, %s, %s session\n", facts->version, facts->cipher,
@@ -152,6 +170,13 @@ static void print_json(const struct plugin *check)
 	}
 	if (check->n_answered)
 		phases_print_json(&check->mean, &json);
+	if (check->n_findings)
+		json_object(&json, "probes");
+	for (size_t i = 0; i < check->n_findings; i++)
+		json_string(&json, check->findings[i].name,
+			soundness_names[check->findings[i].soundness]);
+	if (check->n_findings)
+		json_end(&json);
 	if (shown && shown->has_facts)
 		facts_print_json(&shown->facts, &json);
 	json_end(&json);
@@ -259,6 +284,21 @@ static void judge_answers(struct plugin *check)
 		lost, text);
 }
 
+/* All faults in one sentence. */
+static void judge_soundness(struct plugin *check)
+{
+	char text[400] = "";
+	size_t len = 0;
+
+	check->n_findings = soundness_find(&check->server, check->findings);
+	for (size_t i = 0; i < check->n_findings && len < sizeof(text); i++)
+		if (check->findings[i].soundness == IS_UNSOUND)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+				len ? ", and it " : "the server ", check->findings[i].text);
+	if (len)
+		find_fault(check, STATE_WARNING, "%s", text);
+}
+
 static void judge(struct plugin *check)
 {
 	const struct phases *mean = &check->mean;
@@ -268,6 +308,8 @@ static void judge(struct plugin *check)
 		judge_session(check);
 		judge_time(check);
 	}
+	if (check->n_answered && check->options->soundness)
+		judge_soundness(check);
 	if (check->state == STATE_OK)
 		why_set(&check->why, 0, "right answer");
 	if (check->n_answered && check->state <= STATE_CRITICAL) {

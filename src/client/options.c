@@ -125,6 +125,8 @@ static const struct row {
 		"CRITICAL when the server speaks an older version"},
 	{0, "group", "NAME", FORM_CHECK, WORD, AT(group), 0, 0, "any",
 		"CRITICAL unless keys are exchanged with this group, such as X25519MLKEM768"},
+	{0, "probe", NULL, FORM_CHECK, FLAG, AT(soundness), 0, 0, "off",
+		"WARNING unless the server refuses what a sound server refuses"},
 	{0, "send", "TEXT", FORM_PROBE, WORD, AT(send), 0, 0, "a numbered text in lower case",
 		"what to send, with \\n, \\r, \\t, \\0 and \\xNN"},
 	{0, "expect", "REGEX", FORM_PROBE, WORD, AT(expect), 0, 0, "upper case, or any answer to --send",

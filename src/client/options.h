@@ -51,6 +51,7 @@ struct options {
 	struct range days_warning, days_critical;
 	const char *phase, *min_version, *group;
 	const char *host, *scheme;
+	bool soundness;
 	uint64_t port;
 
 	/* Of probe. */
