@@ -293,7 +293,7 @@ static bool stream_is_alive(struct asker *asker)
 	return r == LINK_E_AGAIN;
 }
 
-static int stream_send(struct exchange *exchange)
+static int stream_send_some(struct exchange *exchange)
 {
 	const struct question *question = exchange->question;
 	size_t n = 0;
@@ -361,7 +361,7 @@ static int stream_run(struct exchange *exchange)
 	int r;
 
 	for (;;) {
-		r = stream_send(exchange);
+		r = stream_send_some(exchange);
 		if (r)
 			return r;
 		r = stream_receive(exchange);

@@ -391,7 +391,7 @@ static void bench_on_tick(struct source *source, uint32_t events)
 	set_tick(bench, now_us);
 }
 
-static void take(struct track *track, const uint8_t *answer, size_t len, uint64_t now_us)
+static void track_take(struct track *track, const uint8_t *answer, size_t len, uint64_t now_us)
 {
 	struct bench *bench = track->bench;
 	struct sorted sorted = window_take(&track->window, answer, len, now_us);
@@ -410,10 +410,10 @@ static void track_on_arrival(struct lane *lane, const struct arrival *arrival)
 	struct expect answer;
 
 	if (bench_is_datagram(bench))
-		take(track, at, arrival->len, arrival->at_us);
+		track_take(track, at, arrival->len, arrival->at_us);
 	else
 		while (at < end && window_cut(&track->window, &track->part, &at, end, &answer))
-			take(track, answer.text, answer.len, arrival->at_us);
+			track_take(track, answer.text, answer.len, arrival->at_us);
 	if (bench->options->reconnect && track->window.n_waiting == 0)
 		lane_close(lane);
 	track_fill(track, arrival->at_us);
@@ -609,7 +609,7 @@ static int bench_load(struct bench *bench)
 	return r;
 }
 
-static int verdict(const struct tally *tally)
+static int bench_verdict(const struct tally *tally)
 {
 	if (tally->corrupted || tally->unchanged || tally->unknown)
 		return CLIENT_E_WRONG;
@@ -635,5 +635,5 @@ int bench_run(const struct options *options)
 		return *bench.why.text ? report_failure(options, bench.server.name, r, &bench.why)
 				       : r;
 	r = bench_print(&bench);
-	return r || options->ramp ? r : verdict(&bench.tally);
+	return r || options->ramp ? r : bench_verdict(&bench.tally);
 }

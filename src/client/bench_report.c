@@ -348,7 +348,7 @@ static void print_ramp(const struct bench *bench, struct json *json)
 	json_end(json);
 }
 
-static void print_plain(const struct bench *bench)
+static void bench_print_plain(const struct bench *bench)
 {
 	const struct histogram *times = &bench->times;
 
@@ -417,7 +417,7 @@ static void print_times_json(const struct histogram *times, struct json *json)
 	json_end(json);
 }
 
-static void print_json(const struct bench *bench, struct json *json)
+static void bench_print_json(const struct bench *bench, struct json *json)
 {
 	json_object(json, NULL);
 	json_string(json, "server", bench->server.name);
@@ -439,7 +439,7 @@ static void print_json(const struct bench *bench, struct json *json)
 	print_series(bench, json);
 }
 
-/* An earlier result, read from the JSON that print_json() writes. */
+/* An earlier result, read from the JSON that bench_print_json() writes. */
 struct earlier {
 	struct histogram times;
 	double mean, deviation; /* of the right answers in each second */
@@ -600,7 +600,7 @@ static void print_difference(
 }
 
 /* `json` NULL: as text. */
-static int compare(const struct bench *bench, struct json *json, struct why *why)
+static int compare_with_earlier(const struct bench *bench, struct json *json, struct why *why)
 {
 	static const struct {
 		const char *name;
@@ -641,13 +641,13 @@ int bench_print(struct bench *bench)
 		return 0;
 	}
 	if (options->json)
-		print_json(bench, &json);
+		bench_print_json(bench, &json);
 	else if (options->csv)
 		bench_print_csv(bench, bench_seconds(bench));
 	else
-		print_plain(bench);
+		bench_print_plain(bench);
 	if (options->compare && !options->csv)
-		r = compare(bench, options->json ? &json : NULL, &bench->why);
+		r = compare_with_earlier(bench, options->json ? &json : NULL, &bench->why);
 	if (options->json)
 		json_end(&json);
 	return r ? report_failure(options, NULL, r, &bench->why) : 0;

@@ -140,7 +140,7 @@ static void print_verbose(const struct plugin *check)
 }
 
 /* "|" begins performance data. */
-static void print_plain(const struct plugin *check)
+static void check_print_plain(const struct plugin *check)
 {
 	char text[sizeof(check->why.text)];
 
@@ -155,7 +155,7 @@ static void print_plain(const struct plugin *check)
 		print_verbose(check);
 }
 
-static void print_json(const struct plugin *check)
+static void check_print_json(const struct plugin *check)
 {
 	const struct exchange *shown = check->shown;
 	struct json json = JSON_TO(stdout);
@@ -185,9 +185,9 @@ static void print_json(const struct plugin *check)
 static int conclude(struct plugin *check)
 {
 	if (check->options->json)
-		print_json(check);
+		check_print_json(check);
 	else
-		print_plain(check);
+		check_print_plain(check);
 	return (int)check->state;
 }
 

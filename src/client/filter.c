@@ -95,7 +95,7 @@ static bool may_try_again(int fd, short wants)
 	return errno == EINTR;
 }
 
-static int write_all(const uint8_t *data, size_t len, struct why *why)
+static int filter_write(const uint8_t *data, size_t len, struct why *why)
 {
 	ssize_t n;
 
@@ -140,7 +140,7 @@ static int ask_pieces(struct pieces *pieces, bool is_end, struct why *why)
 		r = ask(&pieces->asker, pieces->text + at, len, why);
 		if (r)
 			return r;
-		r = write_all(answer->text, answer->len, why);
+		r = filter_write(answer->text, answer->len, why);
 		if (r)
 			return r;
 		at += len;

@@ -300,7 +300,7 @@ static int receive_batch(struct lane *lane)
 
 		if (has_any_peer)
 			drop_errors(lane->link.fd);
-		return plain_outcome(&lane->link, error);
+		return link_plain_outcome(&lane->link, error);
 	}
 	arrival.at_us = clock_us();
 	for (int i = 0; i < n; i++) {
@@ -421,7 +421,7 @@ static int send_run(struct lane *lane, size_t n)
 		memcpy(CMSG_DATA(c), &segment, sizeof(segment));
 	}
 	if (sendmsg(lane->link.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return errno == EINVAL && n > 1 ? -EINVAL : plain_outcome(&lane->link, errno);
+		return errno == EINVAL && n > 1 ? -EINVAL : link_plain_outcome(&lane->link, errno);
 	lane->out_at += n * lane->piece;
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -35,6 +36,30 @@ int link_start(struct link *link, struct server *server, struct why *why)
 	return link_step(link, why);
 }
 
+/* Address, and over TLS the session and the certificate. */
+static void link_announce(const struct link *link)
+{
+	struct session_facts facts;
+	char address[ADDR_TEXT], expires[32] = "";
+	time_t then;
+	struct tm tm;
+
+	addr_format(&link->server->addresses[link->at], address);
+	if (!link_describe(link, &facts)) {
+		note("%s, at %s", link->server->name, address);
+		return;
+	}
+	then = (time_t)facts.expires;
+	if (gmtime_r(&then, &tm))
+		strftime(expires, sizeof(expires), "%F", &tm);
+	note("%s, at %s: %s, %s, %s%s%s session", link->server->name, address, facts.version,
+		facts.cipher, facts.group, *facts.group ? ", " : "",
+		facts.is_resumed ? "resumed" : "new");
+	note("certificate for %s until %s, %s%s; key %s", *facts.names ? facts.names : "no name",
+		expires, facts.is_trusted ? "trusted" : "not trusted: ", facts.distrust,
+		facts.fingerprint);
+}
+
 /* Goes on with an opening until it is over. */
 static int link_await(struct link *link, int r, struct why *why)
 {
@@ -44,6 +69,8 @@ static int link_await(struct link *link, int r, struct why *why)
 			return r;
 		r = link_step(link, why);
 	}
+	if (!r && link->server->is_announced)
+		link_announce(link);
 	return r;
 }
 
@@ -144,7 +171,7 @@ static int common_error(const struct link *link)
 	return common;
 }
 
-static void append(struct why *why, const char *text)
+static void why_append(struct why *why, const char *text)
 {
 	size_t len = strlen(why->text);
 
@@ -157,9 +184,9 @@ static void append_address(struct why *why, const struct addr *addr)
 	char text[ADDR_TEXT];
 
 	addr_format_host(addr, text);
-	append(why, addr->sa.sa_family == AF_INET6 ? "[" : "");
-	append(why, text);
-	append(why, addr->sa.sa_family == AF_INET6 ? "]" : "");
+	why_append(why, addr->sa.sa_family == AF_INET6 ? "[" : "");
+	why_append(why, text);
+	why_append(why, addr->sa.sa_family == AF_INET6 ? "]" : "");
 }
 
 /* "[::1] and 127.0.0.1", or "[::1]: connection refused, 10.0.0.1: no answer". */
@@ -170,11 +197,11 @@ static void append_addresses(struct why *why, const struct link *link, bool with
 	for (size_t i = 0; i < link->server->n_addresses; i++) {
 		if (!link->errors[i])
 			continue;
-		append(why, between);
+		why_append(why, between);
 		append_address(why, &link->server->addresses[i]);
 		if (with_errors) {
-			append(why, ": ");
-			append(why, errno_phrase(link->errors[i]));
+			why_append(why, ": ");
+			why_append(why, errno_phrase(link->errors[i]));
 		}
 		between = with_errors ? ", " : " and ";
 	}
@@ -187,15 +214,15 @@ int link_explain(const struct link *link, struct why *why)
 
 	why_set(why, 0, "%s", common ? errno_phrase(common) : "");
 	if (common && !link->server->url.transport->is_local) {
-		append(why, " (");
+		why_append(why, " (");
 		append_addresses(why, link, false);
-		append(why, ")");
+		why_append(why, ")");
 	} else if (!common) {
 		append_addresses(why, link, true);
 	}
 	if (advice) {
-		append(why, "; ");
-		append(why, advice);
+		why_append(why, "; ");
+		why_append(why, advice);
 	}
 	return common == ETIMEDOUT ? CLIENT_E_LOST : CLIENT_E_UNREACHABLE;
 }

@@ -27,6 +27,7 @@ static int talk_run(const struct options *options)
 		return filter_refuse(&server, r, &why);
 	if (r)
 		return report_failure(options, server.name, r, &why);
+	server.is_announced = options->verbose;
 	if (is_filter)
 		return filter_run(&server);
 	return options->n_rest ? oneshot_run(&server) : interactive_run(&server);
@@ -133,7 +134,7 @@ int main(int argc, char **argv)
 	if (fd_fill_standard() < 0)
 		return own_fault(form, CLIENT_E_LOCAL);
 	signal(SIGPIPE, SIG_IGN);
-	r = options_parse(&command, &options, &why);
+	r = command_line_parse(&command, &options, &why);
 	if (r && r != OPTIONS_E_SHOWN)
 		return refuse_form(form, &options, &why);
 

@@ -14,7 +14,7 @@
 #include "client/relay.h"
 #include "client/report.h"
 
-struct reply {
+struct shown_reply {
 	const uint8_t *text;
 	size_t len;
 	bool is_right;
@@ -43,7 +43,8 @@ static int join(const struct options *options, char **ret_text)
 	return 0;
 }
 
-static void print_json(struct server *server, const struct link *link, const struct reply *reply)
+static void reply_print_json(
+	struct server *server, const struct link *link, const struct shown_reply *reply)
 {
 	struct phases phases = link_phases(link, reply->first_us, reply->last_us);
 	struct json json = JSON_TO(stdout);
@@ -62,25 +63,26 @@ static void print_json(struct server *server, const struct link *link, const str
 	json_end(&json);
 }
 
-static void print_plain(const struct reply *reply)
+static void reply_print_plain(const struct shown_reply *reply)
 {
 	fwrite(reply->text, 1, reply->len, stdout);
 	if (reply->len == 0 || reply->text[reply->len - 1] != '\n')
 		putchar('\n');
 }
 
-static int print_reply(struct server *server, const struct link *link, const struct reply *reply)
+static int print_reply(
+	struct server *server, const struct link *link, const struct shown_reply *reply)
 {
 	if (server->options->json)
-		print_json(server, link, reply);
+		reply_print_json(server, link, reply);
 	else
-		print_plain(reply);
+		reply_print_plain(reply);
 	return report_flush();
 }
 
 /* The answer is printed in any case; the exit code tells a script that it was wrong. The fixed reply of an
  * acknowledging service counts as right. */
-static int verdict(const struct reply *reply, bool is_json, struct why *why)
+static int reply_verdict(const struct shown_reply *reply, bool is_json, struct why *why)
 {
 	static const char acknowledged[] = "Message received.";
 	bool acknowledges = reply->len == strlen(acknowledged) &&
@@ -96,17 +98,17 @@ static int verdict(const struct reply *reply, bool is_json, struct why *why)
 static int by_datagram(struct server *server, const char *text, struct why *why)
 {
 	_cleanup_asker_ struct asker asker;
-	struct reply reply;
+	struct shown_reply reply;
 	int r;
 
 	asker_init(&asker, server);
 	r = ask(&asker, text, strlen(text), why);
 	if (r)
 		return r;
-	reply = (struct reply){asker.answer.text, asker.answer.len, asker.answer.is_right,
+	reply = (struct shown_reply){asker.answer.text, asker.answer.len, asker.answer.is_right,
 		asker.tries, asker.first_us, asker.last_us};
 	r = print_reply(server, &asker.link, &reply);
-	return r ? r : verdict(&reply, server->options->json, why);
+	return r ? r : reply_verdict(&reply, server->options->json, why);
 }
 
 static int answer_stream(struct link *link, const char *text, struct why *why)
@@ -114,7 +116,7 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 	struct server *server = link->server;
 	_cleanup_expect_ struct expect expect = {0};
 	_cleanup_relay_ struct relay relay = {0};
-	struct reply reply;
+	struct shown_reply reply;
 	int r, lost;
 
 	r = expect_upper(&expect, text, strlen(text));
@@ -125,7 +127,7 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 		return r;
 
 	lost = relay_run(&relay, server->options->timeout_ms, why);
-	reply = (struct reply){relay.down.data, relay.down.end, .tries = 1,
+	reply = (struct shown_reply){relay.down.data, relay.down.end, .tries = 1,
 		.first_us = relay.first_us, .last_us = relay.last_us};
 	reply.is_right = expect_is(&expect, reply.text, reply.len);
 	if (lost && (server->options->json || reply.len == 0))
@@ -135,7 +137,7 @@ static int answer_stream(struct link *link, const char *text, struct why *why)
 	r = print_reply(server, link, &reply);
 	if (lost || r)
 		return lost ? lost : r;
-	return verdict(&reply, server->options->json, why);
+	return reply_verdict(&reply, server->options->json, why);
 }
 
 static int by_stream(struct server *server, const char *text, struct why *why)

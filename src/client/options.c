@@ -40,7 +40,7 @@ enum kind {
 
 #define AT(field) offsetof(struct options, field)
 
-static const struct row {
+static const struct option_row {
 	char letter; /* 0: none */
 	const char *name, *argument;
 	unsigned forms;
@@ -135,6 +135,10 @@ static const struct row {
 		"write the samples to this file, all at once"},
 	{0, "listen", "ADDRESS", FORM_PROBE, WORD, AT(listen), 0, 0, "off",
 		"serve /probe?target=URL over HTTP; the URLs are patterns of allowed targets"},
+	{'v', "verbose", NULL, FORM_TALK, FLAG, AT(verbose), 0, 0, "off",
+		"describe the connection: address, session and certificate"},
+	{0, "no-history", NULL, FORM_TALK, FLAG, AT(no_history), 0, 0, "off",
+		"do not keep the lines that are typed"},
 	{'v', "verbose", NULL, FORM_CHECK, FLAG, AT(verbose), 0, 0, "off",
 		"more lines: address, phases and session"},
 	{'q', "quiet", NULL, FORM_PING | FORM_BENCH, FLAG, AT(quiet), 0, 0, "off",
@@ -177,17 +181,17 @@ struct getopt_table {
 
 #define LONG_ONLY 256 /* and the index of the row, instead of a letter */
 
-static int code_of(const struct row *row)
+static int code_of(const struct option_row *row)
 {
 	return row->letter ? row->letter : LONG_ONLY + (int)(row - rows);
 }
 
-static const struct row *row_of(unsigned form, int code)
+static const struct option_row *option_row_of(unsigned form, int code)
 {
 	for (size_t i = 0; i < N_ALIASES; i++)
 		if ((aliases[i].forms & form) && aliases[i].letter == code)
 			code = aliases[i].same;
-	for (const struct row *row = rows; row < rows + N_ROWS; row++)
+	for (const struct option_row *row = rows; row < rows + N_ROWS; row++)
 		if ((row->forms & form) && code_of(row) == code)
 			return row;
 	return NULL;
@@ -201,7 +205,7 @@ static void getopt_fill(struct getopt_table *table, unsigned form)
 	if (form == FORM_TALK)
 		*letter++ = '+';
 	*letter++ = ':';
-	for (const struct row *row = rows; row < rows + N_ROWS; row++) {
+	for (const struct option_row *row = rows; row < rows + N_ROWS; row++) {
 		if (!(row->forms & form))
 			continue;
 		*option++ = (struct option){row->name,
@@ -215,14 +219,14 @@ static void getopt_fill(struct getopt_table *table, unsigned form)
 		if (!(aliases[i].forms & form))
 			continue;
 		*letter++ = aliases[i].letter;
-		if (row_of(form, aliases[i].same)->argument)
+		if (option_row_of(form, aliases[i].same)->argument)
 			*letter++ = ':';
 	}
 	*letter = '\0';
 	*option = (struct option){0};
 }
 
-static int parse_number(const char *text, uint64_t *ret_value)
+static int parse_count(const char *text, uint64_t *ret_value)
 {
 	char *end;
 
@@ -265,7 +269,7 @@ static int parse_time(enum kind kind, const char *text, uint64_t *ret_ms)
 	r = quantity_parse_time(text, ret_ms);
 	if (r != QUANTITY_E_SYNTAX)
 		return r;
-	return kind == SECONDS ? parse_seconds(text, ret_ms) : parse_number(text, ret_ms);
+	return kind == SECONDS ? parse_seconds(text, ret_ms) : parse_count(text, ret_ms);
 }
 
 /* One end of a range: a time in milliseconds, or a number. "" and "~" are `absent`. */
@@ -318,11 +322,11 @@ bool range_alerts(const struct range *range, double value)
 	return range->is_set && is_inside == range->is_inverted;
 }
 
-static int parse_value(const struct row *row, const char *text, uint64_t *ret_value)
+static int parse_value(const struct option_row *row, const char *text, uint64_t *ret_value)
 {
 	switch (row->kind) {
 	case NUMBER:
-		return parse_number(text, ret_value);
+		return parse_count(text, ret_value);
 	case SIZE:
 		return quantity_parse_size(text, ret_value);
 	case SECONDS:
@@ -372,7 +376,7 @@ struct parse {
 	struct why *why;
 };
 
-static int set_value(struct parse *parse, const struct row *row, const char *text)
+static int set_value(struct parse *parse, const struct option_row *row, const char *text)
 {
 	uint64_t value;
 	int r;
@@ -390,7 +394,7 @@ static int set_value(struct parse *parse, const struct row *row, const char *tex
 	return 0;
 }
 
-static int set_range(struct parse *parse, const struct row *row, const char *text)
+static int set_range(struct parse *parse, const struct option_row *row, const char *text)
 {
 	struct range *range = (struct range *)(void *)((char *)&parse->options + row->at);
 	int r;
@@ -403,7 +407,7 @@ static int set_range(struct parse *parse, const struct row *row, const char *tex
 }
 
 /* The choices are separated by blanks. */
-static int set_choice(struct parse *parse, const struct row *row, const char *text)
+static int set_choice(struct parse *parse, const struct option_row *row, const char *text)
 {
 	size_t len = strlen(text);
 
@@ -444,7 +448,7 @@ static int show_version(bool as_json)
 	return OPTIONS_E_SHOWN;
 }
 
-static int apply(struct parse *parse, const struct row *row)
+static int apply(struct parse *parse, const struct option_row *row)
 {
 	switch (row->kind) {
 	case FLAG:
@@ -504,7 +508,7 @@ static int take_options(struct parse *parse)
 			command->argc, command->argv, table.letters, table.longs, NULL)) != -1) {
 		if (letter == ':' || letter == '?')
 			return complain(parse, letter);
-		r = apply(parse, row_of(command->form->form, letter));
+		r = apply(parse, option_row_of(command->form->form, letter));
 		if (r)
 			return r;
 	}
@@ -546,7 +550,7 @@ static int parse_all(struct parse *parse)
 	return 0;
 }
 
-int options_parse(const struct command *command, struct options *ret_options, struct why *why)
+int command_line_parse(const struct command *command, struct options *ret_options, struct why *why)
 {
 	struct parse parse = {command, command->form->defaults, why};
 	const char *usual = getenv("UPPER_SERVER");
@@ -561,7 +565,7 @@ int options_parse(const struct command *command, struct options *ret_options, st
 	return r;
 }
 
-static void print_usual(const struct form *form, const struct row *row)
+static void print_usual(const struct form *form, const struct option_row *row)
 {
 	char text[QUANTITY_TEXT];
 	uint64_t value = 0;
@@ -582,7 +586,7 @@ static void print_usual(const struct form *form, const struct row *row)
 void options_help(const struct form *form)
 {
 	printf("usage: upper %s\n%s\n\n", form->synopsis, form->summary);
-	for (const struct row *row = rows; row < rows + N_ROWS; row++) {
+	for (const struct option_row *row = rows; row < rows + N_ROWS; row++) {
 		if (!(row->forms & form->form))
 			continue;
 		printf(row->letter ? "  -%c, " : "      ", row->letter);

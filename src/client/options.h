@@ -29,7 +29,7 @@ struct range {
 };
 
 struct options {
-	bool json, quiet, verbose;
+	bool json, quiet, verbose, no_history;
 	bool insecure;                   /* the server's certificate is not verified */
 	const char *cafile, *cert, *key; /* NULL: not given */
 	const char *servername;          /* instead of the URL's host; NULL: that one */
@@ -85,7 +85,7 @@ bool range_alerts(const struct range *range, double value);
 
 /* Reads argv[1...]; CLIENT_E_USAGE and why when something is wrong, and then `ret_options` holds only
  * whether the message is to be JSON. */
-int options_parse(const struct command *command, struct options *ret_options, struct why *why);
+int command_line_parse(const struct command *command, struct options *ret_options, struct why *why);
 /* The table of forms ends with a nameless row; the help of that one lists the others. */
 void options_help(const struct form *form);
 

@@ -333,7 +333,7 @@ static void target_expire(struct target *target)
 	}
 }
 
-static void take(
+static void target_take(
 	struct target *target, const struct arrival *arrival, const uint8_t *data, size_t len)
 {
 	struct sorted sorted = window_take(&target->window, data, len, arrival->at_us);
@@ -359,7 +359,7 @@ static void take_stream(struct target *target, const struct arrival *arrival)
 	struct expect answer;
 
 	while (at < end && window_cut(&target->window, &target->part, &at, end, &answer))
-		take(target, arrival, answer.text, answer.len);
+		target_take(target, arrival, answer.text, answer.len);
 	target->quiet_ms = target->part.len ? clock_ms() + STREAM_QUIET_MS : 0;
 }
 
@@ -372,7 +372,7 @@ static void drop_part(struct target *target)
 	target->quiet_ms = 0;
 	target->part.len = 0;
 	if (len)
-		take(target, &arrival, target->part.room, len);
+		target_take(target, &arrival, target->part.room, len);
 }
 
 static void settle(struct target *target)
@@ -418,7 +418,7 @@ static void target_on_arrival(struct lane *lane, const struct arrival *arrival)
 				target->server.name, arrival->len,
 				addr_format(arrival->from, address), colour_off(stdout));
 	} else if (target->server.url.transport->is_datagram) {
-		take(target, arrival, arrival->data, arrival->len);
+		target_take(target, arrival, arrival->data, arrival->len);
 	} else {
 		take_stream(target, arrival);
 	}
@@ -549,7 +549,7 @@ static void print_summaries(const struct ping *ping)
 	}
 }
 
-static int verdict(const struct ping *ping)
+static int ping_verdict(const struct ping *ping)
 {
 	int verdict = 0;
 
@@ -671,5 +671,5 @@ int ping_run(const struct options *options)
 	if (options->flood && !options->quiet && !options->json)
 		putchar('\n');
 	print_summaries(&ping);
-	return verdict(&ping);
+	return ping_verdict(&ping);
 }

@@ -161,7 +161,7 @@ static int race_lose(struct link *link, struct why *why)
 	for (size_t i = 0; i < race->begun; i++)
 		if (race->tries[i] >= 0)
 			link->errors[i] = ETIMEDOUT;
-	plain_close(link);
+	link_plain_close(link);
 	return link_explain(link, why);
 }
 
@@ -177,7 +177,7 @@ static int race_win(struct link *link)
 	return 0;
 }
 
-int stream_open(struct link *link, struct why *why)
+int link_stream_open(struct link *link, struct why *why)
 {
 	struct race *race;
 	int r;
@@ -199,7 +199,7 @@ int stream_open(struct link *link, struct why *why)
 	return LINK_E_AGAIN;
 }
 
-int stream_finish(struct link *link)
+int link_stream_finish(struct link *link)
 {
 	/* The next read reports a peer that is gone already. */
 	if (shutdown(link->fd, SHUT_WR) < 0 && errno != ENOTCONN)
@@ -208,7 +208,7 @@ int stream_finish(struct link *link)
 }
 
 /* Errors caused by the peer or the path are outcomes; the others are the system's. */
-int plain_outcome(struct link *link, int error)
+int link_plain_outcome(struct link *link, int error)
 {
 	switch (error) {
 	case EAGAIN:
@@ -232,29 +232,29 @@ int plain_outcome(struct link *link, int error)
 	}
 }
 
-int plain_read(struct link *link, void *data, size_t size, size_t *ret_len)
+int link_plain_read(struct link *link, void *data, size_t size, size_t *ret_len)
 {
 	ssize_t n = recv(link->fd, data, size, 0);
 
 	if (n < 0)
-		return plain_outcome(link, errno);
+		return link_plain_outcome(link, errno);
 	if (n == 0 && !link->server->url.transport->is_datagram)
 		return LINK_E_END;
 	*ret_len = (size_t)n;
 	return 0;
 }
 
-int plain_write(struct link *link, const void *data, size_t len, size_t *ret_len)
+int link_plain_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 {
 	ssize_t n = send(link->fd, data, len, MSG_NOSIGNAL);
 
 	if (n < 0)
-		return plain_outcome(link, errno);
+		return link_plain_outcome(link, errno);
 	*ret_len = (size_t)n;
 	return 0;
 }
 
-void plain_close(struct link *link)
+void link_plain_close(struct link *link)
 {
 	if (link->stage == LINK_CONNECTING)
 		race_free(link->opening);

@@ -347,7 +347,7 @@ void probe_print(FILE *to, const struct probed *all, size_t n, bool has_label)
 	fputs("# EOF\n", to);
 }
 
-static void print_json(const struct probed *probed)
+static void probed_print_json(const struct probed *probed)
 {
 	const struct exchange *exchange = &probed->exchange;
 	struct json json = JSON_TO(stdout);
@@ -406,7 +406,7 @@ static int probe_report(const struct options *options, const struct probed *all,
 	else if (!options->json)
 		probe_print(stdout, all, n, true);
 	for (size_t i = 0; options->json && i < n; i++)
-		print_json(&all[i]);
+		probed_print_json(&all[i]);
 	if (r)
 		return report_failure(options, NULL, r, &why);
 	for (size_t i = 0; i < n; i++)

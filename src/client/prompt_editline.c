@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines edited with libedit, which reads the user's ~/.editrc and keeps a history for this run. */
+/* Lines edited with libedit, which reads the user's ~/.editrc and keeps a history. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <histedit.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "client/prompt.h"
 
 #define REMEMBERED 1000
 
 struct prompt {
 	char *text;
+	char *path; /* of the history; NULL: it is not kept */
 	FILE *terminal;
 	EditLine *edit;
 	History *history;
@@ -46,6 +50,7 @@ static int prompt_init(struct prompt *prompt)
 	if (!prompt->edit || !prompt->history)
 		return -ENOMEM;
 	history(prompt->history, &event, H_SETSIZE, REMEMBERED);
+	history(prompt->history, &event, H_SETUNIQUE, 1);
 	el_set(prompt->edit, EL_CLIENTDATA, prompt);
 	el_set(prompt->edit, EL_PROMPT, prompt_text);
 	el_set(prompt->edit, EL_EDITOR, "emacs");
@@ -57,20 +62,38 @@ static int prompt_init(struct prompt *prompt)
 	return 0;
 }
 
-int prompt_new(const char *text, struct prompt **ret_prompt)
+/* The file is the user's alone before the first line gets into it. Lines that cannot be kept are not worth
+ * a message: they are no answers. */
+static void keep_history(struct prompt *prompt)
+{
+	_cleanup_close_ int fd = -1;
+	HistEvent event;
+
+	if (!prompt->path)
+		return;
+	fd = open(prompt->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 && fchmod(fd, 0600) == 0)
+		history(prompt->history, &event, H_SAVE, prompt->path);
+}
+
+int prompt_new(const char *text, const char *history_file, struct prompt **ret_prompt)
 {
 	_cleanup_prompt_ struct prompt *prompt = calloc(1, sizeof(*prompt));
+	HistEvent event;
 	int r;
 
 	if (!prompt)
 		return -ENOMEM;
 	prompt->text = strdup(text);
-	if (!prompt->text)
+	prompt->path = history_file ? strdup(history_file) : NULL;
+	if (!prompt->text || (history_file && !prompt->path))
 		return -ENOMEM;
 	choose_locale();
 	r = prompt_init(prompt);
 	if (r)
 		return r;
+	if (prompt->path)
+		history(prompt->history, &event, H_LOAD, prompt->path);
 	*ret_prompt = prompt;
 	prompt = NULL;
 	return 0;
@@ -87,6 +110,7 @@ void prompt_free(struct prompt *prompt)
 	if (prompt->terminal)
 		fclose(prompt->terminal);
 	free(prompt->text);
+	free(prompt->path);
 	free(prompt);
 }
 
@@ -100,9 +124,13 @@ int prompt_read(struct prompt *prompt, const char **ret_line, size_t *ret_len)
 	do
 		line = el_gets(prompt->edit, &len);
 	while (!line && len < 0 && errno == EINTR);
-	if (!line || len <= 0)
+	if (!line || len <= 0) {
+		fputc('\n', prompt->terminal ? prompt->terminal : stderr);
+		fflush(prompt->terminal ? prompt->terminal : stderr);
 		return len < 0 ? -errno : PROMPT_E_END;
+	}
 	history(prompt->history, &event, H_ENTER, line);
+	keep_history(prompt);
 	*ret_line = line;
 	*ret_len = (size_t)len;
 	return 0;

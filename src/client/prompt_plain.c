@@ -13,7 +13,7 @@ struct prompt {
 	size_t size;
 };
 
-int prompt_new(const char *text, struct prompt **ret_prompt)
+int prompt_new(const char *text, const char *history, struct prompt **ret_prompt)
 {
 	struct prompt *prompt = calloc(1, sizeof(*prompt));
 
@@ -40,6 +40,8 @@ int prompt_read(struct prompt *prompt, const char **ret_line, size_t *ret_len)
 	fflush(stderr);
 	errno = 0;
 	n = getline(&prompt->line, &prompt->size, stdin);
+	if (n < 0 && !errno)
+		fputc('\n', stderr);
 	if (n < 0)
 		return errno ? -errno : PROMPT_E_END;
 	*ret_line = prompt->line;

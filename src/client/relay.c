@@ -247,7 +247,7 @@ static int relay_wait(struct pollfd *polls, int timeout_ms)
 	return n == 0 && timeout_ms > 0 ? CLIENT_E_LOST : 0;
 }
 
-static int patience_ms(const struct relay *relay, bool moved, uint64_t timeout_ms)
+static int relay_patience_ms(const struct relay *relay, bool moved, uint64_t timeout_ms)
 {
 	if (moved)
 		return 0;
@@ -288,7 +288,7 @@ int relay_run(struct relay *relay, uint64_t timeout_ms, struct why *why)
 
 	while (!relay->link_ended || wants_output(relay)) {
 		relay_arrange(relay, polls);
-		r = relay_wait(polls, patience_ms(relay, moved, timeout_ms));
+		r = relay_wait(polls, relay_patience_ms(relay, moved, timeout_ms));
 		if (r == CLIENT_E_LOST)
 			return why_set(why, r, "nothing from the server for %.3g s; see --timeout",
 				(double)timeout_ms / 1000);

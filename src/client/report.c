@@ -68,6 +68,11 @@ const char *colour_good(FILE *stream)
 	return is_coloured(stream) ? "\033[32m" : "";
 }
 
+const char *colour_dim(FILE *stream)
+{
+	return is_coloured(stream) ? "\033[2m" : "";
+}
+
 const char *colour_off(FILE *stream)
 {
 	return is_coloured(stream) ? "\033[0m" : "";
@@ -95,6 +100,17 @@ void say(const char *format, ...)
 	vfprintf(stderr, format, list);
 	va_end(list);
 	fputc('\n', stderr);
+}
+
+void note(const char *format, ...)
+{
+	va_list list;
+
+	fprintf(stderr, "%supper: ", colour_dim(stderr));
+	va_start(list, format);
+	vfprintf(stderr, format, list);
+	va_end(list);
+	fprintf(stderr, "%s\n", colour_off(stderr));
 }
 
 /* errno of an earlier write is gone; ferror() still knows that one failed. */

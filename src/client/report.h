@@ -32,6 +32,9 @@ int why_no_output(struct why *why, int error);
 /* One sentence on stderr, after the name of the program. */
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 
+/* The same, without the colour of an error: nothing is wrong. */
+__attribute__((format(printf, 1, 2))) void note(const char *format, ...);
+
 /* Reports why talking to `server` failed, in the form that the options ask for. Returns `outcome`.
  * NULL: there is no server yet. */
 int report_failure(
@@ -61,4 +64,5 @@ const char *errno_advice(int error);
 /* Escape sequences for a stream; "" where NO_COLOR is set or the stream is no terminal. */
 const char *colour_bad(FILE *stream);
 const char *colour_good(FILE *stream);
+const char *colour_dim(FILE *stream);
 const char *colour_off(FILE *stream);

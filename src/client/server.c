@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "client/idn.h"
 #include "client/options.h"
 #include "client/report.h"
 #include "client/server.h"
@@ -37,16 +38,29 @@ bool url_is_one(const char *word)
 	return scheme_len(word) && strncmp(word + scheme_len(word), "://", 3) == 0;
 }
 
+static bool is_plain_name(const char *text)
+{
+	while (*text && !(*text & 0x80))
+		text++;
+	return !*text;
+}
+
 static int copy_host(struct url *url, const char *from, size_t len, struct why *why)
 {
+	bool is_local = url->transport->is_local;
+	char given[URL_HOST];
+
 	if (len == 0)
-		return why_set(why, CLIENT_E_USAGE, "the %s is missing",
-			url->transport->is_local ? "path" : "host");
+		return why_set(
+			why, CLIENT_E_USAGE, "the %s is missing", is_local ? "path" : "host");
 	if (len >= sizeof(url->host))
 		return why_set(why, CLIENT_E_USAGE, "the %s is longer than %zu characters",
-			url->transport->is_local ? "path" : "host", sizeof(url->host) - 1);
-	memcpy(url->host, from, len);
-	url->host[len] = '\0';
+			is_local ? "path" : "host", sizeof(url->host) - 1);
+	memcpy(given, from, len);
+	given[len] = '\0';
+	if (!is_local && !is_plain_name(given))
+		return idn_to_ascii(given, url->host, sizeof(url->host), why);
+	memcpy(url->host, given, len + 1);
 	return 0;
 }
 
@@ -189,7 +203,7 @@ static void interleave(struct server *server, const struct addrinfo *list)
 	}
 }
 
-static int explain_name(const struct server *server, int error, struct why *why)
+static int explain_lookup(const struct server *server, int error, struct why *why)
 {
 	int family = server->options->family;
 
@@ -221,7 +235,7 @@ static int find_internet(struct server *server, struct why *why)
 	if (r == EAI_MEMORY)
 		return -ENOMEM;
 	if (r)
-		return explain_name(server, r, why);
+		return explain_lookup(server, r, why);
 	interleave(server, list);
 	return 0;
 }

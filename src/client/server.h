@@ -21,7 +21,8 @@ struct transport;
 
 struct url {
 	const struct transport *transport;
-	char host[URL_HOST]; /* a name or an address without brackets; for unix, the path */
+	char host
+		[URL_HOST]; /* a name, in ASCII, or an address without brackets; for unix, the path */
 	uint16_t port;
 };
 
@@ -33,6 +34,7 @@ struct server {
 	size_t n_addresses;
 	uint64_t name_us;  /* that the look-up of the name took */
 	bool has_any_peer; /* datagrams from other addresses are received as well */
+	bool is_announced; /* a link that was opened is described on stderr */
 	bool resumes;      /* sessions of TLS, when the server gave a ticket */
 	void *tls;         /* the transport's own, shared by all links */
 };

@@ -13,7 +13,7 @@
 
 #define VERDICT_MS 2000 /* for the server to refuse a client certificate */
 
-static int attach(struct link *link, SSL *ssl)
+static int tls_attach(struct link *link, SSL *ssl)
 {
 	return SSL_set_fd(ssl, link->fd) == 1 ? 0 : -ENOMEM;
 }
@@ -38,7 +38,7 @@ static int await_verdict(struct link *link, struct why *why)
 	return tls_explain(link, ssl, why);
 }
 
-static int shake_hands(struct link *link, struct why *why)
+static int tls_shake_hands(struct link *link, struct why *why)
 {
 	struct tls_notes *notes = link->opening;
 	SSL *ssl = link->session;
@@ -62,23 +62,23 @@ static int shake_hands(struct link *link, struct why *why)
 	return await_verdict(link, why);
 }
 
-int tls_open(struct link *link, struct why *why)
+int link_tls_open(struct link *link, struct why *why)
 {
-	static const struct tls_kind kind = {TLS_client_method, TLS1_2_VERSION, NULL, attach};
+	static const struct tls_kind kind = {TLS_client_method, TLS1_2_VERSION, NULL, tls_attach};
 	int r;
 
 	if (link->stage != LINK_SHAKING) {
-		r = stream_open(link, why);
+		r = link_stream_open(link, why);
 		if (r)
 			return r;
 		r = tls_session_start(link, &kind, why);
 		if (r) {
 			link->stage = LINK_CLOSED;
-			plain_close(link);
+			link_plain_close(link);
 			return r;
 		}
 	}
-	r = shake_hands(link, why);
+	r = tls_shake_hands(link, why);
 	link->due_ms = link->deadline_ms;
 	if (r == LINK_E_AGAIN)
 		return r;
@@ -89,7 +89,7 @@ int tls_open(struct link *link, struct why *why)
 	return r;
 }
 
-static int outcome_of(SSL *ssl, int r, short *wants)
+static int tls_outcome(SSL *ssl, int r, short *wants)
 {
 	short now = tls_wants(ssl, r);
 	bool is_end = SSL_get_error(ssl, r) == SSL_ERROR_ZERO_RETURN;
@@ -110,7 +110,7 @@ int tls_read(struct link *link, void *data, size_t size, size_t *ret_len)
 	ERR_clear_error();
 	r = SSL_read_ex(ssl, data, size, ret_len);
 	if (r != 1)
-		return outcome_of(ssl, r, &link->read_wants);
+		return tls_outcome(ssl, r, &link->read_wants);
 	link->read_wants = SSL_has_pending(ssl) ? POLLIN | POLLOUT : POLLIN;
 	return 0;
 }
@@ -126,7 +126,7 @@ int tls_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 		link->write_wants = POLLOUT;
 		return 0;
 	}
-	r = outcome_of(ssl, r, &link->write_wants);
+	r = tls_outcome(ssl, r, &link->write_wants);
 	return r == LINK_E_END ? LINK_E_RESET : r;
 }
 
@@ -154,5 +154,5 @@ void tls_close(struct link *link)
 		SSL_shutdown(link->session);
 	ERR_clear_error();
 	tls_session_close(link);
-	plain_close(link);
+	link_plain_close(link);
 }

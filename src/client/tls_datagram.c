@@ -71,7 +71,7 @@ static void leave_room(
 
 /* The path MTU of the kernel is not used: ICMP may be forged, and a handshake would hang where ICMP is
  * dropped. */
-static int attach(struct link *link, SSL *ssl)
+static int datagram_attach(struct link *link, SSL *ssl)
 {
 	const struct server *server = link->server;
 	struct addr peer = server->addresses[link->at];
@@ -134,13 +134,13 @@ static int explain_failure(struct link *link, SSL *ssl, int error, struct why *w
 		return explain_silence(link, ssl, why);
 	if (ERR_peek_error() || !error)
 		return tls_explain(link, ssl, why);
-	r = plain_outcome(link, error);
+	r = link_plain_outcome(link, error);
 	if (r == LINK_E_REFUSED)
 		return CLIENT_E_UNREACHABLE;
 	return r < 0 ? r : tls_explain(link, ssl, why);
 }
 
-static int shake_hands(struct link *link, struct why *why)
+static int datagram_shake_hands(struct link *link, struct why *why)
 {
 	SSL *ssl = link->session;
 	short wants;
@@ -164,7 +164,7 @@ static int shake_hands(struct link *link, struct why *why)
 static int start(struct link *link, struct why *why)
 {
 	static const struct tls_kind kind = {
-		DTLS_client_method, DTLS1_2_VERSION, DATAGRAM_CIPHERS, attach};
+		DTLS_client_method, DTLS1_2_VERSION, DATAGRAM_CIPHERS, datagram_attach};
 	int r;
 
 	r = datagram_open(link, why);
@@ -172,7 +172,7 @@ static int start(struct link *link, struct why *why)
 		return r;
 	r = tls_session_start(link, &kind, why);
 	if (r)
-		plain_close(link);
+		link_plain_close(link);
 	else
 		((struct tls_notes *)link->opening)->wait_us =
 			first_wait(link->server->options->timeout_ms);
@@ -181,7 +181,7 @@ static int start(struct link *link, struct why *why)
 
 /* An address that refuses is passed over, as it is with plain datagrams. Without a time-out the handshake
  * starts again when the library gives up, after some minutes. */
-int dtls_open(struct link *link, struct why *why)
+int link_dtls_open(struct link *link, struct why *why)
 {
 	int r;
 
@@ -189,7 +189,7 @@ int dtls_open(struct link *link, struct why *why)
 		r = link->stage == LINK_SHAKING ? 0 : start(link, why);
 		if (r)
 			return r;
-		r = shake_hands(link, why);
+		r = datagram_shake_hands(link, why);
 		if (r == LINK_E_AGAIN)
 			return r;
 		if (!r) {
@@ -197,7 +197,7 @@ int dtls_open(struct link *link, struct why *why)
 			return 0;
 		}
 		tls_session_close(link);
-		plain_close(link);
+		link_plain_close(link);
 		link->stage = LINK_CLOSED;
 		if (r == CLIENT_E_UNREACHABLE)
 			link->at++;
@@ -206,7 +206,7 @@ int dtls_open(struct link *link, struct why *why)
 	}
 }
 
-static int outcome_of(struct link *link, int r, int error)
+static int datagram_outcome(struct link *link, int r, int error)
 {
 	bool is_well = wants_of(link->session, r, error);
 	int kind = SSL_get_error(link->session, r);
@@ -218,7 +218,7 @@ static int outcome_of(struct link *link, int r, int error)
 	case SSL_ERROR_ZERO_RETURN:
 		return LINK_E_END;
 	case SSL_ERROR_SYSCALL:
-		return plain_outcome(link, error);
+		return link_plain_outcome(link, error);
 	default:
 		return LINK_E_RESET;
 	}
@@ -238,7 +238,7 @@ int dtls_read(struct link *link, void *data, size_t size, size_t *ret_len)
 	r = SSL_read_ex(ssl, record, sizeof(record), &len);
 	link->read_wants = POLLIN;
 	if (r != 1)
-		return outcome_of(link, r, errno);
+		return datagram_outcome(link, r, errno);
 	link->read_wants = SSL_has_pending(ssl) ? POLLIN | POLLOUT : POLLIN;
 	*ret_len = len < size ? len : size;
 	memcpy(data, record, *ret_len);
@@ -254,7 +254,7 @@ int dtls_write(struct link *link, const void *data, size_t len, size_t *ret_len)
 	ERR_clear_error();
 	errno = 0;
 	r = SSL_write_ex(link->session, data, len, ret_len);
-	return r == 1 ? 0 : outcome_of(link, r, errno);
+	return r == 1 ? 0 : datagram_outcome(link, r, errno);
 }
 
 /* close_notify is sent once, and may be lost. */
@@ -265,5 +265,5 @@ void dtls_close(struct link *link)
 		SSL_shutdown(link->session);
 	ERR_clear_error();
 	tls_session_close(link);
-	plain_close(link);
+	link_plain_close(link);
 }

@@ -103,7 +103,7 @@ static int tls_note(int is_fine, X509_STORE_CTX *store)
 	return is_fine;
 }
 
-static int explain_name(const struct link *link, SSL *ssl, struct why *why)
+static int explain_certificate_name(const struct link *link, SSL *ssl, struct why *why)
 {
 	const struct options *options = link->server->options;
 	const struct tls_notes *notes = SSL_get_app_data(ssl);
@@ -123,7 +123,7 @@ static int explain_name(const struct link *link, SSL *ssl, struct why *why)
 static int explain_distrust(const struct link *link, SSL *ssl, struct why *why, long error)
 {
 	if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)
-		return explain_name(link, ssl, why);
+		return explain_certificate_name(link, ssl, why);
 	for (size_t i = 0; i < sizeof(distrusts) / sizeof(*distrusts); i++)
 		if (distrusts[i].error == error)
 			return why_set(why, CLIENT_E_UNTRUSTED, "the server's certificate %s",

@@ -18,18 +18,18 @@ const struct transport *transport_find(const char *name, size_t len);
 int datagram_open(struct link *link, struct why *why);
 int datagram_finish(struct link *link);
 
-int stream_open(struct link *link, struct why *why);
-int stream_finish(struct link *link);
+int link_stream_open(struct link *link, struct why *why);
+int link_stream_finish(struct link *link);
 
-int plain_read(struct link *link, void *data, size_t size, size_t *ret_len);
-int plain_write(struct link *link, const void *data, size_t len, size_t *ret_len);
-void plain_close(struct link *link);
+int link_plain_read(struct link *link, void *data, size_t size, size_t *ret_len);
+int link_plain_write(struct link *link, const void *data, size_t len, size_t *ret_len);
+void link_plain_close(struct link *link);
 
 /* The meaning of an errno of the link's socket: LINK_E_*, or a negative errno. */
-int plain_outcome(struct link *link, int error);
+int link_plain_outcome(struct link *link, int error);
 
 /* tls.c: TLS over a stream. */
-int tls_open(struct link *link, struct why *why);
+int link_tls_open(struct link *link, struct why *why);
 int tls_read(struct link *link, void *data, size_t size, size_t *ret_len);
 int tls_write(struct link *link, const void *data, size_t len, size_t *ret_len);
 int tls_finish(struct link *link);
@@ -38,7 +38,7 @@ void tls_describe(const struct link *link, struct session_facts *ret_facts);
 void tls_forget(struct server *server);
 
 /* tls_datagram.c: TLS over datagrams. */
-int dtls_open(struct link *link, struct why *why);
+int link_dtls_open(struct link *link, struct why *why);
 int dtls_read(struct link *link, void *data, size_t size, size_t *ret_len);
 int dtls_write(struct link *link, const void *data, size_t len, size_t *ret_len);
 void dtls_close(struct link *link);

@@ -39,6 +39,7 @@ KEPT = {
     "cap-ng.h": ("src/priv/",),
     "editline/": ("src/client/",),
     "histedit.h": ("src/client/",),
+    "idn2.h": ("src/client/",),
 }
 
 SOURCES = files_with(".c", ".h", under="src/")

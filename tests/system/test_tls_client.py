@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """upper over TLS: what it trusts, what it says when it does not, and the bytes in between."""
 
+import re
 import subprocess
 
 import pytest
@@ -38,6 +39,18 @@ def test_it_filters_many_bytes(url_of, authority):
 @pytest.mark.parametrize("form", [["ping", "-c", "2"], ["check"], ["bench", "-n", "50"]])
 def test_every_form_speaks_it(url_of, authority, form):
     assert upper(*form, "--cafile", authority.file, url_of()).returncode == FINE
+
+
+def test_keys_are_logged_when_asked_for(url_of, authority, tmp_path):
+    """In NSS's format, as Wireshark reads it: appended, and for the user alone."""
+    url, path = url_of(), tmp_path / "keys"
+    for n in (1, 2):
+        upper("--cafile", authority.file, url, "a", env={"SSLKEYLOGFILE": str(path)})
+        lines = path.read_text().splitlines()
+        assert all(re.fullmatch(r"\w+ [0-9a-f]{64} [0-9a-f]{64,96}", line) for line in lines)
+        assert len([line for line in lines if line.startswith("CLIENT_TRAFFIC_SECRET_0 ")]) == n
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert upper("--cafile", authority.file, url, "a", env={"SSLKEYLOGFILE": "/no/such/folder/x"}).returncode == FINE
 
 
 # Each way in which trust fails, in words

@@ -393,6 +393,22 @@ def test_silent_address_does_not_hold_up_the_next(peer, tmp_path):
         assert 0.25 <= time.monotonic() - begun < 5, "it waited for the first one to the end"
 
 
+@both
+def test_host_beyond_ascii(peer, make, tmp_path):
+    """bücher.example is in DNS, and in certificates, as xn--bcher-kva.example; case does not count."""
+    for name in ("bücher.example", "BÜCHER.example", "bu\u0308cher.example"):
+        url = peer(make).url.replace("127.0.0.1", name)
+        result = upper_knowing("127.0.0.1 xn--bcher-kva.example\n", tmp_path, url, "a")
+        if b"no IDN" in result.stderr:
+            pytest.skip("this build has no libidn2")
+        assert (result.returncode, result.stdout) == (FINE, b"A\n"), result.stderr
+
+
+def test_host_that_is_no_name():
+    result = upper("udp://\u2603\u00ad..example:1", "a")
+    assert result.returncode == USAGE
+
+
 # The manual.
 
 @pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"], ["probe"]])

@@ -20,6 +20,7 @@ from client import UPPER, peer  # noqa: F401
 from dtls import dtls
 from lossy import ALERT, PASS, records_of
 from pki import Authority
+from secure import tls
 from settings import free_port
 
 CTRL_D = b"\x04"
@@ -184,6 +185,89 @@ def test_answers_alone_are_on_stdout(terminal, peer):
 def test_colour_and_its_absence(terminal, no_color, coloured):
     t = terminal("--no-such-option", NO_COLOR=no_color)
     assert (b"\x1b[31m" in t.expect(b".*no such option").group()) == coloured
+
+
+UP = b"\x1b[A"
+
+
+def kept(tmp_path):
+    return tmp_path / "state" / "upper" / "history"
+
+
+def test_history_is_kept_for_the_user_alone(terminal, peer, tmp_path):
+    server, env = peer(peers.textbook_udp), {"TERM": "xterm", "XDG_STATE_HOME": str(tmp_path / "state")}
+    t = terminal(server.url, **env)
+    t.expect(b"> ")
+    with contextlib.suppress(AssertionError):
+        process.wait_until(lambda: is_edited(t), 10)
+    if not is_edited(t):
+        pytest.skip("this build has no libedit")
+    t.type("groß and small\n".encode())
+    t.expect("GROSS AND SMALL".encode())
+    assert t.end() == 0
+    assert kept(tmp_path).stat().st_mode & 0o777 == 0o600
+    assert kept(tmp_path).parent.stat().st_mode & 0o777 == 0o700
+
+    again = terminal(server.url, **env)
+    again.expect(b"> ")
+    process.wait_until(lambda: is_edited(again), 10)
+    again.type(UP)
+    again.expect("groß and small".encode())
+    again.type(b"\n")
+    again.expect("GROSS AND SMALL".encode())
+    assert again.end() == 0
+
+
+def test_history_that_others_could_read_is_closed_to_them(terminal, peer, tmp_path):
+    kept(tmp_path).parent.mkdir(parents=True)
+    kept(tmp_path).write_text("_HiStOrY_V2_\nold\n")
+    kept(tmp_path).chmod(0o644)
+    t = terminal(peer(peers.textbook_udp).url, TERM="xterm", XDG_STATE_HOME=str(tmp_path / "state"))
+    t.expect(b"> ")
+    t.type(b"new\n")
+    t.expect(b"NEW")
+    assert t.end() == 0
+    if "new" in kept(tmp_path).read_text():
+        assert kept(tmp_path).stat().st_mode & 0o777 == 0o600
+
+
+def test_no_history(terminal, peer, tmp_path):
+    t = terminal("--no-history", peer(peers.textbook_udp).url, TERM="xterm", XDG_STATE_HOME=str(tmp_path / "state"))
+    t.expect(b"> ")
+    t.type(b"secret\n")
+    t.expect(b"SECRET")
+    assert t.end() == 0
+    assert not kept(tmp_path).exists()
+
+
+def test_round_trip_is_dim_and_notices_are_no_errors(terminal, peer):
+    t = terminal(peer(peers.textbook_tcp).url)
+    assert b"\x1b[31m" not in t.expect(rb"[^\n]*Ctrl-D ends").group()
+    t.expect(b"> ")
+    t.type(b"one\n")
+    t.expect(rb"ONE\r\n\x1b\[2m\d+\.\d+ ms\x1b\[0m")
+    t.type(b"two\n")
+    assert b"\x1b[31m" not in t.expect(rb"[^\n]*connected again").group()
+    t.expect(rb"TWO")
+    assert t.end() == 0
+
+
+def test_ctrl_d_leaves_a_clean_line(terminal, peer):
+    t = terminal(peer(peers.textbook_udp).url)
+    t.expect(b"> ")
+    assert t.end() == 0
+    t.expect(rb"\r?\n$")
+
+
+def test_connection_is_described(terminal, daemon, authority, with_tls):
+    d = daemon(tls(authority.issue("ec")))
+    t = terminal("--verbose", "-4", "--cafile", authority.file, f"tls://localhost:{d.listeners[0]['port']}")
+    t.expect(b"> ")
+    t.type(b"one\n")
+    t.expect(rb"tls://localhost:\d+, at 127\.0\.0\.1:\d+: TLSv1\.3, TLS_\w+, \w+, new session")
+    t.expect(rb"certificate for localhost until \d{4}-\d\d-\d\d, trusted; key [0-9a-f]{64}")
+    t.expect(b"ONE")
+    assert t.end() == 0
 
 
 class Screen:
