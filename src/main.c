@@ -5,6 +5,8 @@
 #include <sysexits.h>
 
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/logtext.h"
 #include "child/roles.h"
 #include "command/commands.h"
 #include "process/options.h"
@@ -37,6 +39,7 @@ int main(int argc, char *argv[])
 
 	if (fd_fill_standard() < 0)
 		return EX_OSERR;
+	log_set_sink(logtext_to_stderr, NULL);
 	if (options_parse(argc, argv, &options) != 0)
 		return EX_USAGE;
 	exit_code = run(&options);

@@ -3,7 +3,6 @@
 
 /* Owners that clean up after themselves: a function is seen to be leak-free without its callees. */
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -42,13 +41,6 @@ static inline void fclosep(FILE **file)
 		fclose(*file);
 }
 
-static inline void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-#define _cleanup_free_     __attribute__((cleanup(freep)))
-#define _cleanup_close_    __attribute__((cleanup(close_fdp)))
-#define _cleanup_fclose_   __attribute__((cleanup(fclosep)))
-#define _cleanup_closedir_ __attribute__((cleanup(closedirp)))
+#define _cleanup_free_   __attribute__((cleanup(freep)))
+#define _cleanup_close_  __attribute__((cleanup(close_fdp)))
+#define _cleanup_fclose_ __attribute__((cleanup(fclosep)))

@@ -291,7 +291,7 @@ int fd_write_ready(int fd, const void *data, size_t len)
 		return -errno;
 	if (r == 0)
 		return -EAGAIN;
-	/* With nobody at the other end, writing would only raise SIGPIPE. */
+	/* The other end is closed: writing would only raise SIGPIPE. */
 	if (ready.revents & (POLLERR | POLLHUP | POLLNVAL))
 		return -EPIPE;
 	if (write(fd, data, len) < 0)

@@ -20,7 +20,7 @@ int fd_read_all(int fd, size_t max, char **ret_text, size_t *ret_len);
 /* The same for a path: -EISDIR for a folder, and never waits for a fifo or a device. */
 int fd_read_path(const char *path, size_t max, char **ret_text, size_t *ret_len);
 
-/* What one write that never waits can carry; a pipe takes this much whole or not at all. */
+/* The most that one write that never waits can carry; a pipe takes this much whole or not at all. */
 #define FD_WRITE_READY_MAX 4096
 
 /* Writes at most FD_WRITE_READY_MAX bytes if the descriptor has room now, even if it is a blocking

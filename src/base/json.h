@@ -2,7 +2,7 @@
 #pragma once
 
 /* JSON as it is written: the writer sets commas, brackets and quotes, and escapes all text, so that no
- * caller can forget one. What it writes is always whole, for any bytes that it is given.
+ * caller can forget one. The result is well-formed, for any bytes that it is given.
  *
  *	struct json json = JSON_TO(stdout);
  *

@@ -7,12 +7,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
-#include "base/logtext.h"
 
 struct event {
 	const char *name;
@@ -34,28 +30,16 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug",
 };
 
-static void write_to_stderr(void *userdata, const struct log_record *record)
-{
-	char line[LOGTEXT_LINE];
-	struct timespec when;
-
-	if (clock_gettime(CLOCK_REALTIME, &when) < 0)
-		return;
-
-	/* A terminal that was stopped or a pipe that is full loses the line, and nobody waits. */
-	(void)fd_write_ready(STDERR_FILENO, line, logtext_line(record, &when, line));
-}
-
 static struct {
 	log_sink_fn sink;
 	void *userdata;
 	enum log_level level;
 	struct log_site *silenced;
-} the_log = {.sink = write_to_stderr, .level = LOG_LEVEL_INFO};
+} the_log = {.level = LOG_LEVEL_INFO};
 
 void log_set_sink(log_sink_fn sink, void *userdata)
 {
-	the_log.sink = sink ? sink : write_to_stderr;
+	the_log.sink = sink;
 	the_log.userdata = userdata;
 }
 
@@ -91,10 +75,10 @@ const char *log_level_name(enum log_level level)
 
 void log_pass(const struct log_record *record)
 {
-	/* Whoever logs a failure often has yet to return it. */
+	/* A failure is often logged before its errno is returned. */
 	int saved_errno = errno;
 
-	if (record->level <= the_log.level)
+	if (the_log.sink && record->level <= the_log.level)
 		the_log.sink(the_log.userdata, record);
 
 	errno = saved_errno;
@@ -163,7 +147,7 @@ static void report_suppressed(struct log_site *site)
 	struct log_record record = {.event = site->event,
 		.level = events[site->event].level,
 		.suppressed = site->suppressed,
-		.text = "more of the same was not written"};
+		.text = "similar records were suppressed"};
 
 	site->suppressed = 0;
 	log_pass(&record);

@@ -28,7 +28,7 @@ enum log_event {
 /* The longest sentence; what is beyond it is cut. */
 #define LOG_TEXT 1024
 
-/* What a record is about; empty fields are left out. */
+/* The subject of a record; empty fields are left out. */
 struct log_about {
 	const char *listener;
 	const struct addr *peer;
@@ -49,7 +49,7 @@ struct log_record {
 /* Takes each record that passes level and rate; must not block and must not log. */
 typedef void (*log_sink_fn)(void *userdata, const struct log_record *record);
 
-/* NULL brings back the first sink, which writes lines of text to stderr. */
+/* NULL, as at the start: records are dropped. */
 void log_set_sink(log_sink_fn sink, void *userdata);
 void log_set_level(enum log_level level);
 bool log_wants(enum log_event event);
@@ -63,7 +63,7 @@ const char *log_level_name(enum log_level level);
 #define LOG_BURST     10
 #define LOG_WINDOW_MS 5000
 
-/* What a call site remembers. Static, since log_flush() comes back to it. */
+/* The memory of a call site. Static, since log_flush() comes back to it. */
 struct log_site {
 	uint64_t window_ms; /* when the window began */
 	uint32_t written, suppressed;

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -155,4 +157,14 @@ size_t logtext_json(const struct log_record *record, const struct timespec *when
 	json_end(&json);
 
 	return json.len;
+}
+
+void logtext_to_stderr(void *userdata, const struct log_record *record)
+{
+	char line[LOGTEXT_LINE];
+	struct timespec when;
+
+	if (clock_gettime(CLOCK_REALTIME, &when) < 0)
+		return;
+	(void)fd_write_ready(STDERR_FILENO, line, logtext_line(record, &when, line));
 }

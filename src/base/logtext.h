@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A record as one line, for people or for machines. Whatever it holds, it is one line: all that is
- * not printable is escaped. What is too long for a line is cut within its own field. */
+/* A record as one line, for people or for machines. Any content makes one line: all that is not printable
+ * is escaped, and a field that is too long is cut within its own bound. */
 
 #include <stddef.h>
 #include <time.h>
@@ -21,3 +21,7 @@ size_t logtext_line(const struct log_record *record, const struct timespec *when
  * and suppressed, without those that are empty. */
 size_t logtext_json(const struct log_record *record, const struct timespec *when,
 	char line[static LOGTEXT_LINE]);
+
+/* A sink: lines of text to stderr. A terminal that was stopped or a pipe that is full loses the line, and the
+ * process never waits. */
+void logtext_to_stderr(void *userdata, const struct log_record *record);

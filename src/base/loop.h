@@ -62,7 +62,7 @@ void loop_forget(struct source *source);
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t at_ms);
 void loop_clear_timer(struct timer *timer);
 /* Whether a timer that fires is so late that nothing of this process ran for a while: it was stopped, or the
- * machine slept. What others did not do in that time is no fault of theirs. */
+ * machine slept. Others that did nothing in that time may be healthy. */
 bool loop_has_stood_still(const struct timer *timer, uint64_t now_ms);
 
 /* Runs `task` once at the end of this round; asking twice is asking once. */

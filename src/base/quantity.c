@@ -143,38 +143,6 @@ int quantity_parse_time(const char *text, uint64_t *ret_ms)
 	return 0;
 }
 
-/* `bytes` in `unit`; false when that takes more room than the plain number could. */
-static bool write_size(uint64_t bytes, const struct unit *unit, char text[static QUANTITY_TEXT])
-{
-	uint64_t rest = bytes % unit->factor;
-	int at = snprintf(
-		text, QUANTITY_TEXT, "%" PRIu64 "%s", bytes / unit->factor, rest ? "." : "");
-
-	/* A digit, the unit and the NUL. */
-	for (; rest != 0 && at + 3 <= QUANTITY_TEXT; at++) {
-		rest *= 10;
-		text[at] = (char)('0' + rest / unit->factor);
-		rest %= unit->factor;
-	}
-	if (rest != 0)
-		return false;
-
-	memcpy(text + at, unit->name, strlen(unit->name) + 1);
-	return true;
-}
-
-const char *quantity_format_size(uint64_t bytes, char text[static QUANTITY_TEXT])
-{
-	char other[QUANTITY_TEXT];
-
-	write_size(bytes, &size_units[0], text);
-	for (size_t i = 1; i < N_ELEMENTS(size_units); i++)
-		if (write_size(bytes, &size_units[i], other) && strlen(other) < strlen(text))
-			memcpy(text, other, sizeof(other));
-
-	return text;
-}
-
 const char *quantity_format_time(uint64_t ms, char text[static QUANTITY_TEXT])
 {
 	const struct unit *unit = &time_units[0];

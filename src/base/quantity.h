@@ -16,5 +16,4 @@ int quantity_parse_size(const char *text, uint64_t *ret_bytes);
 int quantity_parse_time(const char *text, uint64_t *ret_ms);
 
 /* The shortest text that parses to exactly the same. Returns `text`. */
-const char *quantity_format_size(uint64_t bytes, char text[static QUANTITY_TEXT]);
 const char *quantity_format_time(uint64_t ms, char text[static QUANTITY_TEXT]);

@@ -8,7 +8,7 @@
 
 /* For this process; zero bytes. */
 int secret_map(size_t size, void **ret_memory);
-/* For several: whoever has the descriptor can attach it. */
+/* For several processes: the descriptor is all that one needs to attach it. */
 int secret_share(const char *name, size_t size, int *ret_fd, void **ret_memory);
 /* Read only. */
 int secret_attach(int fd, size_t size, const void **ret_memory);

@@ -23,7 +23,7 @@ static void print_faults(const struct options *options, const struct faults *fau
 		faults_print(faults, stderr);
 }
 
-/* What a start would refuse for want of a layer of the sandbox. */
+/* A layer of the sandbox that a start would lack. */
 static void check_sandbox(const struct conf *conf, struct faults *faults)
 {
 	char why[SANDBOX_WHY];

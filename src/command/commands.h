@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What upperd does without becoming a daemon. Each returns the exit code. */
+/* Commands of upperd that start no daemon. Each returns the exit code. */
 
 #include "conf/conf.h"
 #include "process/options.h"

@@ -135,7 +135,7 @@ static void check_proxy(const struct check *check)
 
 	if (l->proxy_protocol != CONF_PROXY_OFF && l->proxy_from.n == 0)
 		FAULT(check, has(check, "proxy_protocol"), "proxy_protocol",
-			"needs proxy_from too: nobody would be believed");
+			"needs proxy_from too: without it no header is believed");
 }
 
 static void check_tls(const struct check *check)

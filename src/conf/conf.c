@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The configuration as a value: what follows from it, and its end. How it is made is in conf/load.c. */
+/* The configuration as a value: the listener for metrics that follows from it, and how it is freed. How it is made is in conf/load.c. */
 
 #include "conf/conf.h"
 
@@ -17,7 +17,7 @@ bool conf_metrics(const struct conf *conf, struct conf_listener *ret_listener)
 		.path = conf->metrics.path,
 		.address = conf->metrics.address,
 		.port = conf->metrics.port,
-		.mode = 0666, /* numbers, as anybody on the machine could have them over an address */
+		.mode = 0666, /* counters only, which an address would serve to all local users too */
 		.backlog = 128,
 	};
 

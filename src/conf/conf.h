@@ -133,8 +133,8 @@ enum { CONF_E_FAULTS = 1 }; /* `faults` says what is wrong; there is no configur
 /* Text to configuration: 0, CONF_E_FAULTS, or a negative errno when memory runs out. Adds every
  * fault found, and warnings also when it succeeds. Opens none of the files that are named. */
 int conf_load(const struct conf_source *source, struct faults *faults, struct conf **ret_conf);
-/* The same, and what could be read is there with CONF_E_FAULTS too, so that more faults can be looked
- * for; NULL: nothing could. What is wrong or missing in it is zero. It is no configuration to serve. */
+/* The same, but CONF_E_FAULTS too gives a draft, so that more faults can be looked for; NULL when the text
+ * could not be parsed. Values that are wrong or missing are zero in it. It is no configuration to serve. */
 int conf_load_draft(
 	const struct conf_source *source, struct faults *faults, struct conf **ret_draft);
 void conf_free(struct conf *conf);
@@ -155,7 +155,6 @@ const char *conf_origin(const struct conf *conf, const char *key);
 
 /* The words of the configuration, such as "udp", for logs and counters. */
 const char *conf_transport_name(enum conf_transport transport);
-const char *conf_framing_name(enum upper_framing framing);
 
 /* Whether it speaks TLS, over a stream or datagrams. */
 static inline bool conf_has_tls(const struct conf_listener *listener)

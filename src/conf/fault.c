@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A list of faults, and the two ways in which it is shown. What the user wrote is escaped on the
- * way out, since a configuration may hold anything. Must not decide what a fault is. */
+/* A list of faults, and the two ways in which it is shown. Text of the user is escaped on the way out,
+ * since a configuration may hold anything. Must not decide what a fault is. */
 
 #include "conf/fault.h"
 

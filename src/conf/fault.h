@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What is wrong with a configuration: a list of faults, and how a person or a program reads it. */
+/* Faults of a configuration: their list, and its form for people and for programs. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 enum fault_level { FAULT_ERROR, FAULT_WARNING };
 
-/* More than these are not kept: who has a hundred faults mends some and asks again. */
+/* More than these are not kept: the rest show up once these are mended. */
 #define FAULTS_MAX 100
 
 struct fault {

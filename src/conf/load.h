@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the steps of conf_load() share. Each step is a file: text and syntax, sets, section with listener,
+/* The state that the steps of conf_load() share. Each step is a file: text and syntax, sets, section with listener,
  * resolve, check. Each adds to the faults, and none calls a step behind it. */
 
 #include <libconfig.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What follows from several keys of a configuration that has been read: an address gets its port, a path
+/* Values that follow from several keys of a configuration that has been read: an address gets its port, a path
  * becomes an address, a listener without a name gets one. From here on it is never changed. */
 
 #include <errno.h>

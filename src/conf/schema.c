@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "conf/conf.h"
 
-/* What of NEEDS_ALL this build has; tests have it all. */
+/* The features that this build has; tests have all. */
 #ifndef CONF_HAS
 #define CONF_HAS (HAVE_TLS ? NEEDS_TLS : 0u)
 #endif
@@ -21,6 +21,32 @@
 #define HOURS   (60 * MINUTES)
 #define PATH    4095
 
+/* The type of a row is held against that of its field: a field of another type does not compile. */
+#define C_TYPE_BOOL         bool
+#define C_TYPE_NUMBER       unsigned
+#define C_TYPE_PORT         uint16_t
+#define C_TYPE_COUNT        uint64_t
+#define C_TYPE_SIZE         size_t
+#define C_TYPE_TIME         uint64_t
+#define C_TYPE_RATIO        double
+#define C_TYPE_MODE         mode_t
+#define C_TYPE_WORD         unsigned
+#define C_TYPE_STRING       char *
+#define C_TYPE_STRINGS      char **
+#define C_TYPE_ADDRESS      struct addr
+#define C_TYPE_PREFIXES     struct conf_prefixes
+#define C_TYPE_CERTIFICATES struct conf_certificate *
+#define C_TYPE_TLS          struct conf_tls
+#define C_TYPE_LISTENERS    struct conf_listener *
+#define IS_OF(type, field)                                                                      \
+	_Static_assert(__builtin_types_compatible_p(__typeof__(((SCOPE *)0)->field), C_##type), \
+		"the field is of another type than the row")
+#define FIELD(type, field)                                 \
+	type, offsetof(SCOPE, field) + 0 * sizeof(struct { \
+		IS_OF(type, field);                        \
+		int unused;                                \
+	})
+
 // clang-format off
 const struct conf_word conf_transports[] = {
 	[CONF_UDP]  = {"udp"},
@@ -29,13 +55,13 @@ const struct conf_word conf_transports[] = {
 	[CONF_DTLS] = {"dtls", NEEDS_TLS},
 	{}
 };
-const struct conf_word conf_services[] = {
+static const struct conf_word conf_services[] = {
 #define SERVICE(name) [SERVICE_##name] = {#name},
 	SERVICES(SERVICE)
 #undef SERVICE
 	{}
 };
-const struct conf_word conf_framings[] = {
+static const struct conf_word conf_framings[] = {
 	[UPPER_STREAM]  = {"stream"},
 	[UPPER_LINE]    = {"line"},
 	[UPPER_ONESHOT] = {"oneshot"},
@@ -97,168 +123,168 @@ static const struct conf_word tls_versions[] = {
 	{}
 };
 
-#define AT(field) offsetof(struct conf, field)
+#define SCOPE struct conf
 static const struct conf_row top_rows[] = {
-	{"user", TYPE_STRING, "\"" UPPERD_USER "\"", 1, 32, 0, AT(user), NULL,
+	{"user", FIELD(TYPE_STRING, user), "\"" UPPERD_USER "\"", 1, 32, 0, NULL,
 		"The user that the workers become when upperd was started as root."},
-	{"group", TYPE_STRING, "\"" UPPERD_USER "\"", 1, 32, 0, AT(group), NULL,
+	{"group", FIELD(TYPE_STRING, group), "\"" UPPERD_USER "\"", 1, 32, 0, NULL,
 		"Their group."},
-	{"workers", TYPE_NUMBER, "0", 0, 256, 0, AT(workers), NULL,
+	{"workers", FIELD(TYPE_NUMBER, workers), "0", 0, 256, 0, NULL,
 		"How many worker processes serve."},
-	{"drain", TYPE_TIME, "\"30s\"", 0, 24 * HOURS, 0, AT(drain_ms), NULL,
+	{"drain", FIELD(TYPE_TIME, drain_ms), "\"30s\"", 0, 24 * HOURS, 0, NULL,
 		"How long open connections may take to finish after a reload or a stop."},
-	{"sandbox", TYPE_WORD, "\"required\"", 0, 0, 0, AT(sandbox), sandboxes,
-		"What to do about a layer of the sandbox that cannot be had."},
+	{"sandbox", FIELD(TYPE_WORD, sandbox), "\"required\"", 0, 0, 0, sandboxes,
+		"The answer to a layer of the sandbox that cannot be had."},
 
-	{"log.target", TYPE_WORD, "\"auto\"", 0, 0, 0, AT(log.target), log_targets,
+	{"log.target", FIELD(TYPE_WORD, log.target), "\"auto\"", 0, 0, 0, log_targets,
 		"Where records go."},
-	{"log.format", TYPE_WORD, "\"text\"", 0, 0, 0, AT(log.format), log_formats,
+	{"log.format", FIELD(TYPE_WORD, log.format), "\"text\"", 0, 0, 0, log_formats,
 		"How a record looks on stderr."},
-	{"log.level", TYPE_WORD, "\"info\"", 0, 0, 0, AT(log.level), log_levels,
+	{"log.level", FIELD(TYPE_WORD, log.level), "\"info\"", 0, 0, 0, log_levels,
 		"The least important records that are written."},
-	{"log.access", TYPE_BOOL, "false", 0, 0, 0, AT(log.access), NULL,
+	{"log.access", FIELD(TYPE_BOOL, log.access), "false", 0, 0, 0, NULL,
 		"One record per connection, and one a minute per datagram listener."},
 
-	{"control.path", TYPE_STRING, "\"" UPPERD_RUNDIR "/upperd/control\"", 1, 107, 0,
-		AT(control_path), NULL,
+	{"control.path", FIELD(TYPE_STRING, control_path), "\"" UPPERD_RUNDIR "/upperd/control\"",
+		1, 107, 0, NULL,
 		"The socket that upperctl talks to."},
 
-	{"metrics.address", TYPE_ADDRESS, NULL, 1, 64, 0, AT(metrics.address), NULL,
+	{"metrics.address", FIELD(TYPE_ADDRESS, metrics.address), NULL, 1, 64, 0, NULL,
 		"Where counters are served over HTTP; needs a port."},
-	{"metrics.port", TYPE_PORT, NULL, 1, 65535, 0, AT(metrics.port), NULL,
+	{"metrics.port", FIELD(TYPE_PORT, metrics.port), NULL, 1, 65535, 0, NULL,
 		"The port for it."},
-	{"metrics.path", TYPE_STRING, NULL, 1, 107, 0, AT(metrics.path), NULL,
+	{"metrics.path", FIELD(TYPE_STRING, metrics.path), NULL, 1, 107, 0, NULL,
 		"A unix socket instead of an address and a port."},
 
-	{"limits.connections", TYPE_COUNT, "0", 0, 10000000, 0, AT(limits.connections), NULL,
+	{"limits.connections", FIELD(TYPE_COUNT, limits.connections), "0", 0, 10000000, 0, NULL,
 		"How many connections may be open at once."},
-	{"limits.per_client", TYPE_COUNT, "64", 1, 10000000, 0,
-		AT(limits.per_client), NULL,
+	{"limits.per_client", FIELD(TYPE_COUNT, limits.per_client), "64", 1, 10000000, 0, NULL,
 		"How many of them one client may have, a client being a /32 or a /64."},
-	{"limits.handshakes", TYPE_COUNT, "256", 1, 1000000, 0,
-		AT(limits.handshakes), NULL,
+	{"limits.handshakes", FIELD(TYPE_COUNT, limits.handshakes), "256", 1, 1000000, 0, NULL,
 		"How many TLS handshakes a worker has in flight."},
-	{"limits.datagrams", TYPE_COUNT, "200", 1, 10000000, 0,
-		AT(limits.datagrams), NULL,
+	{"limits.datagrams", FIELD(TYPE_COUNT, limits.datagrams), "200", 1, 10000000, 0, NULL,
 		"How many datagrams a client is answered per second."},
-	{"limits.unchanged", TYPE_COUNT, "50", 1, 10000000, 0, AT(limits.unchanged), NULL,
+	{"limits.unchanged", FIELD(TYPE_COUNT, limits.unchanged), "50", 1, 10000000, 0, NULL,
 		"How many of those may have a reply that equals the request."},
-	{"limits.exempt", TYPE_PREFIXES, "[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, 0,
-		AT(limits.exempt), NULL,
+	{"limits.exempt", FIELD(TYPE_PREFIXES, limits.exempt),
+		"[\"127.0.0.0/8\", \"::1/128\"]", 0, 256, 0, NULL,
 		"Prefixes that the limits per client pass over."},
-	{"limits.dry_run", TYPE_BOOL, "false", 0, 0, 0, AT(limits.dry_run), NULL,
+	{"limits.dry_run", FIELD(TYPE_BOOL, limits.dry_run), "false", 0, 0, 0, NULL,
 		"Count and log what the limits would do, and do nothing."},
 
-	{"tls", TYPE_TLS, NULL, 0, 0, NEEDS_TLS, AT(tls), NULL,
+	{"tls", FIELD(TYPE_TLS, tls), NULL, 0, 0, NEEDS_TLS, NULL,
 		"Defaults for the tls groups of listeners."},
-	{"listeners", TYPE_LISTENERS, NULL, 1, CONF_MAX_LISTENERS, REQUIRED, AT(listeners), NULL,
+	{"listeners", FIELD(TYPE_LISTENERS, listeners),
+		NULL, 1, CONF_MAX_LISTENERS, REQUIRED, NULL,
 		"A list of groups, one for each socket."},
 };
-#undef AT
+#undef SCOPE
 
-#define AT(field) offsetof(struct conf_listener, field)
+#define SCOPE struct conf_listener
 static const struct conf_row listener_rows[] = {
-	{"name", TYPE_STRING, NULL, 1, 64, 0, AT(name), NULL,
-		"What logs, counters and the socket unit call it."},
-	{"transport", TYPE_WORD, NULL, 0, 0, REQUIRED, AT(transport), conf_transports,
-		"What it speaks."},
-	{"address", TYPE_ADDRESS, "\"::\"", 1, 64, ON_ALL | ON_PORT, AT(address), NULL,
+	{"name", FIELD(TYPE_STRING, name), NULL, 1, 64, 0, NULL,
+		"Its name in logs, in counters and in the socket unit."},
+	{"transport", FIELD(TYPE_WORD, transport), NULL, 0, 0, REQUIRED, conf_transports,
+		"The protocol that it speaks."},
+	{"address", FIELD(TYPE_ADDRESS, address), "\"::\"", 1, 64, ON_ALL | ON_PORT, NULL,
 		"A literal address, never a name."},
-	{"port", TYPE_PORT, NULL, 1, 65535, ON_ALL | ON_PORT, AT(port), NULL,
+	{"port", FIELD(TYPE_PORT, port), NULL, 1, 65535, ON_ALL | ON_PORT, NULL,
 		"Its port."},
-	{"path", TYPE_STRING, NULL, 1, 107, ON_STREAMS, AT(path), NULL,
+	{"path", FIELD(TYPE_STRING, path), NULL, 1, 107, ON_STREAMS, NULL,
 		"A unix stream socket instead of an address and a port."},
-	{"v6only", TYPE_BOOL, "false", 0, 0, ON_ALL | ON_PORT, AT(v6only), NULL,
+	{"v6only", FIELD(TYPE_BOOL, v6only), "false", 0, 0, ON_ALL | ON_PORT, NULL,
 		"Serve IPv6 alone."},
-	{"interface", TYPE_STRING, NULL, 1, 15, ON_ALL | ON_PORT, AT(interface), NULL,
+	{"interface", FIELD(TYPE_STRING, interface), NULL, 1, 15, ON_ALL | ON_PORT, NULL,
 		"Serve only what comes in by this device."},
-	{"mode", TYPE_MODE, "\"0660\"", 0, 0777, ON_STREAMS | ON_FILE, AT(mode), NULL,
+	{"mode", FIELD(TYPE_MODE, mode), "\"0660\"", 0, 0777, ON_STREAMS | ON_FILE, NULL,
 		"Permissions of the path, in octal."},
-	{"owner", TYPE_STRING, NULL, 1, 32, ON_STREAMS | ON_FILE, AT(owner), NULL,
+	{"owner", FIELD(TYPE_STRING, owner), NULL, 1, 32, ON_STREAMS | ON_FILE, NULL,
 		"The user who owns the path."},
-	{"group", TYPE_STRING, NULL, 1, 32, ON_STREAMS | ON_FILE, AT(group), NULL,
+	{"group", FIELD(TYPE_STRING, group), NULL, 1, 32, ON_STREAMS | ON_FILE, NULL,
 		"The group of the path."},
-	{"backlog", TYPE_NUMBER, "4096", 1, 65535, ON_STREAMS, AT(backlog), NULL,
+	{"backlog", FIELD(TYPE_NUMBER, backlog), "4096", 1, 65535, ON_STREAMS, NULL,
 		"How many connections the kernel queues until they are accepted."},
-	{"connections", TYPE_COUNT, "0", 0, 10000000, ON_STREAMS | ON_DTLS, AT(connections), NULL,
+	{"connections", FIELD(TYPE_COUNT, connections),
+		"0", 0, 10000000, ON_STREAMS | ON_DTLS, NULL,
 		"How many connections it may have open at once."},
 
-	{"service", TYPE_WORD, "\"uppercase\"", 0, 0, 0, AT(service), conf_services,
-		"What the answer is."},
-	{"charset", TYPE_WORD, "\"utf-8\"", 0, 0, 0, AT(rule.charset), charsets,
-		"What counts as a letter."},
-	{"invalid", TYPE_WORD, "\"keep\"", 0, 0, 0, AT(rule.invalid), invalids,
-		"What becomes of bytes that are not UTF-8."},
-	{"framing", TYPE_WORD, "\"stream\"", 0, 0, ON_STREAMS, AT(frame.framing), conf_framings,
+	{"service", FIELD(TYPE_WORD, service), "\"uppercase\"", 0, 0, 0, conf_services,
+		"The answer to a message."},
+	{"charset", FIELD(TYPE_WORD, rule.charset), "\"utf-8\"", 0, 0, 0, charsets,
+		"The bytes that count as letters."},
+	{"invalid", FIELD(TYPE_WORD, rule.invalid), "\"keep\"", 0, 0, 0, invalids,
+		"The treatment of bytes that are not UTF-8."},
+	{"framing", FIELD(TYPE_WORD, frame.framing),
+		"\"stream\"", 0, 0, ON_STREAMS, conf_framings,
 		"Where a message ends."},
-	{"max_line", TYPE_SIZE, "65536", 1, 1 << 20, ON_STREAMS, AT(frame.max_line), NULL,
+	{"max_line", FIELD(TYPE_SIZE, frame.max_line), "65536", 1, 1 << 20, ON_STREAMS, NULL,
 		"The longest line, in bytes before its LF."},
-	{"amplification", TYPE_RATIO, "3.0", 1, 1000, ON_DATAGRAMS, AT(amplification), NULL,
+	{"amplification", FIELD(TYPE_RATIO, amplification), "3.0", 1, 1000, ON_DATAGRAMS, NULL,
 		"The longest reply, as a multiple of the request."},
 
-	{"idle_timeout", TYPE_TIME, "\"15m\"", 10, 24 * HOURS, ON_STREAMS | ON_DTLS,
-		AT(idle_ms), NULL,
+	{"idle_timeout", FIELD(TYPE_TIME, idle_ms),
+		"\"15m\"", 10, 24 * HOURS, ON_STREAMS | ON_DTLS, NULL,
 		"A connection ends after this long without a byte either way."},
-	{"handshake_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS | ON_DTLS,
-		AT(handshake_ms), NULL,
+	{"handshake_timeout", FIELD(TYPE_TIME, handshake_ms),
+		"\"10s\"", 10, HOURS, ON_STREAMS | ON_DTLS, NULL,
 		"How long the TLS handshake and the PROXY header may take."},
-	{"write_timeout", TYPE_TIME, "\"10s\"", 10, HOURS, ON_STREAMS, AT(write_ms), NULL,
+	{"write_timeout", FIELD(TYPE_TIME, write_ms), "\"10s\"", 10, HOURS, ON_STREAMS, NULL,
 		"How long a client may take nothing of what is waiting for it."},
 
-	{"proxy_protocol", TYPE_WORD, "\"off\"", 0, 0, ON_STREAMS | ON_UDP,
-		AT(proxy_protocol), proxies,
+	{"proxy_protocol", FIELD(TYPE_WORD, proxy_protocol),
+		"\"off\"", 0, 0, ON_STREAMS | ON_UDP, proxies,
 		"Whether connections begin with a PROXY header, version 1 or 2."},
-	{"proxy_from", TYPE_PREFIXES, "[]", 0, 256, ON_STREAMS | ON_UDP, AT(proxy_from), NULL,
+	{"proxy_from", FIELD(TYPE_PREFIXES, proxy_from), "[]", 0, 256, ON_STREAMS | ON_UDP, NULL,
 		"Prefixes of the proxies that are believed."},
 
-	{"tls", TYPE_TLS, NULL, 0, 0, ON_RECORDS | NEEDS_TLS, AT(tls), NULL,
+	{"tls", FIELD(TYPE_TLS, tls), NULL, 0, 0, ON_RECORDS | NEEDS_TLS, NULL,
 		"Keys of the tls group, over those of the top."},
 };
-#undef AT
+#undef SCOPE
 
-#define AT(field) offsetof(struct conf_tls, field)
+#define SCOPE struct conf_tls
 static const struct conf_row tls_rows[] = {
-	{"certificates", TYPE_CERTIFICATES, NULL, 1, 64, 0, AT(certificates), NULL,
+	{"certificates", FIELD(TYPE_CERTIFICATES, certificates), NULL, 1, 64, 0, NULL,
 		"A list of groups, the first of which is the default."},
-	{"min_version", TYPE_WORD, "\"1.2\"", 0, 0, 0, AT(min_version), tls_versions,
+	{"min_version", FIELD(TYPE_WORD, min_version), "\"1.2\"", 0, 0, 0, tls_versions,
 		"The oldest version of TLS or DTLS that is spoken."},
-	{"ciphers", TYPE_STRING, NULL, 1, 4096, 0, AT(ciphers), NULL,
+	{"ciphers", FIELD(TYPE_STRING, ciphers), NULL, 1, 4096, 0, NULL,
 		"Ciphers for TLS 1.2, as OpenSSL lists them."},
-	{"ciphersuites", TYPE_STRING, NULL, 1, 4096, 0, AT(ciphersuites), NULL,
+	{"ciphersuites", FIELD(TYPE_STRING, ciphersuites), NULL, 1, 4096, 0, NULL,
 		"Cipher suites for TLS 1.3."},
-	{"groups", TYPE_STRING, NULL, 1, 4096, 0, AT(groups), NULL,
+	{"groups", FIELD(TYPE_STRING, groups), NULL, 1, 4096, 0, NULL,
 		"Groups for the key exchange, best first."},
-	{"alpn", TYPE_STRINGS, "[]", 0, 16, 0, AT(alpn), NULL,
+	{"alpn", FIELD(TYPE_STRINGS, alpn), "[]", 0, 16, 0, NULL,
 		"Protocols to agree on by ALPN, best first."},
-	{"client_auth", TYPE_WORD, "\"none\"", 0, 0, 0, AT(client_auth), client_auths,
+	{"client_auth", FIELD(TYPE_WORD, client_auth), "\"none\"", 0, 0, 0, client_auths,
 		"Whether clients show a certificate."},
-	{"client_ca", TYPE_STRING, NULL, 1, PATH, 0, AT(client_ca), NULL,
+	{"client_ca", FIELD(TYPE_STRING, client_ca), NULL, 1, PATH, 0, NULL,
 		"A PEM file with the authorities that may have signed it."},
-	{"crl", TYPE_STRING, NULL, 1, PATH, 0, AT(crl), NULL,
+	{"crl", FIELD(TYPE_STRING, crl), NULL, 1, PATH, 0, NULL,
 		"A PEM file with their revocation lists, one of every authority in a client's "
 		"chain."},
-	{"mtu", TYPE_SIZE, "1232", 256, 4096, 0, AT(mtu), NULL,
+	{"mtu", FIELD(TYPE_SIZE, mtu), "1232", 256, 4096, 0, NULL,
 		"The longest datagram of a DTLS handshake."},
-	{"tickets", TYPE_BOOL, "true", 0, 0, 0, AT(tickets), NULL,
+	{"tickets", FIELD(TYPE_BOOL, tickets), "true", 0, 0, 0, NULL,
 		"Whether sessions are resumed by tickets."},
-	{"ticket_lifetime", TYPE_TIME, "\"12h\"", MINUTES, 168 * HOURS, 0,
-		AT(ticket_lifetime_ms), NULL,
+	{"ticket_lifetime", FIELD(TYPE_TIME, ticket_lifetime_ms),
+		"\"12h\"", MINUTES, 168 * HOURS, 0, NULL,
 		"How long a ticket key signs before the next one takes over."},
-	{"ticket_keys", TYPE_STRING, NULL, 1, PATH, 0, AT(ticket_keys), NULL,
+	{"ticket_keys", FIELD(TYPE_STRING, ticket_keys), NULL, 1, PATH, 0, NULL,
 		"A file of ticket keys that several machines share."},
 };
-#undef AT
+#undef SCOPE
 
-#define AT(field) offsetof(struct conf_certificate, field)
+#define SCOPE struct conf_certificate
 static const struct conf_row certificate_rows[] = {
-	{"certificate", TYPE_STRING, NULL, 1, PATH, REQUIRED, AT(certificate), NULL,
+	{"certificate", FIELD(TYPE_STRING, certificate), NULL, 1, PATH, REQUIRED, NULL,
 		"A PEM file with the certificate, and then its chain."},
-	{"key", TYPE_STRING, NULL, 1, PATH, REQUIRED, AT(key), NULL,
+	{"key", FIELD(TYPE_STRING, key), NULL, 1, PATH, REQUIRED, NULL,
 		"A PEM file with its private key."},
-	{"ocsp", TYPE_STRING, NULL, 1, PATH, 0, AT(ocsp), NULL,
+	{"ocsp", FIELD(TYPE_STRING, ocsp), NULL, 1, PATH, 0, NULL,
 		"A DER file with an OCSP response to staple."},
 };
-#undef AT
+#undef SCOPE
 // clang-format on
 
 #define ROWS(rows)                                   \
@@ -282,7 +308,7 @@ const struct conf_row *conf_schema_find(enum conf_scope scope, const char *key)
 	return NULL;
 }
 
-/* What follows `group` in the key, or NULL when the key is elsewhere. */
+/* The rest of a key behind its `group`, or NULL when the key is elsewhere. */
 static const char *within(const char *key, const char *group)
 {
 	size_t len = strlen(group);
@@ -333,17 +359,10 @@ const char *conf_schema_lacks(unsigned flags)
 
 	if (lacks & NEEDS_TLS)
 		return "not supported by this build (it was made without TLS)";
-	if (lacks & NEEDS_LATER)
-		return "not supported by this build";
 	return NULL;
 }
 
 const char *conf_transport_name(enum conf_transport transport)
 {
 	return conf_transports[transport].word;
-}
-
-const char *conf_framing_name(enum upper_framing framing)
-{
-	return framing == UPPER_DATAGRAM ? "datagram" : conf_framings[framing].word;
 }

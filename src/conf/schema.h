@@ -47,11 +47,10 @@ enum conf_type {
 #define ON_ALL       (ON_DATAGRAMS | ON_STREAMS)
 #define ON_PORT      (1u << 4) /* only with an address */
 #define ON_FILE      (1u << 5) /* only with a path, and not an abstract one */
-/* What the build must have for it. */
+/* Features of the build that it needs. */
 #define NEEDS_TLS    (1u << 6)
-#define NEEDS_LATER  (1u << 7) /* does not stand yet: refused rather than ignored */
-#define NEEDS_ALL    (NEEDS_TLS | NEEDS_LATER)
-#define REQUIRED     (1u << 8)
+#define NEEDS_ALL    NEEDS_TLS
+#define REQUIRED     (1u << 7)
 
 /* Room for one part of a key, such as "certificates". */
 #define CONF_NAME 32
@@ -64,10 +63,10 @@ struct conf_word {
 struct conf_row {
 	const char *key;
 	enum conf_type type;
+	size_t offset;
 	const char *preset; /* the default as it would stand in the file; NULL: unset */
 	uint64_t min, max;  /* numbers; milliseconds; the length of strings; how many of a list */
 	unsigned flags;
-	size_t offset;
 	const struct conf_word *words; /* by enum value */
 	const char *meaning;           /* the first sentence about it in upperd.conf(5) */
 };
@@ -78,7 +77,7 @@ struct conf_schema {
 };
 
 extern const struct conf_schema conf_schemas[N_SCOPES];
-extern const struct conf_word conf_transports[], conf_services[], conf_framings[];
+extern const struct conf_word conf_transports[];
 
 /* NULL: no such key. */
 const struct conf_row *conf_schema_find(enum conf_scope scope, const char *key);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* --set KEY=VALUE: puts the value into the tree, as if the file had it, with a hook that remembers where it
- * came from. What is wrong with it is then found as in the file. Strings may go without quotes, since a
+ * came from. Its faults are then found as those of the file. Strings may go without quotes, since a
  * shell takes them away. */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Who a process is, and what it gives up of that. */
+/* User, group and capabilities of a process, and giving them up. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -17,7 +17,7 @@ struct ruleset {
 	uint64_t files, net, scopes;
 };
 
-/* What each version of the interface added, and all of which we deny. */
+/* The rights that each version of the interface added; all are denied. */
 static const struct ruleset added[] = {
 	[1] = {.files = 0x1fff},   /* to read, write, execute, make and remove */
 	[2] = {.files = 1U << 13}, /* to link or rename into another folder */

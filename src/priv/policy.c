@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One row for each role, and the lists that its row is made of: what is not here cannot be done. A call
- * that a new feature needs is a line here, a line in the test that holds a copy of these lists, and one
- * in the table of SECURITY.md, so that nobody adds one without being seen.
+/* The policy of a role is a row of the last table: its layers, the capabilities that it keeps, its resource limits,
+ * and the lists of its system calls. A call that is on none of its lists cannot be made:
  *
- * A child inherits the filter of the supervisor over its exec: the supervisor's lists hold those of all
- * roles, and what a child needs to start and to enter its own sandbox. */
+ *	on a list          allowed; where the line has an argument, with that argument alone
+ *	policy_refused     EPERM: libraries try these, and handle it
+ *	policy_attacks     the process is killed: no honest code of ours makes them
+ *	all others         ENOSYS, as on an older kernel; with sandbox = "strict" the process is killed
+ *
+ * A line of the lists says why the call is there. To add one is a line here, one in tests/unit/test-policy.c, which
+ * holds a copy of the children's lists, and one in the table of SECURITY.md: three places on purpose, so that a
+ * reviewer sees it.
+ *
+ * A child inherits the filter of the supervisor over its exec, and can only narrow it. The supervisor's lists
+ * therefore hold those of all children, and what a child needs until it is in its own sandbox. A unit test
+ * shows that no list contradicts the calls that are stopped. */
 
 #include "priv/policy.h"
 
@@ -13,6 +22,7 @@
 #include <linux/capability.h>
 #include <linux/tcp.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -30,7 +40,7 @@
 #define FIXED(name, why, argument)         {name, why, argument, UINT32_MAX, POLICY_FIXED_FD}
 #define END                                {0}
 
-/* What later kernels and C libraries know, and these headers may not. */
+/* Known to later kernels and C libraries, and perhaps not to these headers. */
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
@@ -201,7 +211,7 @@ static const struct policy_call supervisor_calls[] = {
 	END
 };
 
-/* What a child does before it enters its own sandbox, and to enter it. */
+/* A child, until it is in its own sandbox. */
 static const struct policy_call starting_calls[] = {
 #ifdef SYS_arch_prctl
 	ANY("arch_prctl",      "children are loaded"),
@@ -218,10 +228,10 @@ static const struct policy_call starting_calls[] = {
 	ANY("fchdir",          "the empty root"),
 	ANY("chdir",           "the empty root"),
 	ANY("chroot",          "the empty root"),
-	ANY("getresuid",       "whom a child becomes"),
-	ANY("setgroups",       "whom a child becomes"),
-	ANY("setresgid",       "whom a child becomes"),
-	ANY("setresuid",       "whom a child becomes"),
+	ANY("getresuid",       "the user of a child"),
+	ANY("setgroups",       "the user of a child"),
+	ANY("setresgid",       "the user of a child"),
+	ANY("setresuid",       "the user of a child"),
 	ANY("capget",          "what it gives up"),
 	ANY("capset",          "what it gives up"),
 	ONLY("prctl",          "what it gives up", 0, PR_SET_NO_NEW_PRIVS),
@@ -239,7 +249,7 @@ static const struct policy_call starting_calls[] = {
 	END
 };
 
-/* What a library may try, and had better hear a plain no. */
+/* Calls that a library may try, and that get EPERM, which libraries handle. */
 const struct policy_call policy_refused[] = {
 	ANY("open",            "a file"),
 	ANY("openat",          "a file"),
@@ -256,7 +266,7 @@ const struct policy_call policy_refused[] = {
 	END
 };
 
-/* What no role has any use for, and an attacker has. */
+/* Calls of no use to any role, and of use to an attacker. */
 const struct policy_call policy_attacks[] = {
 	ANY("execve",            "another program"),
 	ANY("execveat",          "another program"),
@@ -288,7 +298,7 @@ const struct policy_call policy_attacks[] = {
 	END
 };
 
-/* What a reload and a respawn need of a supervisor that is started as root. */
+/* A supervisor that was started as root needs these to reload and to respawn. */
 static const unsigned supervisor_capabilities[] = {
 	CAP_SETUID,           /* children become `user` ... */
 	CAP_SETGID,           /* ... and `group` */
@@ -299,7 +309,7 @@ static const unsigned supervisor_capabilities[] = {
 	CAP_NET_RAW,          /* ... or one with `interface` */
 	CAP_CHOWN,            /* ... or a unix socket with `owner` and `group` */
 	CAP_FOWNER,           /* ... and `mode` */
-	CAP_DAC_OVERRIDE,     /* ... in a folder that belongs to somebody else */
+	CAP_DAC_OVERRIDE,     /* ... in a folder of another user */
 };
 
 static const struct policy_limit child_limits[] = {
@@ -313,8 +323,8 @@ static const struct policy_limit child_limits[] = {
 #define SUPERVISOR_LAYERS (1U << LAYER_NO_NEW_PRIVS | 1U << LAYER_IDENTITY | 1U << LAYER_SECCOMP)
 #define CHILD_LAYERS      ((1U << N_LAYERS) - 1)
 
-/* A child opens no path, whoever it is: what it needs is handed to it. It runs as `user` and `group`
- * when upperd was started as root, as whoever started it otherwise. */
+/* No child opens a path: descriptors are handed to it. It runs as `user` and `group` when upperd was started
+ * as root, and as the user who started upperd otherwise. */
 const struct policy policies[] = {
 	{"worker",     CHILD_LAYERS,      NULL, 0, ALL(child_limits), CALLS(common, worker_calls)},
 	{"keeper",     CHILD_LAYERS,      NULL, 0, ALL(child_limits), CALLS(common)},
@@ -325,3 +335,43 @@ const struct policy policies[] = {
 // clang-format on
 
 const size_t n_policies = sizeof(policies) / sizeof(policies[0]);
+
+static const char *const layer_names[N_LAYERS] = {
+#define LAYER(name, words) words,
+	LAYERS(LAYER)
+#undef LAYER
+};
+
+const char *layer_words(enum layer layer)
+{
+	return layer_names[layer];
+}
+
+const struct policy *policy_find(const char *role)
+{
+	for (size_t i = 0; i < n_policies; i++)
+		if (strcmp(policies[i].role, role) == 0)
+			return &policies[i];
+	return NULL;
+}
+
+bool policy_has_all_of(const struct policy *policy, const char *name)
+{
+	for (const struct policy_call *const *list = policy->calls; *list; list++)
+		for (const struct policy_call *call = *list; call->name; call++)
+			if (call->mask == 0 && strcmp(call->name, name) == 0)
+				return true;
+	return false;
+}
+
+/* A rule that is about some arguments stands beside a line that is about others. */
+bool policy_contradicts(const struct policy *policy, const struct policy_call *stopped)
+{
+	if (stopped->mask != 0)
+		return policy_has_all_of(policy, stopped->name);
+	for (const struct policy_call *const *list = policy->calls; *list; list++)
+		for (const struct policy_call *call = *list; call->name; call++)
+			if (strcmp(call->name, stopped->name) == 0)
+				return true;
+	return false;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What each role may still do once it is in its sandbox. The tables are in policy.c. */
+/* The system calls, capabilities and limits of each role once it is in its sandbox. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,12 +60,10 @@ extern const size_t n_policies;
 /* NULL when there is no such role. */
 const struct policy *policy_find(const char *role);
 
-/* For all roles: what is answered with EPERM, where the rest hears ENOSYS; and what kills. */
+/* For all roles: the calls that get EPERM, where the rest get ENOSYS; and those that kill. */
 extern const struct policy_call policy_refused[], policy_attacks[];
 
 /* Whether it may make this call whatever the arguments. */
 bool policy_has_all_of(const struct policy *policy, const char *name);
 /* Whether a rule that stops `call` would contradict the lists. */
 bool policy_contradicts(const struct policy *policy, const struct policy_call *call);
-/* How many different calls it may make, those with checked arguments included. */
-size_t policy_count(const struct policy *policy);

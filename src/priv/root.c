@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The root of a child is a folder that was made for it and removed before it went in. It is empty, and
- * since it is not there any more, the kernel lets nobody make anything in it. No mount is needed, which
+ * since it is not there any more, the kernel lets no process make anything in it. No mount is needed, which
  * would take a capability that we do not keep. A child that is killed in between leaves the folder
  * behind, and the next start removes it. */
 
@@ -61,7 +61,7 @@ int root_enter(void)
 	return 0;
 }
 
-/* By its name, and of a kind that only we could have made: in /tmp, anybody may take the name. */
+/* By its name, and of a kind that only we could have made: in /tmp, any user may take the name. */
 static bool is_left_behind(int folder, const char *name)
 {
 	struct stat st;
@@ -71,7 +71,7 @@ static bool is_left_behind(int folder, const char *name)
 		st.st_uid == geteuid();
 }
 
-/* One that another daemon is about to enter is missed by nobody: it takes the next place. */
+/* A folder that another daemon was about to enter may be among them: that daemon takes the next place. */
 static void sweep(const char *place)
 {
 	DIR *dir = opendir(place);

@@ -1,8 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The order is a table, and each layer stands where it works: the root before the capability for it is
- * gone; the memory after the user, since a new user opens it again; Landlock and seccomp when nobody
- * can get new privileges by executing; seccomp last, since it stops what the others are made with. */
+/* A sandbox is a list of layers, entered once and for good. This file is the order of them and what to do when
+ * one cannot be had; each layer that is more than a call has a file of its own. The policy of a role says which
+ * layers it has and with what contents.
+ *
+ * The order matters. Each layer stands where the calls that it needs still work and where no later one undoes it:
+ *
+ *	no new privileges   first: Landlock and seccomp ask for it
+ *	empty root          while CAP_SYS_CHROOT is still there
+ *	user, capabilities  setresuid() makes the memory readable to peers again, so before the next
+ *	closed memory
+ *	resource limits
+ *	Landlock
+ *	seccomp             last: it forbids the calls that make all others
+ *
+ * A layer that cannot be had is a failure, unless the mode is best-effort; then it is logged, and the others
+ * still count. Two of them are never left out, in no mode: without no_new_privs a program that is executed could
+ * gain what was given up, and without its user a child of root is root.
+ *
+ * A layer that failed must never pass for one that holds. Every step is checked by
+ * its result, and giving up the user also by trying to get it back. */
 
 #include "priv/sandbox.h"
 
@@ -44,7 +61,7 @@ static int enter_identity(const struct sandbox *sandbox)
 {
 	const struct policy *policy = sandbox->policy;
 
-	/* What the service manager gave to an ordinary user is needed again after an upgrade. */
+	/* Capabilities that the service manager gave to an ordinary user are needed again after an upgrade. */
 	if (policy->n_capabilities > 0 && !ident_is_root())
 		return 0;
 	if (policy->n_capabilities > 0)

@@ -11,13 +11,13 @@ enum sandbox_mode {
 	SANDBOX_REQUIRED,    /* a layer that cannot be had is a failure */
 	SANDBOX_STRICT,      /* and a call that is not listed kills */
 	SANDBOX_BEST_EFFORT, /* a layer that cannot be had is a warning */
-	SANDBOX_OFF,         /* who one is, and nothing else */
+	SANDBOX_OFF,         /* user and capabilities, and nothing else */
 };
 
 struct sandbox {
 	const struct policy *policy;
 	enum sandbox_mode mode;
-	uid_t uid; /* whom to become, when it is root who enters */
+	uid_t uid; /* the user to become, when root enters */
 	gid_t gid;
 };
 

@@ -57,8 +57,9 @@ int enter_sandbox(const char *role, const struct conf *conf, char why[static SAN
 		return EX_CONFIG;
 	if (sandbox.mode == SANDBOX_OFF)
 		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
-			"the sandbox is off: whoever takes this process over can do what its user "
-			"can");
+			"the sandbox is off: an attacker who takes this process over can do all "
+			"that its "
+			"user can");
 	r = sandbox_enter(&sandbox, &missing);
 	return r < 0 ? confine_refuse(missing, r, why) : 0;
 }

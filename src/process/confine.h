@@ -8,7 +8,7 @@
 
 #define SANDBOX_WHY 256
 
-/* What `role` is to enter; -ENOENT when `user` or `group` is not known. */
+/* The sandbox of `role`; -ENOENT when `user` or `group` is not known. */
 int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox);
 /* Enters it. Returns 0, or the exit code that fits, and `why` says what could not be had. */
 int enter_sandbox(const char *role, const struct conf *conf, char why[static SANDBOX_WHY]);

@@ -183,7 +183,7 @@ static int take_copy(struct file *file, int fd, char why[static FILE_WHY])
 	return r;
 }
 
-/* What is wrong with it as a credential; NULL: nothing, or it is none. */
+/* The fault of a credential; NULL: it has none, or it is no credential. */
 static const char *credential_fault(const char *name)
 {
 	if (!is_credential(name))

@@ -20,5 +20,5 @@ enum { OPTIONS_E_USAGE = 1 }; /* and stderr has been told why */
 
 int options_parse(int argc, char *argv[], struct options *ret_options);
 void options_done(struct options *options);
-/* What --help prints. */
+/* Prints the text of --help. */
 void options_print(void);

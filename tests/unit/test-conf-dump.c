@@ -176,7 +176,7 @@ static void test_faults_of_tls(void **state)
 		{"metrics = { address = \"::1\"; port = 1; path = \"/x\"; };" UDP,
 			"one of them will do"},
 		{LISTENER("transport = \"tcp\"; port = 1; proxy_protocol = \"required\";"),
-			"nobody would be believed"},
+			"without it no header is believed"},
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++)

@@ -112,6 +112,66 @@ static void test_tables_fit_where_they_are_used(void **state)
 	}
 }
 
+static const struct {
+	size_t size;
+	/* Fields that no row sets. */
+	struct {
+		size_t offset, size;
+	} others[4];
+} structs[N_SCOPES] = {
+	[SCOPE_TOP] = {sizeof(struct conf), {{offsetof(struct conf, origins), 8}}},
+	[SCOPE_LISTENER] = {sizeof(struct conf_listener),
+		{{offsetof(struct conf_listener, origins), 8}}},
+	[SCOPE_TLS] = {sizeof(struct conf_tls), {{offsetof(struct conf_tls, origins), 8}}},
+	[SCOPE_CERTIFICATE] = {sizeof(struct conf_certificate),
+		{{offsetof(struct conf_certificate, origins), 8}}},
+};
+
+/* Those of lists with the length behind them. */
+static const size_t sizes[] = {
+	[TYPE_BOOL] = sizeof(bool),
+	[TYPE_NUMBER] = sizeof(unsigned),
+	[TYPE_PORT] = sizeof(uint16_t),
+	[TYPE_COUNT] = sizeof(uint64_t),
+	[TYPE_SIZE] = sizeof(size_t),
+	[TYPE_TIME] = sizeof(uint64_t),
+	[TYPE_RATIO] = sizeof(double),
+	[TYPE_MODE] = sizeof(mode_t),
+	[TYPE_WORD] = sizeof(unsigned),
+	[TYPE_STRING] = sizeof(char *),
+	[TYPE_STRINGS] = sizeof(char **) + sizeof(size_t),
+	[TYPE_ADDRESS] = sizeof(struct addr),
+	[TYPE_PREFIXES] = sizeof(struct conf_prefixes),
+	[TYPE_CERTIFICATES] = sizeof(struct conf_certificate *) + sizeof(size_t),
+	[TYPE_TLS] = sizeof(struct conf_tls),
+	[TYPE_LISTENERS] = sizeof(struct conf_listener *) + sizeof(size_t),
+};
+
+/* A field without a row would be zero for ever. Gaps of less than a word are what alignment leaves. */
+static void test_every_field_has_a_row(void **state)
+{
+	for (enum conf_scope scope = 0; scope < N_SCOPES; scope++) {
+		bool is_set[4096] = {false};
+		size_t gap = 0;
+
+		assert_in_range(structs[scope].size, 1, sizeof(is_set));
+		for (size_t i = 0; i < conf_schemas[scope].n; i++) {
+			const struct conf_row *row = &conf_schemas[scope].rows[i];
+
+			memset(is_set + row->offset, true, sizes[row->type]);
+		}
+		for (size_t i = 0; i < N_ELEMENTS(structs[scope].others); i++)
+			memset(is_set + structs[scope].others[i].offset, true,
+				structs[scope].others[i].size);
+		for (size_t i = 0; i < structs[scope].size; i++) {
+			gap = is_set[i] ? 0 : gap + 1;
+			if (gap == sizeof(uint64_t))
+				fail_msg("no row of scope %u sets the field at byte %zu", scope,
+					i + 1 - gap);
+		}
+	}
+}
+
 static void test_suggestions(void **state)
 {
 	char name[CONF_NAME];
@@ -131,6 +191,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_every_key_is_in_the_manual),
 		cmocka_unit_test(test_manual_has_no_other_key),
 		cmocka_unit_test(test_tables_fit_where_they_are_used),
+		cmocka_unit_test(test_every_field_has_a_row),
 		cmocka_unit_test(test_suggestions),
 	};
 

@@ -357,8 +357,6 @@ static void test_sets_that_fail(void **state)
 static void test_names_for_the_log(void **state)
 {
 	assert_string_equal(conf_transport_name(CONF_DTLS), "dtls");
-	assert_string_equal(conf_framing_name(UPPER_ONESHOT), "oneshot");
-	assert_string_equal(conf_framing_name(UPPER_DATAGRAM), "datagram");
 }
 
 int main(void)

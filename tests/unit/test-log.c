@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/logtext.h"
 
 /* What the sink was given last, and how often. */
 static struct {
@@ -194,14 +195,14 @@ static void test_tables(void **state)
 	assert_string_equal(log_level_name(LOG_LEVEL_DEBUG), "debug");
 }
 
-/* Writes through the first sink while stderr is the pipe `to`. */
+/* Writes through the sink of main() while stderr is the pipe `to`. */
 static void write_to_pipe(int to, const char *text)
 {
 	_cleanup_close_ int saved = dup(STDERR_FILENO);
 	const struct log_record record = {
 		.event = EVENT_NOTICE, .level = LOG_LEVEL_NOTICE, .text = text};
 
-	log_set_sink(NULL, NULL);
+	log_set_sink(logtext_to_stderr, NULL);
 	dup2(to, STDERR_FILENO);
 	log_pass(&record);
 	dup2(saved, STDERR_FILENO);

@@ -91,19 +91,29 @@ static void test_every_child_is_among_the_frozen(void **state)
 	assert_null(policy_find("nobody"));
 }
 
+/* A call that is listed for several arguments counts once. */
+static size_t count_names(const struct policy_call **calls, size_t n)
+{
+	size_t names = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t first = 0;
+
+		while (strcmp(calls[first]->name, calls[i]->name) != 0)
+			first++;
+		names += first == i;
+	}
+	return names;
+}
+
 static void test_worker_needs_few_calls(void **state)
 {
-	size_t extra = 0;
 	const struct policy_call *calls[256];
 	const struct policy *worker = policy_find("worker");
 
-	for (const struct policy_call *const *list = worker->calls; *list; list++)
-		for (const struct policy_call *call = *list; call->name; call++)
-			extra += strcmp(call->why, "AddressSanitizer") == 0;
 	printf("# a worker may make %zu calls, of at most %d\n", collect(worker, calls, 256),
 		MOST_CALLS);
-	assert_true(policy_count(worker) - extra <= MOST_CALLS);
-	assert_true(policy_count(worker) > 20);
+	assert_in_range(count_names(calls, collect(worker, calls, 256)), 20, MOST_CALLS);
 }
 
 static void test_no_child_may_attack(void **state)
