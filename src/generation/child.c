@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A child is this same program, forked and executed again, so that it has an address layout of its own.
- * It is given standard descriptors that lead nowhere, a pipe for its last words, and its channel; all
- * else is closed by the exec. What it sends is held against the table of messages, and it may not flood
- * the log: neither with records nor with words. */
+/* A child as the supervisor sees it: a process, its channel, the pipe of its stderr, and a page of counters
+ * that it alone writes.
+ *
+ * Its state (process/channel.h) moves forward only: STARTING until it says READY, OPENING until it says
+ * SERVING, DRAINING once it is told to, RELEASED when it takes nothing new any more, ENDED when it has been
+ * reaped; then child_start() may begin again with the same page. The owner hears of each step by a callback,
+ * in which it may send messages and kill, but must not free the child: sources of the child may have events in
+ * this very round of the loop.
+ *
+ * A child may be taken over by whoever it talks to. So every packet is held against the table of messages, and
+ * one that is not permitted kills it; its log is bounded, records and stderr alike; the pages that it writes
+ * are numbers, which are believed only as far as they can do no harm; and it is killed by its pidfd, which
+ * cannot mean another process.
+ *
+ * The end of a child is what its pidfd says. What it sent before that is read first, so that its last words
+ * explain it. */
 
 #include "generation/child.h"
 
@@ -24,6 +36,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "generation/launch.h"
 
 #define MESSAGES_A_TURN  64
 #define RECORDS_A_SECOND 10000
@@ -138,46 +151,6 @@ void child_send(
 		return;
 	child->refused = r < 0 ? r : r == CHANNEL_E_CLOSED ? -EPIPE : -EAGAIN;
 	child_end(child, "its channel is broken or full; killed");
-}
-
-/* The last words of a child that could not become one: the call that the system refused. */
-__attribute__((noreturn)) static void child_give_up(int words, const char *call)
-{
-	dprintf(words, "%s: %s\n", call, strerrordesc_np(errno));
-	_exit(EX_OSERR);
-}
-
-/* In the child, between fork and exec: nothing here may allocate or lock. */
-__attribute__((noreturn)) static void child_become(enum role role, int channel, int words)
-{
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
-	int said = words;
-	char argument[32];
-	char *const argv[] = {(char *)(uintptr_t) "upperd", argument, NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sigset_t none;
-
-	/* A terminal and a service manager signal all of us at once; to stop is the supervisor's
-	 * business, which tells its children over the channel. */
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
-	snprintf(argument, sizeof(argument), "--role=%s", role_word(role));
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-
-	/* Out of the way of 0 to 3 first, in case they were not in use. */
-	channel = fcntl(channel, F_DUPFD_CLOEXEC, 10);
-	said = fcntl(said, F_DUPFD_CLOEXEC, 10);
-	null = fcntl(null, F_DUPFD_CLOEXEC, 10);
-	if (channel < 0 || said < 0 || null < 0)
-		child_give_up(words, "fcntl");
-	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(said, 2) < 0 ||
-		dup2(channel, CHANNEL_FD) < 0)
-		child_give_up(said, "dup2");
-	if (close_range(CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		child_give_up(said, "close_range");
-	execv("/proc/self/exe", argv);
-	child_give_up(said, "execve");
 }
 
 static void child_on_record(struct child *child, const struct message *message)
@@ -400,6 +373,15 @@ static int child_watch(struct child *child)
 	return r;
 }
 
+/* A child that cannot be watched is none. */
+static void child_give_back(struct child *child)
+{
+	child_bury(child);
+	child_unwatch(child, &child->ended, &child->pidfd);
+	child_unwatch(child, &child->channel, &child->channel_fd);
+	child_unwatch(child, &child->stderr_source, &child->stderr_fd);
+}
+
 int child_start(struct child *child)
 {
 	_cleanup_close_ int theirs = -1, ours = -1, said = -1, words = -1;
@@ -413,17 +395,15 @@ int child_start(struct child *child)
 	said = pipes[0];
 	words = pipes[1];
 
-	child->pid = fork();
-	if (child->pid < 0)
-		return -errno;
-	if (child->pid == 0)
-		child_become(child->role, theirs, words);
-
+	r = launch(child->role, theirs, words, &child->pid);
+	if (r < 0)
+		return r;
 	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
 	if (child->pidfd < 0) {
-		kill(child->pid, SIGKILL);
+		r = -errno;
+		kill(child->pid, SIGKILL); /* not waited for yet, so that the number is its own */
 		waitpid(child->pid, NULL, 0);
-		return -errno;
+		return r;
 	}
 	child->channel_fd = take_fd(&ours);
 	child->stderr_fd = take_fd(&said);
@@ -435,7 +415,10 @@ int child_start(struct child *child)
 	child->last_words[0] = '\0';
 	child->started_ms = child->heartbeat_ms = child->loop->now_ms;
 	child->heartbeat = child->counters->heartbeat;
-	return child_watch(child);
+	r = child_watch(child);
+	if (r < 0)
+		child_give_back(child);
+	return r;
 }
 
 bool child_is_alive(struct child *child, uint64_t patience_ms)

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Until all of the generation serves, a child that fails fails all; while it serves, one that dies is
- * replaced; while it drains, one that ends is missed by nobody. The owner is told in a task of its own,
- * since what it does then is to free the generation. */
+/* A generation is all the children that were made from one configuration: its workers, a keeper if there are
+ * private keys, an exporter if there are metrics. It comes up whole or not at all.
+ *
+ *      BUILDING   the keeper starts first, since workers need it; all get ready. One failure fails all.
+ *      OPENING    told to serve by generation_serve(); still, one failure fails all.
+ *      SERVING    all have said that they serve. A child that dies is replaced from here on.
+ *      DRAINING   told to drain. Nothing is replaced but a keeper that a worker still needs.
+ *
+ * What it is made from is the plan, which never changes: a worker has one configuration in its life, and a
+ * replacement gets what the first one got. The exception is the refusal of expired certificates, which is
+ * meant for the moment of taking them up and ends with it.
+ *
+ * The owner is told of each step in a task of its own, since what it does then is to free the generation, and
+ * a callback of a child must not. The memory of a freed generation stays until the end of the round.
+ *
+ * To read: generation_new(), the callbacks slot_on_*, then generation_on_report(). */
 
 #include "generation/generation.h"
 
