@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "client/completions.h"
 #include "client/options.h"
 #include "client/report.h"
 #include "client/server.h"
@@ -138,7 +139,10 @@ int main(int argc, char **argv)
 	if (r && r != OPTIONS_E_SHOWN)
 		return refuse_form(form, &options, &why);
 
-	r = r ? 0 : run_form(form, &options);
+	if (!r && options.completions)
+		completions_print(options.completions, forms);
+	else
+		r = r ? 0 : run_form(form, &options);
 	/* An answer that could not be written is no success. */
 	return r == 0 && report_flush() ? own_fault(form, CLIENT_E_LOCAL) : r;
 }

@@ -154,6 +154,8 @@ static const struct option_row {
 	{'m', "mtu", "SIZE", FORM_ALL, SIZE, AT(mtu), 256, 4096, NULL,
 		"the longest datagram in a handshake of DTLS"},
 	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "off", "print everything as JSON"},
+	{0, "completions", "SHELL", FORM_TALK, CHOICE, AT(completions), 0, 0, "bash zsh fish",
+		"print the completions of this program for a shell"},
 	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, NULL, "show this"},
 	{'V', "version", NULL, FORM_ALL, VERSION, 0, 0, 0, NULL, "show versions"},
 	// clang-format on
@@ -572,7 +574,9 @@ static void print_usual(const struct form *form, const struct option_row *row)
 
 	if (row->kind == NUMBER || row->kind == SIZE || row->kind == SECONDS)
 		memcpy(&value, (const char *)&form->defaults + row->at, sizeof(value));
-	if (row->kind == CHOICE)
+	if (row->at == AT(completions))
+		printf(" (one of: %s; default none)", row->usual);
+	else if (row->kind == CHOICE)
 		printf(" (one of: %s; default %.*s)", row->usual, (int)strcspn(row->usual, " "),
 			row->usual);
 	else if (row->usual)
@@ -597,4 +601,20 @@ void options_help(const struct form *form)
 	printf("\nURL is udp://HOST[:PORT], or so with tcp, tls or dtls, or unix:PATH; without "
 	       "one, the "
 	       "environment's\nUPPER_SERVER, else udp://localhost. See upper(1).\n");
+}
+
+bool options_show(const struct form *form, size_t index, struct option_shown *ret_shown)
+{
+	const struct option_row *row = &rows[index];
+
+	if (index >= N_ROWS)
+		return false;
+	*ret_shown = (struct option_shown){
+		.letter = row->letter,
+		.name = row->forms & form->form ? row->name : NULL,
+		.argument = row->argument,
+		.choices = row->kind == CHOICE ? row->usual : NULL,
+		.help = row->help,
+	};
+	return true;
 }

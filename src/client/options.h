@@ -57,6 +57,8 @@ struct options {
 	/* Of probe. */
 	const char *send, *expect, *textfile, *listen;
 
+	const char *completions; /* of a shell, instead of all else; NULL: not asked for */
+
 	bool has_url;    /* it is not the usual one */
 	const char *url; /* never NULL: given, $UPPER_SERVER, or the usual one */
 	char **rest;     /* the words after it: text, or further URLs */
@@ -88,6 +90,15 @@ bool range_alerts(const struct range *range, double value);
 int command_line_parse(const struct command *command, struct options *ret_options, struct why *why);
 /* The table of forms ends with a nameless row; the help of that one lists the others. */
 void options_help(const struct form *form);
+
+/* A row of the table, for those that show it. */
+struct option_shown {
+	char letter;      /* 0: none */
+	const char *name; /* NULL: this row is not for the form */
+	const char *argument, *choices, *help;
+};
+/* False after the last row. */
+bool options_show(const struct form *form, size_t index, struct option_shown *ret_shown);
 
 /* The forms. Each call returns 0, CLIENT_E_* or a negative errno, and has printed its own messages but
  * for an errno. check_run() returns the exit codes of a monitoring plugin. */
