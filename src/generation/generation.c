@@ -15,7 +15,7 @@
  * The owner is told of each step in a task of its own, since what it does then is to free the generation, and
  * a callback of a child must not. The memory of a freed generation stays until the end of the round.
  *
- * To read: generation_new(), the callbacks slot_on_*, then generation_on_report(). */
+ * To read: generation_new(), the callbacks generation_on_child_*, then generation_on_report(). */
 
 #include "generation/generation.h"
 
@@ -41,13 +41,18 @@ static bool generation_is_coming(const struct generation *g)
 	return g->state == GENERATION_BUILDING || g->state == GENERATION_OPENING;
 }
 
-void generation_fail(struct generation *g, int exit_code, const char *why)
+static void generation_fail(struct generation *g, int exit_code, const char *why)
 {
 	if (!generation_is_coming(g) || g->exit_code != 0)
 		return;
 	g->exit_code = exit_code;
 	snprintf(g->why, sizeof(g->why), "%s", why);
 	loop_defer(g->parts.loop, &g->report);
+}
+
+struct slot *generation_front(const struct generation *g, unsigned number)
+{
+	return number < g->n ? &g->slots[number] : number == g->n ? g->exporter : NULL;
 }
 
 static bool generation_all(const struct generation *g, enum child_state state)
@@ -119,57 +124,78 @@ static void generation_on_report(struct task *task)
 		generation_on_served(g);
 }
 
-/* What its owner has to tell it, it hears before it begins. */
-static void slot_take_over(struct slot *slot)
+/* A replacement serves at once; what the owner has to send it comes before. */
+static void generation_take_in(struct generation *g, struct slot *slot)
 {
-	struct generation *g = slot->generation;
-
 	if (slot->child.role == ROLE_WORKER)
 		g->parts.owner->on_replaced(g, slot->child.index);
 	slot_serve(slot);
 }
 
-static void slot_on_ready(struct child *child)
+static void generation_start_worker(struct generation *g, struct slot *slot)
+{
+	char why[128];
+	int r;
+
+	r = slot_start(slot);
+	if (r >= 0)
+		return;
+	snprintf(why, sizeof(why), "cannot start a worker: %s", strerror(-r));
+	generation_fail(g, EX_OSERR, why);
+}
+
+/* Workers ask the keeper while they get ready; those that serve, or drain, have lost the one before. */
+static void generation_on_keeper_ready(struct generation *g)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->state == GENERATION_BUILDING)
+			generation_start_worker(g, &g->slots[i]);
+		else
+			slot_meet_keeper(&g->slots[i]);
+}
+
+static void generation_on_child_ready(struct child *child)
 {
 	struct slot *slot = container_of(child, struct slot, child);
-	struct generation *g = slot->generation;
+	struct generation *g = child->userdata;
 
 	if (slot == g->keeper)
-		slot_introduce_all(slot);
+		generation_on_keeper_ready(g);
 	else if (g->state == GENERATION_SERVING)
-		slot_take_over(slot);
+		generation_take_in(g, slot);
 	else if (g->state == GENERATION_BUILDING && generation_all(g, CHILD_READY))
 		loop_defer(g->parts.loop, &g->report);
 }
 
-static void slot_on_serving(struct child *child)
+static void generation_on_child_serving(struct child *child)
 {
 	struct slot *slot = container_of(child, struct slot, child);
-	struct generation *g = slot->generation;
+	struct generation *g = child->userdata;
 
 	slot_is_back(slot);
 	if (g->state == GENERATION_OPENING && slot != g->keeper && generation_all(g, CHILD_SERVING))
 		loop_defer(g->parts.loop, &g->report);
 }
 
-static void slot_on_released(struct child *child)
+static void generation_on_child_released(struct child *child)
 {
-	struct generation *g = container_of(child, struct slot, child)->generation;
+	struct generation *g = child->userdata;
 
 	if (g->state == GENERATION_DRAINING)
 		loop_defer(child->loop, &g->report);
 }
 
 /* As --check would say it. */
-static void slot_on_fault(struct child *child, const struct file_place *place, const char *what)
+static void generation_on_child_fault(
+	struct child *child, const struct file_place *place, const char *what)
 {
-	const struct generation *g = container_of(child, struct slot, child)->generation;
+	const struct generation *g = child->userdata;
 
 	if (g->state == GENERATION_BUILDING && file_place_exists(g->plan.conf, place))
 		fault_at_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
 }
 
-static void slot_on_failed(struct child *child, int exit_code, const char *why)
+static void generation_on_child_failed(struct child *child, int exit_code, const char *why)
 {
 	struct slot *slot = container_of(child, struct slot, child);
 	char name[32];
@@ -178,7 +204,7 @@ static void slot_on_failed(struct child *child, int exit_code, const char *why)
 		"%s", why);
 	text_escape(why, strlen(why), slot->why,
 		sizeof(slot->why)); /* it may be of a worker that was taken over */
-	generation_fail(slot->generation, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
+	generation_fail(child->userdata, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
 /* A draining generation still needs a keeper: a handshake may be open. */
@@ -207,15 +233,13 @@ static void slot_explain_end(const struct child *child, char why[static 160])
 			child->last_words[0] ? ": " : "", child->last_words);
 }
 
-static void slot_on_ended(struct child *child, const struct child_end *end)
+static void generation_on_child_ended(struct child *child, const struct child_end *end)
 {
 	struct slot *slot = container_of(child, struct slot, child);
-	struct generation *g = slot->generation;
+	struct generation *g = child->userdata;
 	char why[160];
 
 	slot_take_back(slot);
-	if (child->role == ROLE_WORKER)
-		keeper_send_gone(g, child->index);
 	if (!end->as_told && !generation_is_coming(g))
 		g->parts.owner->on_died(g, child, end);
 	if (!child->failed)
@@ -238,13 +262,13 @@ static void slot_on_ended(struct child *child, const struct child_end *end)
 	}
 }
 
-const struct child_owner generation_slot_owner = {
-	.on_ready = slot_on_ready,
-	.on_serving = slot_on_serving,
-	.on_released = slot_on_released,
-	.on_fault = slot_on_fault,
-	.on_failed = slot_on_failed,
-	.on_ended = slot_on_ended,
+static const struct child_owner slot_owner = {
+	.on_ready = generation_on_child_ready,
+	.on_serving = generation_on_child_serving,
+	.on_released = generation_on_child_released,
+	.on_fault = generation_on_child_fault,
+	.on_failed = generation_on_child_failed,
+	.on_ended = generation_on_child_ended,
 };
 
 static void generation_on_limit(struct timer *timer, uint64_t now_ms)
@@ -277,24 +301,35 @@ static int generation_start(struct generation *g)
 
 static int generation_make_slot(struct generation *g, enum role role, struct slot **ret_slot)
 {
+	const struct slot_parts parts = {g->parts.loop, &g->plan, NULL, &slot_owner, g};
+
 	*ret_slot = calloc(1, sizeof(**ret_slot));
-	return *ret_slot ? slot_init(*ret_slot, g, role, 0) : -ENOMEM;
+	return *ret_slot ? slot_init(*ret_slot, &parts, role, 0) : -ENOMEM;
 }
 
-static int generation_make_slots(struct generation *g)
+static int generation_make_workers(struct generation *g)
 {
+	const struct slot_parts parts = {g->parts.loop, &g->plan, g->keeper, &slot_owner, g};
 	int r;
 
 	g->slots = calloc(g->plan.workers, sizeof(*g->slots));
 	if (!g->slots)
 		return -ENOMEM;
 	for (unsigned i = 0; i < g->plan.workers; i++) {
-		r = slot_init(&g->slots[i], g, ROLE_WORKER, i);
+		r = slot_init(&g->slots[i], &parts, ROLE_WORKER, i);
 		if (r < 0)
 			return r;
 		g->n++;
 	}
-	r = plan_has_keys(&g->plan) ? generation_make_slot(g, ROLE_KEEPER, &g->keeper) : 0;
+	return 0;
+}
+
+static int generation_make_slots(struct generation *g)
+{
+	int r = plan_has_keys(&g->plan) ? generation_make_slot(g, ROLE_KEEPER, &g->keeper) : 0;
+
+	if (r >= 0)
+		r = generation_make_workers(g);
 	if (r >= 0 && g->plan.metrics)
 		r = generation_make_slot(g, ROLE_EXPORTER, &g->exporter);
 	return r < 0 ? r : generation_start(g);
@@ -363,7 +398,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 /* It may be half-made. */
 static void generation_empty_slot(struct slot *slot)
 {
-	if (slot && slot->generation)
+	if (slot && slot->plan)
 		slot_done(slot);
 }
 
@@ -545,14 +580,23 @@ const char *generation_trouble(const struct generation *g, char text[static 256]
 	return text;
 }
 
-bool generation_check(struct generation *g)
+/* False when it is stuck, or missing and needed. */
+static bool generation_look_after(struct slot *slot)
 {
-	bool all = !g->keeper || slot_check(g->keeper);
+	bool stuck = slot_kill_if_stuck(slot);
+
+	slot_report_missing(slot);
+	return !stuck && (slot->child.role == ROLE_EXPORTER || !slot_is_missing(slot));
+}
+
+bool generation_end_stuck(struct generation *g)
+{
+	bool well = !g->keeper || generation_look_after(g->keeper);
 	struct slot *slot;
 
 	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
-		all = slot_check(slot) && all;
-	return all;
+		well = generation_look_after(slot) && well;
+	return well;
 }
 
 void generation_forgive(struct generation *g)

@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "core/counters.h"
 #include "generation/child.h"
+#include "generation/plan.h"
 #include "generation/resources.h"
 #include "generation/sums.h"
 #include "process/files.h"
@@ -50,6 +51,26 @@ struct generation_parts {
 	struct faults *faults; /* of its configuration, while it is built */
 	const struct generation_owner *owner;
 	void *userdata;
+};
+
+struct slot;
+
+struct generation {
+	struct list node;
+	struct generation_parts parts;
+	struct plan plan;
+	enum generation_state state;
+	struct slot *slots; /* of workers */
+	unsigned n;
+	struct slot *keeper;   /* NULL: there are no private keys */
+	struct slot *exporter; /* NULL: nobody scrapes */
+	struct timer limit;    /* on coming up, and on draining */
+	struct task report;
+	struct task reap;
+	bool released; /* and the owner knows */
+	bool given_up; /* it has had all the time that there was */
+	int exit_code;
+	char why[512];
 };
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
@@ -97,9 +118,11 @@ const char *generation_trouble(const struct generation *generation, char text[st
 void generation_add_counters(const struct generation *generation, struct sums *sums);
 /* Whether all workers and the keeper are there, and the loops of all children turn; one whose loop does not
  * is ended, and so replaced. */
-bool generation_check(struct generation *generation);
+bool generation_end_stuck(struct generation *generation);
 /* Time passed in which neither we nor they could do anything: patience with them begins anew. */
 void generation_forgive(struct generation *generation);
 /* Where its owner keeps it. */
 struct list *generation_node(struct generation *generation);
 struct generation *generation_of_node(struct list *node);
+/* The children that face the network, by number: the workers, then the exporter if there is one, then NULL. */
+struct slot *generation_front(const struct generation *generation, unsigned number);

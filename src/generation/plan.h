@@ -22,7 +22,7 @@ struct plan {
 	struct files files;           /* open, so that they stay what they were */
 	bool refuse_expired;          /* what has expired is refused */
 	struct faults *faults;        /* of its files */
-	const struct resources *resources;
+	struct resources *resources;
 };
 
 /* Fit for plan_done(). */

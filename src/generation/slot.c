@@ -25,32 +25,31 @@
 #define BACKOFF_MAX    30000
 
 /* A channel from a worker to the keeper; the worker's end is returned. */
-static int keeper_introduce(struct generation *g, unsigned worker)
+static int slot_make_channel(struct slot *slot)
 {
-	const struct msg_client client = {.worker = worker};
+	const struct msg_client client = {.worker = slot->child.index};
 	const struct timeval patience = {.tv_sec = KEEPER_SECONDS};
 	int pair[2];
 
-	if (!g->keeper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	if (!slot->keeper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	child_send(&g->keeper->child, MSG_CLIENT, &client, sizeof(client), &pair[0]);
+	child_send(&slot->keeper->child, MSG_CLIENT, &client, sizeof(client), &pair[0]);
 	close(pair[0]);
 	return pair[1];
 }
 
-void keeper_send_gone(struct generation *g, unsigned worker)
+static void slot_end_channel(struct slot *slot)
 {
-	const struct msg_client client = {.worker = worker};
+	const struct msg_client client = {.worker = slot->child.index};
 
-	if (g->keeper && g->keeper->child.state < CHILD_DRAINING)
-		child_send(&g->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
+	if (slot->keeper && slot->keeper->child.state < CHILD_DRAINING)
+		child_send(&slot->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
 }
 
 int slot_start(struct slot *slot)
 {
 	struct child *child = &slot->child;
-	struct generation *g = slot->generation;
 	_cleanup_close_ int keeper_fd = -1;
 	char name[32];
 	int r;
@@ -58,25 +57,11 @@ int slot_start(struct slot *slot)
 	r = child_start(child);
 	if (r < 0)
 		return r;
-	if (child->role == ROLE_WORKER)
-		keeper_fd = keeper_introduce(g, child->index);
-	plan_supply(&g->plan, child, keeper_fd);
+	keeper_fd = slot_make_channel(slot);
+	plan_supply(slot->plan, child, keeper_fd);
 	log_each(EVENT_CHILD_STARTED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"started");
 	return 0;
-}
-
-void slot_begin(struct slot *slot)
-{
-	char why[128];
-	int r;
-
-	r = slot_start(slot);
-	if (r >= 0)
-		return;
-	snprintf(why, sizeof(why), "cannot start a %s: %s", role_word(slot->child.role),
-		strerror(-r));
-	generation_fail(slot->generation, EX_OSERR, why);
 }
 
 void slot_serve(struct slot *slot)
@@ -87,7 +72,7 @@ void slot_serve(struct slot *slot)
 
 void slot_drain(struct slot *slot)
 {
-	const struct msg_drain drain = {.within_ms = slot->generation->plan.conf->drain_ms};
+	const struct msg_drain drain = {.within_ms = slot->plan->conf->drain_ms};
 
 	loop_clear_timer(&slot->again);
 	if (slot->child.state >= CHILD_DRAINING)
@@ -102,28 +87,17 @@ static bool child_is_up(const struct child *child)
 	return child->state >= CHILD_READY && child->state <= CHILD_SERVING;
 }
 
-/* Workers ask it while they get ready, and those that serve, or finish, have lost the one before. */
-void slot_introduce_all(struct slot *keeper)
+void slot_meet_keeper(struct slot *slot)
 {
-	struct generation *g = keeper->generation;
+	_cleanup_close_ int fd = -1;
 
-	for (unsigned i = 0; i < g->n; i++) {
-		struct slot *slot = &g->slots[i];
-		_cleanup_close_ int fd = -1;
-
-		if (g->state == GENERATION_BUILDING) {
-			slot_begin(slot);
-			continue;
-		}
-		if (slot->child.state == CHILD_ENDED)
-			continue;
-		fd = keeper_introduce(g, i);
-		if (fd >= 0)
-			child_send(&slot->child, MSG_KEEPER, NULL, 0, &fd);
-	}
+	if (slot->child.state == CHILD_ENDED)
+		return;
+	fd = slot_make_channel(slot);
+	if (fd >= 0)
+		child_send(&slot->child, MSG_KEEPER, NULL, 0, &fd);
 }
 
-/* Who dies again and again is replaced more and more slowly. */
 void slot_replace(struct slot *slot)
 {
 	uint64_t now_ms = slot->child.loop->now_ms;
@@ -139,15 +113,14 @@ void slot_replace(struct slot *slot)
 static void slot_on_again(struct timer *timer, uint64_t now_ms)
 {
 	struct slot *slot = container_of(timer, struct slot, again);
-	const struct slot *keeper = slot->generation->keeper;
 	int r;
 
 	/* Without a keeper it would not come up. */
-	if (keeper && slot->child.role == ROLE_WORKER && !child_is_up(&keeper->child)) {
+	if (slot->keeper && !child_is_up(&slot->keeper->child)) {
 		loop_set_timer(slot->child.loop, &slot->again, now_ms + BACKOFF_MS);
 		return;
 	}
-	sockets_mend(&slot->generation->parts.resources->sockets);
+	sockets_mend(&slot->plan->resources->sockets);
 	r = slot_start(slot);
 	if (r >= 0)
 		return;
@@ -160,7 +133,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 
 static void slot_take_back_clients(struct slot *slot)
 {
-	struct clients *clients = &slot->generation->parts.resources->shared->clients;
+	struct clients *clients = &slot->plan->resources->shared->clients;
 	uint32_t *counted = slot->child.counters->clients;
 
 	for (size_t i = 0; i < CLIENTS_SLOTS; i++) {
@@ -173,26 +146,29 @@ static void slot_take_back_clients(struct slot *slot)
 /* What it had open is closed. Its numbers are its own, and may be anything. */
 void slot_take_back(struct slot *slot)
 {
-	struct shared *shared = slot->generation->parts.resources->shared;
+	struct shared *shared = slot->plan->resources->shared;
 	uint64_t open = slot->child.counters->open;
 
 	if (slot->child.role != ROLE_WORKER)
 		return;
+	slot_end_channel(slot);
 	slot_take_back_clients(slot);
 	slot->child.counters->open = 0;
 	shared_lose(shared, open);
 }
 
-int slot_init(struct slot *slot, struct generation *g, enum role role, unsigned index)
+int slot_init(struct slot *slot, const struct slot_parts *parts, enum role role, unsigned index)
 {
 	int r;
 
-	r = child_init(&slot->child, g->parts.loop, role, index, g->plan.conf->n_listeners);
+	r = child_init(&slot->child, parts->loop, role, index, parts->plan->conf->n_listeners);
 	if (r < 0)
 		return r;
-	slot->generation = g;
+	slot->child.owner = parts->owner;
+	slot->child.userdata = parts->userdata;
+	slot->plan = parts->plan;
+	slot->keeper = parts->keeper;
 	slot->again.on_time = slot_on_again;
-	slot->child.owner = &generation_slot_owner;
 	return 0;
 }
 
@@ -225,10 +201,12 @@ static bool slot_holds_on(const struct slot *slot)
 		slot->child.loop->now_ms - slot->told_ms >= RELEASE_MS;
 }
 
-static void slot_report_missing(struct slot *slot)
+void slot_report_missing(struct slot *slot)
 {
 	char name[32];
 
+	if (slot->missed || !slot_is_missing(slot))
+		return;
 	slot->missed = true;
 	log_each(EVENT_CHILD_MISSING, ABOUT(.role = child_name(&slot->child, name)),
 		"nothing has taken its place for %d s: %s", PATIENCE_MS / 1000, slot->why);
@@ -246,8 +224,7 @@ void slot_is_back(struct slot *slot)
 	slot->missing_ms = 0;
 }
 
-/* True when it had to be. */
-static bool slot_kill_if_stuck(struct slot *slot)
+bool slot_kill_if_stuck(struct slot *slot)
 {
 	struct child *child = &slot->child;
 	char name[32];
@@ -267,12 +244,4 @@ static bool slot_kill_if_stuck(struct slot *slot)
 		return false;
 	child_kill(child, SIGKILL);
 	return true;
-}
-
-bool slot_check(struct slot *slot)
-{
-	if (slot_is_missing(slot) && !slot->missed)
-		slot_report_missing(slot);
-	return !slot_kill_if_stuck(slot) &&
-		(slot->child.role == ROLE_EXPORTER || !slot_is_missing(slot));
 }

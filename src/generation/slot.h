@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A generation from the inside, for the files that share it: generation.c is what becomes of all its
- * children together, slot.c how each is started, introduced and replaced. */
+/* A place in a generation: a child, and what it takes to replace it. It knows the plan and the keeper, and
+ * nothing of the generation, which is the owner of its child. */
 
 #include "generation/child.h"
-#include "generation/generation.h"
 #include "generation/plan.h"
 
-/* A child, and what it takes to replace it. */
 struct slot {
 	struct child child;
-	struct generation *generation;
+	const struct plan *plan;
+	struct slot *keeper; /* of a worker: the one that signs for it; NULL: none does */
 	struct timer again;
 	uint64_t backoff_ms;
 	uint64_t told_ms;    /* when it was told to drain */
@@ -20,57 +19,36 @@ struct slot {
 	char why[160];       /* the last attempt to replace it failed */
 };
 
-struct generation {
-	struct list node;
-	struct generation_parts parts;
-	struct plan plan;
-	enum generation_state state;
-	struct slot *slots; /* of workers */
-	unsigned n;
-	struct slot *keeper;   /* NULL: there are no private keys */
-	struct slot *exporter; /* NULL: nobody scrapes */
-	struct timer limit;    /* on coming up, and on draining */
-	struct task report;
-	struct task reap;
-	bool released; /* and the owner knows */
-	bool given_up; /* it has had all the time that there was */
-	int exit_code;
-	char why[512];
+/* What a slot is made with; `userdata` becomes that of the child. */
+struct slot_parts {
+	struct loop *loop;
+	const struct plan *plan;
+	struct slot *keeper;
+	const struct child_owner *owner;
+	void *userdata;
 };
 
-/* Those who face the network, by number: the workers, then the exporter if there is one, then NULL. */
-static inline struct slot *generation_front(const struct generation *g, unsigned number)
-{
-	return number < g->n ? &g->slots[number] : number == g->n ? g->exporter : NULL;
-}
-
-/* generation.c */
-extern const struct child_owner generation_slot_owner;
-void generation_fail(struct generation *g, int exit_code, const char *why);
-
-/* slot.c */
-int slot_init(struct slot *slot, struct generation *g, enum role role, unsigned index);
+int slot_init(struct slot *slot, const struct slot_parts *parts, enum role role, unsigned index);
+/* Ends the child at once. */
 void slot_done(struct slot *slot);
 int slot_start(struct slot *slot);
-/* The same, and fails the generation if it cannot. */
-void slot_begin(struct slot *slot);
 void slot_serve(struct slot *slot);
 /* It is to finish, if it runs, and is not replaced. */
 void slot_drain(struct slot *slot);
-/* The keeper closes its channel to a worker that has ended. */
-void keeper_send_gone(struct generation *g, unsigned worker);
-/* Some time later, another takes the place of the one that died. */
+/* Some time later, another takes the place of the one that died; the longer, the more often it dies. */
 void slot_replace(struct slot *slot);
 /* It serves. */
 void slot_is_back(struct slot *slot);
-/* What it had open is closed. */
+/* The child has ended: what it had open is closed, and the keeper closes its channel to it. */
 void slot_take_back(struct slot *slot);
-/* Whether its loop turns, or it has not been missing for long. One whose loop does not, or that goes on taking
- * what is new although it was told to drain, is ended. */
-bool slot_check(struct slot *slot);
-/* Time passed in which none of us could do anything: its patience begins anew. */
-void slot_forgive(struct slot *slot);
-/* Whether it could not be replaced for so long that people should know. */
+/* The keeper is new: a worker that runs gets a channel to it. */
+void slot_meet_keeper(struct slot *slot);
+/* Kills a child whose loop does not turn, or that accepts connections although it was told to drain; true
+ * when it did. */
+bool slot_kill_if_stuck(struct slot *slot);
+/* The log is told once when nothing has taken its place for long. */
+void slot_report_missing(struct slot *slot);
+/* Whether nothing has taken its place for so long that people should know. */
 bool slot_is_missing(const struct slot *slot);
-/* The keeper is ready: workers that serve get channels to it, and those still to come begin. */
-void slot_introduce_all(struct slot *keeper);
+/* Time passed in which no process could do anything: its patience begins anew. */
+void slot_forgive(struct slot *slot);

@@ -324,13 +324,13 @@ uint64_t generations_patience_ms(const struct generations *all)
 	return longest + STOP_MS;
 }
 
-bool generations_check(struct generations *all)
+bool generations_end_stuck(struct generations *all)
 {
-	bool well = !all->serving || generation_check(all->serving);
+	bool well = !all->serving || generation_end_stuck(all->serving);
 
 	/* A draining child that hangs would hold up whoever waits for the end of it. */
 	list_foreach (node, &all->draining)
-		well = generation_check(generation_of_node(node)) && well;
+		well = generation_end_stuck(generation_of_node(node)) && well;
 	return well;
 }
 

@@ -96,7 +96,7 @@ void generations_hold(struct generations *generations);
 void generations_release(struct generations *generations);
 
 /* Once a second: ends children that are stuck. False when a worker or the keeper is stuck or missing. */
-bool generations_check(struct generations *generations);
+bool generations_end_stuck(struct generations *generations);
 /* The whole machine stood still: nothing that children did not do meanwhile counts against them. */
 void generations_forgive(struct generations *generations);
 /* The open connections of all, as their workers count them; for shared_correct(). */

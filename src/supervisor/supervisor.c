@@ -418,7 +418,7 @@ static void on_clock(struct timer *timer, uint64_t now_ms)
 
 	if (loop_has_stood_still(timer, now_ms))
 		generations_forgive(all);
-	turning = generations_check(all);
+	turning = generations_end_stuck(all);
 	if (all->serving) /* or a second later */
 		shared_correct(s->resources.shared, generations_count_open, all);
 	supervisor_observe(s, &moment);
