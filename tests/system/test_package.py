@@ -139,21 +139,16 @@ def test_unit_that_serves_is_restarted_when_an_upgrade_fails(installed):
     installed.systemctl("enable", "--now", *SOCKETS)
 
 
-def may_do_all(machine):
-    """autopkgtest of Debian 13 wants to hear that this machine may be spoilt."""
-    option = "--fake-capability"
-    known = machine.run("autopkgtest-virt-null", "--help").stdout
-    return (f"{option}=isolation-machine", f"{option}=isolation-container") if option in known else ()
-
-
 def test_packages_own_tests(installed, built):
-    """debian/tests, as Debian's infrastructure would run them, on the machine as it is."""
+    """debian/tests, as Debian's infrastructure would run them, on the machine as it is; it is our own, and
+    may be spoilt."""
     if not shutil.which("autopkgtest"):
         pytest.skip("autopkgtest is not installed")
     shutil.copytree(ROOT / "debian", installed.path("/tmp/source/debian"))
     shipped = installed.path("/etc/upperd/upperd.conf").read_text()
-    done = installed.run("env", "HOME=/root", "autopkgtest", "--no-built-binaries", "/tmp/source/",
-                         "--", "null", *may_do_all(installed), check=False, seconds=300)
+    done = installed.run("env", "HOME=/root", "autopkgtest", "--no-built-binaries",
+                         "--ignore-restrictions=isolation-container", "/tmp/source/", "--", "null",
+                         check=False, seconds=300)
     installed.run("systemctl", "disable", "--now", "upperd-tls.socket", "upperd-certificate@localhost",
                   "upperd-certificate@localhost.path", check=False)
     installed.systemctl("stop", "upperd.service")
