@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/cpus.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "conf/fault.h"
@@ -25,15 +25,6 @@
 
 #define SPARE_FDS    64 /* for what is not a connection */
 #define LONGEST_TEXT (64 << 20)
-
-static unsigned cpus(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned)CPU_COUNT(&set);
-}
 
 static uint64_t connections_of(const struct conf *conf)
 {
@@ -206,7 +197,7 @@ static int plan_all_claimed(
 static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512])
 {
 	plan->conf = conf;
-	plan->workers = conf->workers > 0 ? conf->workers : cpus();
+	plan->workers = conf->workers > 0 ? conf->workers : cpus_usable();
 	plan->connections = connections_of(conf);
 	plan->groups = calloc(conf->n_listeners, sizeof(struct socket_group *));
 	if (plan->groups && plan_seal(plan) >= 0)

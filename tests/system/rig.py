@@ -91,7 +91,9 @@ class Ears:
 class Daemon:
     """Starts at once; wait_ready() returns when it serves."""
 
-    def __init__(self, folder, *listeners, text=None, args=(), env=None, before=None, **settings):
+    def __init__(self, folder, *listeners, text=None, args=(), env=None, before=None, inside=(),
+                 **settings):
+        """`inside`: a command that ends by becoming the one behind it."""
         self.folder, self.listeners = folder, listeners
         self.config = folder / "upperd.conf"
         self.config.write_text(text or configuration(*listeners, **settings))
@@ -99,7 +101,7 @@ class Daemon:
         if "control" not in settings:
             args = ("--set", f"control.path={folder}/control", *args)
         self.process = subprocess.Popen(
-            [UPPERD, "-c", str(self.config), *args],
+            [*map(str, inside), UPPERD, "-c", str(self.config), *args],
             cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before,
             env={**os.environ, "NOTIFY_SOCKET": self.ears.address, **(env or {})})
         self.pid = self.process.pid

@@ -55,6 +55,24 @@ def test_zero_workers_is_one_per_cpu(daemon):
     assert len(daemon(tcp(), workers=0).workers()) == len(os.sched_getaffinity(0))
 
 
+# In mounts of its own, the control group that it is in has a quota of its time.
+WITH_QUOTA = """
+mount -t tmpfs none /sys/fs/cgroup
+group=$(sed -n 's/^0:://p' /proc/self/cgroup)
+mkdir -p "/sys/fs/cgroup$group"
+echo "$1 100000" >"/sys/fs/cgroup$group/cpu.max"
+shift
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(("quota", "most"), [(100000, 1), (50000, 1), ("max", None)])
+def test_zero_workers_are_no_more_than_the_quota_allows(daemon, unsharing, as_root, quota, most):
+    inside = ["unshare", "--mount", "sh", "-euc", WITH_QUOTA, "quota", quota]
+    running = daemon(tcp(), workers=0, inside=inside)
+    assert len(running.workers()) == (most or len(os.sched_getaffinity(0)))
+
+
 def test_every_worker_answers_under_either_socket(daemon):
     """As many connections as make it certain that both workers have their share."""
     d = daemon(tcp(), workers=2)
