@@ -28,16 +28,20 @@ static const char *const kinds[] = {
 	[ATTEMPT_SUCCEEDED] = "broken",
 	[ATTEMPT_ABSENT] = "absent",
 	[ATTEMPT_NOT_FOR] = "not for it",
+	[ATTEMPT_TOO_NEW] = "takes Linux",
 };
 
-/* "EPERM" or "SIGSYS"; empty when the attempt did not fail. */
-static void error_name(const struct attempt_outcome *outcome, char name[static 32])
+/* "EPERM" or "SIGSYS", or "7.2", which it takes; empty when the attempt did not fail. */
+static void error_name(
+	const struct attempt *attempt, const struct attempt_outcome *outcome, char name[static 32])
 {
 	const char *word =
 		outcome->signal ? sigabbrev_np(outcome->signal) : strerrorname_np(outcome->error);
 
 	if (outcome->kind == ATTEMPT_SUCCEEDED || outcome->kind == ATTEMPT_NOT_FOR || !word)
 		word = "";
+	if (outcome->kind == ATTEMPT_TOO_NEW)
+		word = attempt->kernel;
 	snprintf(name, 32, "%s%s", outcome->signal && *word ? "SIG" : "", word);
 }
 
@@ -46,7 +50,7 @@ static void print_outcome(struct report *report, const struct policy *policy,
 {
 	char name[32];
 
-	error_name(outcome, name);
+	error_name(attempt, outcome, name);
 	if (report->json)
 		fprintf(report->out,
 			"%s{\"role\":\"%s\",\"layer\":\"%s\",\"attempt\":\"%s\","

@@ -43,6 +43,11 @@ static int before_socket(void)
 	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
+static int before_datagrams(void)
+{
+	return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
 static int before_file(void)
 {
 	return memfd_create("upperd-attempt", MFD_CLOEXEC);
@@ -232,6 +237,19 @@ static int make_code(int fd)
 	return outcome(page == MAP_FAILED ? -1 : mprotect(page, 4096, PROT_READ | PROT_EXEC));
 }
 
+static bool knows_mdwe(void)
+{
+	return prctl(SANDBOX_GET_MDWE, 0, 0, 0, 0) >= 0;
+}
+
+static int write_code(int fd)
+{
+	void *page = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? errno : 0;
+}
+
 static int make_namespace(int fd)
 {
 	return outcome(unshare(CLONE_NEWUSER));
@@ -282,6 +300,7 @@ static int foreign_call(int fd)
 #define EVERYWHERE true
 const struct attempt attempts[] = {
 	{LAYER_NO_NEW_PRIVS, "get new privileges again", EVERYWHERE, 0, NULL, again_privileges},
+	{LAYER_NO_NEW_PRIVS, "write what it executes", EVERYWHERE, 0, NULL, write_code, "6.3", knows_mdwe},
 	{LAYER_ROOT,     "open a file",              false, 0, NULL, open_path},
 	{LAYER_ROOT,     "make a file",              false, 0, NULL, make_path},
 	{LAYER_IDENTITY, "become root",              false, 0, NULL, become_root},
@@ -289,10 +308,11 @@ const struct attempt attempts[] = {
 	{LAYER_DUMPABLE, "be read by its user",      false, 0, NULL, be_readable},
 	{LAYER_RLIMITS,  "make a process",           false, 0, NULL, make_process},
 	{LAYER_RLIMITS,  "write to a file it holds", false, 0, before_file, write_file},
-	{LAYER_LANDLOCK, "open a file below a folder it holds", false, 1, before_folder, open_below},
-	{LAYER_LANDLOCK, "connect a socket it holds", false, 4, before_socket, connect_peer},
-	{LAYER_LANDLOCK, "bind a socket it holds",   false, 4, before_socket, bind_port},
-	{LAYER_LANDLOCK, "signal another process",   false, 6, before_parent, signal_parent},
+	{LAYER_LANDLOCK, "open a file below a folder it holds", false, 1, before_folder, open_below, "5.13"},
+	{LAYER_LANDLOCK, "connect a socket it holds", false, 4, before_socket, connect_peer, "6.7"},
+	{LAYER_LANDLOCK, "bind a socket it holds",   false, 4, before_socket, bind_port, "6.7"},
+	{LAYER_LANDLOCK, "bind a datagram socket it holds", false, 10, before_datagrams, bind_port, "7.2"},
+	{LAYER_LANDLOCK, "signal another process",   false, 6, before_parent, signal_parent, "6.12"},
 	{LAYER_SECCOMP,  "open a file",              false, 0, NULL, open_path},
 	{LAYER_SECCOMP,  "open a file below a folder it holds", false, 0, before_folder, open_below},
 	{LAYER_SECCOMP,  "make a socket",            false, 0, NULL, make_socket},
@@ -339,13 +359,18 @@ static bool is_for(const struct attempt *attempt, const struct sandbox *sandbox)
 		return false;
 	if (attempt->layer == LAYER_ROOT && !ident_is_root())
 		return false;
-	if (attempt->landlock > 0 && landlock_version() >= 0 &&
-		landlock_version() < (int)attempt->landlock)
-		return false;
 	if (attempt->everywhere)
 		return true;
 	/* The supervisor may do nearly all that the others may not. */
 	return sandbox->policy->layers & 1U << LAYER_LANDLOCK;
+}
+
+/* A kernel without any Landlock is another matter: then a layer is missing. */
+static bool is_known_to_kernel(const struct attempt *attempt)
+{
+	if (attempt->is_known)
+		return attempt->is_known();
+	return landlock_version() < 0 || landlock_version() >= (int)attempt->landlock;
 }
 
 /* That the layer itself cannot be had is the outcome, also where it is no failure. */
@@ -408,6 +433,10 @@ int attempt_make(const struct attempt *attempt, const struct sandbox *sandbox,
 
 	if (!is_for(attempt, sandbox)) {
 		*ret_outcome = (struct attempt_outcome){ATTEMPT_NOT_FOR};
+		return 0;
+	}
+	if (!is_known_to_kernel(attempt)) {
+		*ret_outcome = (struct attempt_outcome){ATTEMPT_TOO_NEW};
 		return 0;
 	}
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)

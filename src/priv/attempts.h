@@ -16,6 +16,8 @@ struct attempt {
 	unsigned landlock;      /* the version of Landlock that it takes; 0: any, or none */
 	int (*before)(void);    /* outside of the sandbox; returns a descriptor or a process */
 	int (*attempt)(int on); /* inside, on that: 0 when it could do it, or the errno */
+	const char *kernel;     /* the version of Linux that it takes; NULL: any */
+	bool (*is_known)(void); /* whether this kernel knows it; NULL: `landlock` says so */
 };
 
 extern const struct attempt attempts[];
@@ -25,7 +27,8 @@ enum attempt_kind {
 	ATTEMPT_FAILED,    /* as it must */
 	ATTEMPT_SUCCEEDED, /* so the layer does not hold */
 	ATTEMPT_ABSENT,    /* the layer could not be had; `error` says why */
-	ATTEMPT_NOT_FOR,   /* the layer is not for this role, user, kernel, service or mode */
+	ATTEMPT_NOT_FOR,   /* the layer is not for this role, user, service or mode */
+	ATTEMPT_TOO_NEW,   /* this kernel does not know what would stop it; another one does */
 };
 
 struct attempt_outcome {

@@ -25,6 +25,10 @@ static const struct ruleset added[] = {
 	[4] = {.net = 3},          /* to bind and to connect TCP */
 	[5] = {.files = 1U << 15}, /* ioctl() on devices */
 	[6] = {.scopes = 3},       /* abstract unix sockets, and signals, to the outside */
+	[9] = {.files = 1U << 16}, /* to connect to a unix socket by its path */
+	/* To bind UDP. Not the bit beside it, to connect UDP: it is also the one to send to an address, as
+	 * an answer is; seccomp has connect(). */
+	[10] = {.net = 1U << 2},
 };
 
 #define NEWEST ((int)(sizeof(added) / sizeof(added[0])) - 1)

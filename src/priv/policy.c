@@ -236,6 +236,8 @@ static const struct policy_call starting_calls[] = {
 	ANY("capset",          "what it gives up"),
 	ONLY("prctl",          "what it gives up", 0, PR_SET_NO_NEW_PRIVS),
 	ONLY("prctl",          "what it gives up", 0, PR_GET_NO_NEW_PRIVS),
+	ONLY("prctl",          "what it gives up", 0, SANDBOX_SET_MDWE),
+	ONLY("prctl",          "what it gives up", 0, SANDBOX_GET_MDWE),
 	ONLY("prctl",          "what it gives up", 0, PR_CAPBSET_READ),
 	ONLY("prctl",          "what it gives up", 0, PR_CAPBSET_DROP),
 	ONLY("prctl",          "what it gives up", 0, PR_CAP_AMBIENT),

@@ -5,6 +5,7 @@ upperctl tries it, and as it is missed when it cannot be had."""
 import ctypes
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -210,9 +211,24 @@ def inspect(d):
     return done.returncode, json.loads(done.stdout)
 
 
+def version_of(text):
+    return [int(number) for number in re.findall(r"\d+", text)[:2]]
+
+
+def test_no_process_executes_what_it_wrote(daemon):
+    """The supervisor neither, whose filter lets its children be loaded."""
+    _, found = inspect(daemon(tcp()))
+    outcomes = {a["role"]: (a["outcome"], a["heard"]) for a in found["attempts"]
+                if a["attempt"] == "write what it executes"}
+    expected = ("held", "EACCES") if version_of(platform.release()) >= [6, 3] else ("takes Linux", "6.3")
+    assert outcomes == {role: expected for role in [*CHILDREN, "supervisor"]}
+
+
 def test_inspection_breaks_nothing(daemon):
     verdict, found = inspect(daemon(tcp()))
-    assert [a for a in found["attempts"] if a["outcome"] not in ("held", "not for it")] == []
+    rest = [a for a in found["attempts"] if a["outcome"] not in ("held", "not for it")]
+    assert all(a["outcome"] == "takes Linux" and version_of(a["heard"]) > version_of(platform.release())
+               for a in rest), rest
     assert (verdict, found["held"]) == (0, True)
 
 
