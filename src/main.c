@@ -22,7 +22,7 @@ static int run(const struct options *options)
 	case ACTION_DUMP:
 		return command_dump(options);
 	case ACTION_VERSION:
-		return command_version();
+		return command_version(options);
 	case ACTION_HELP:
 		options_print();
 		return EX_OK;

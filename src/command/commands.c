@@ -5,14 +5,17 @@
 #include "command/commands.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "command/check.h"
 #include "conf/fault.h"
 #include "config.h"
 #include "process/configuration.h"
 #include "process/confine.h"
+#include "tls/tls.h"
 
 /* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */
 static void print_faults(const struct options *options, const struct faults *faults)
@@ -74,10 +77,49 @@ int command_dump(const struct options *options)
 	return EX_OK;
 }
 
-int command_version(void)
+static void print_libraries(struct json *json)
 {
-	printf("upperd %s (Unicode %s)\nfeatures: %ctls %csystemd %cseccomp\n", UPPERD_VERSION,
-		upper_unicode_version(), HAVE_TLS ? '+' : '-', HAVE_SYSTEMD ? '+' : '-',
-		HAVE_SECCOMP ? '+' : '-');
-	return EX_OK;
+	static const struct {
+		const char *name, *version;
+	} libraries[] = {UPPERD_LIBRARIES};
+
+	json_list(json, "libraries");
+	for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
+		json_object(json, NULL);
+		json_string(json, "name", libraries[i].name);
+		json_string(json, "built_with", libraries[i].version);
+		if (strcmp(libraries[i].name, "libssl") == 0)
+			json_string(json, "runs_with", tls_library_version());
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void print_version_json(void)
+{
+	struct json json = JSON_TO(stdout);
+
+	json_object(&json, NULL);
+	json_string(&json, "version", UPPERD_VERSION);
+	json_string(&json, "build", UPPERD_BUILD);
+	json_string(&json, "compiler", UPPERD_COMPILER);
+	json_string(&json, "unicode", upper_unicode_version());
+	json_object(&json, "features");
+	json_bool(&json, "tls", HAVE_TLS);
+	json_bool(&json, "systemd", HAVE_SYSTEMD);
+	json_bool(&json, "seccomp", HAVE_SECCOMP);
+	json_end(&json);
+	print_libraries(&json);
+	json_end(&json);
+}
+
+int command_version(const struct options *options)
+{
+	if (options->json)
+		print_version_json();
+	else
+		printf("upperd %s (Unicode %s)\nfeatures: %ctls %csystemd %cseccomp\n",
+			UPPERD_VERSION, upper_unicode_version(), HAVE_TLS ? '+' : '-',
+			HAVE_SYSTEMD ? '+' : '-', HAVE_SECCOMP ? '+' : '-');
+	return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
 }

@@ -8,4 +8,4 @@
 
 int command_check(const struct options *options);
 int command_dump(const struct options *options);
-int command_version(void);
+int command_version(const struct options *options);

@@ -29,7 +29,7 @@ static const struct row {
 	{'t', "check", optional_argument, "-t, --check[=strict]",
 		"say what is wrong with the configuration, and stop;\n"
 		"strict: warnings are errors"},
-	{OPTION_JSON, "json", no_argument, "    --json", "with --check: as a JSON array"},
+	{OPTION_JSON, "json", no_argument, "    --json", "with --check and --version: as JSON"},
 	{'T', "dump", no_argument, "-T, --dump",
 		"print the effective configuration and where each value is\n"
 		"from, and stop"},
@@ -151,8 +151,9 @@ int options_parse(int argc, char *argv[], struct options *ret_options)
 			argv[optind]);
 		return usage(argv[0]);
 	}
-	if (options.json && options.action != ACTION_CHECK && options.action != ACTION_HELP) {
-		fprintf(stderr, "upperd: --json is for --check\n");
+	if (options.json && options.action != ACTION_CHECK && options.action != ACTION_VERSION &&
+		options.action != ACTION_HELP) {
+		fprintf(stderr, "upperd: --json is for --check and --version\n");
 		return usage(argv[0]);
 	}
 	*ret_options = options;

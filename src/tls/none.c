@@ -9,6 +9,11 @@
 #include "tls/keys.h"
 #include "tls/tls.h"
 
+const char *tls_library_version(void)
+{
+	return NULL;
+}
+
 int tls_new(struct tls **ret_tls)
 {
 	return -ENOTSUP;

@@ -32,6 +32,9 @@ enum tls_part {
 	N_TLS_PARTS
 };
 
+/* The version of the library that runs, which may be newer than what we were built with; NULL: none. */
+const char *tls_library_version(void);
+
 /* What is in a file, and what to call it. */
 struct tls_text {
 	const char *name; /* NULL: there is no such file */

@@ -57,6 +57,29 @@ def test_version_names_unicode():
     assert re.search(r"Unicode \d+\.\d+", done.stdout)
 
 
+def test_version_as_json_is_what_was_built():
+    said = json.loads(run_upperd("--version", "--json").stdout)
+    plain = run_upperd("--version").stdout
+    assert f"upperd {said['version']} (Unicode {said['unicode']})" in plain
+    for feature, there in said["features"].items():
+        assert f"{'+' if there else '-'}{feature}" in plain
+    libraries = {one["name"]: one for one in said["libraries"]}
+    assert re.match(r"[\d.]+$", libraries["libconfig"]["built_with"])
+    if said["features"]["tls"]:
+        assert libraries["libssl"]["runs_with"].split(".")[0] == "3"
+        here = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True).stdout
+        assert here.startswith(f"OpenSSL {libraries['libssl']['runs_with']} ")
+
+
+def test_bill_of_materials_has_the_same_libraries():
+    bill = json.loads((Path(rig.UPPERD).parents[1] / "upperd.cdx.json").read_text())
+    said = json.loads(run_upperd("--version", "--json").stdout)
+    names = {one["name"]: one["version"] for one in bill["components"]}
+    assert names == {one["name"]: one["built_with"] for one in said["libraries"]}
+    assert (bill["bomFormat"], bill["metadata"]["component"]["version"]) == ("CycloneDX", said["version"])
+    assert "timestamp" not in bill["metadata"] and "serialNumber" not in bill
+
+
 def test_help_names_every_option():
     done = run_upperd("--help")
     assert done.returncode == 0
