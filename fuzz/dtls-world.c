@@ -134,7 +134,7 @@ void world_init(struct world *world)
 		.maker = {.open = fake_open, .mac = fake_mac, .userdata = world},
 	};
 	dtls_init(&world->dtls, 60000, 10000);
-	dtls_open(&world->dtls); /* there is no socket to be read */
+	dtls_serve(&world->dtls); /* there is no socket to be read */
 }
 
 void world_done(struct world *world)

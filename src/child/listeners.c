@@ -307,7 +307,7 @@ static int port_open(struct engine *engine, struct port *port)
 	if (port->kind == PORT_UDP)
 		return udp_open(&port->udp);
 	if (port->kind == PORT_DTLS)
-		return dtls_open(&port->dtls);
+		return dtls_serve(&port->dtls);
 	return acceptor_add(&engine->acceptor, &port->listener);
 }
 

@@ -31,7 +31,7 @@ struct cursor {
 	bool failed;
 };
 
-static const uint8_t *take(struct cursor *c, size_t n)
+static const uint8_t *hello_take(struct cursor *c, size_t n)
 {
 	const uint8_t *taken = c->at;
 
@@ -46,7 +46,7 @@ static const uint8_t *take(struct cursor *c, size_t n)
 /* A number of so many bytes; 0 when there are fewer. */
 static uint32_t take_number(struct cursor *c, size_t bytes)
 {
-	const uint8_t *from = take(c, bytes);
+	const uint8_t *from = hello_take(c, bytes);
 	uint32_t number = 0;
 
 	for (size_t i = 0; from && i < bytes; i++)
@@ -59,7 +59,7 @@ static struct hello_span take_span(struct cursor *c, size_t bytes)
 {
 	size_t len = take_number(c, bytes);
 
-	return (struct hello_span){take(c, len), len};
+	return (struct hello_span){hello_take(c, len), len};
 }
 
 /* The versions that a first record may name; the true one is agreed on later. */
@@ -71,10 +71,10 @@ static bool is_version(const uint8_t *version)
 
 static int parse_body(struct cursor *c, struct hello *hello)
 {
-	const uint8_t *begin = c->at, *version = take(c, 2);
+	const uint8_t *begin = c->at, *version = hello_take(c, 2);
 	struct hello_span id, ciphers, compressions;
 
-	hello->random = take(c, HELLO_RANDOM);
+	hello->random = hello_take(c, HELLO_RANDOM);
 	id = take_span(c, 1);
 	hello->before = (struct hello_span){begin, (size_t)(c->at - begin)};
 	hello->cookie = take_span(c, 1);
@@ -109,11 +109,11 @@ int hello_parse(const uint8_t *data, size_t len, struct hello *ret_hello)
 {
 	struct cursor c = {data, data + len, false};
 	struct hello hello = {0};
-	const uint8_t *type = take(&c, 1), *version = take(&c, 2);
+	const uint8_t *type = hello_take(&c, 1), *version = hello_take(&c, 2);
 	struct hello_span record;
 	int r;
 
-	hello.sequence = take(&c, 8);
+	hello.sequence = hello_take(&c, 8);
 	record = take_span(&c, 2);
 	if (c.failed || type[0] < TYPE_FIRST || type[0] > TYPE_LAST || !is_version(version) ||
 		record.len == 0 || record.len > LONGEST_RECORD)

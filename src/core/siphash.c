@@ -29,7 +29,7 @@ static inline void mix(struct state *s)
 	s->v2 = rotate(s->v2, 32);
 }
 
-static inline void take(struct state *s, uint64_t word)
+static inline void siphash_take(struct state *s, uint64_t word)
 {
 	s->v3 ^= word;
 	mix(s);
@@ -37,7 +37,7 @@ static inline void take(struct state *s, uint64_t word)
 }
 
 /* Up to eight bytes in the order of this machine: a hash never leaves it. */
-static inline uint64_t load(const uint8_t *at, size_t n)
+static inline uint64_t siphash_load(const uint8_t *at, size_t n)
 {
 	uint64_t word = 0;
 
@@ -57,8 +57,8 @@ uint64_t siphash(const struct siphash_key *key, const void *data, size_t len)
 	};
 
 	for (; left >= 8; left -= 8, at += 8)
-		take(&s, load(at, 8));
-	take(&s, load(at, left) | (uint64_t)len << 56);
+		siphash_take(&s, siphash_load(at, 8));
+	siphash_take(&s, siphash_load(at, left) | (uint64_t)len << 56);
 
 	s.v2 ^= 0xff;
 	mix(&s);

@@ -168,7 +168,7 @@ static void listener_begin(
 
 	r = listener->transport_open(listener->userdata, fd, &transport);
 	if (r == 0)
-		r = stream_open(&listener->class, &transport, peer, since_ms);
+		r = stream_begin(&listener->class, &transport, peer, since_ms);
 	if (r < 0) {
 		listener->class.counters->reasons[REASON_memory]++;
 		guard_leave(acceptor->guard, acceptor->counters, peer);

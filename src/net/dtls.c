@@ -94,7 +94,7 @@ static void dtls_verify(struct dtls *dtls, const struct dtls_datagram *d, const 
 	if (cookie_make(dtls, d, hello, now_ms / COOKIE_MS, cookie) < 0)
 		return;
 	dtls->counters->counted[COUNT_cookies]++;
-	room = udp_batch_room(dtls->batch, dtls->socket.fd, sent);
+	room = udp_batch_make_room(dtls->batch, dtls->socket.fd, sent);
 	length = hello_verify(hello, cookie, room);
 	udp_batch_reply(dtls->batch, d->arrival, room, length, length);
 }
@@ -289,7 +289,7 @@ void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 	sessions_init(dtls, idle_ms, handshake_ms);
 }
 
-int dtls_open(struct dtls *dtls)
+int dtls_serve(struct dtls *dtls)
 {
 	dtls->is_open = true;
 	return dtls_settle(dtls);

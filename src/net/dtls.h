@@ -43,7 +43,7 @@ struct dtls {
 
 /* From here on other workers may be introduced to it, and may ask it for its sessions. */
 void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms);
-int dtls_open(struct dtls *dtls);
+int dtls_serve(struct dtls *dtls);
 /* Another worker that has the socket too, or had it; takes the descriptor over. */
 int dtls_meet(struct dtls *dtls, int fd, bool is_newer);
 /* Begins no more sessions. Newer workers pass on the datagrams of those that it has; where there is no newer

@@ -16,7 +16,7 @@
  * pieces to be seen to go on. With its overhead this is two pages. */
 #define LOCAL_PIECE 7680
 
-static int plain_outcome(int error)
+static int plain_socket_outcome(int error)
 {
 	switch (error) {
 	case EAGAIN:
@@ -32,13 +32,13 @@ static int plain_outcome(int error)
 	}
 }
 
-static int plain_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
+static int plain_socket_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
 {
 	ssize_t n;
 
 	n = recv(transport->fd, data, size, 0);
 	if (n < 0)
-		return plain_outcome(errno);
+		return plain_socket_outcome(errno);
 	if (n == 0)
 		return TRANSPORT_E_END;
 
@@ -47,7 +47,8 @@ static int plain_read(struct transport *transport, void *data, size_t size, size
 	return 0;
 }
 
-static int plain_write(struct transport *transport, const void *data, size_t n, size_t *ret_n)
+static int plain_socket_write(
+	struct transport *transport, const void *data, size_t n, size_t *ret_n)
 {
 	ssize_t sent;
 
@@ -55,20 +56,20 @@ static int plain_write(struct transport *transport, const void *data, size_t n, 
 		n = LOCAL_PIECE;
 	sent = send(transport->fd, data, n, MSG_NOSIGNAL);
 	if (sent < 0)
-		return plain_outcome(errno);
+		return plain_socket_outcome(errno);
 
 	*ret_n = (size_t)sent;
 	return 0;
 }
 
-static int plain_finish(struct transport *transport)
+static int plain_socket_finish(struct transport *transport)
 {
 	if (shutdown(transport->fd, SHUT_WR) < 0)
 		return TRANSPORT_E_GONE;
 	return 0;
 }
 
-static void plain_close(struct transport *transport)
+static void plain_socket_close(struct transport *transport)
 {
 	if (transport->fd >= 0)
 		close(transport->fd);
@@ -97,9 +98,9 @@ void transport_set_reset(const struct transport *transport, bool resets)
 }
 
 const struct transport_ops transport_plain = {
-	.read = plain_read,
-	.write = plain_write,
-	.finish = plain_finish,
+	.read = plain_socket_read,
+	.write = plain_socket_write,
+	.finish = plain_socket_finish,
 	.ends_by_closing = true,
-	.close = plain_close,
+	.close = plain_socket_close,
 };

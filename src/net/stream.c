@@ -21,7 +21,7 @@
  * to reset the connection if it is closed, by us or because this process dies; a connection ends in order
  * only when all that was read is answered and sent.
  *
- * Read from the end: stream_open(), stream_on_event(), stream_pump(), stream_step(), stream_turn(). */
+ * Read from the end: stream_begin(), stream_on_event(), stream_pump(), stream_step(), stream_turn(). */
 
 #include "net/stream.h"
 
@@ -231,7 +231,7 @@ static void stream_say_end(struct stream *s)
 }
 
 /* Stops reading; the rest of the input is dropped, and what is kept for the peer still goes out. */
-static void stream_finish(struct stream *s, enum reason reason)
+static void stream_stop_reading(struct stream *s, enum reason reason)
 {
 	s->reason = reason;
 	s->stage = STAGE_FINISH;
@@ -242,7 +242,7 @@ static void stream_finish(struct stream *s, enum reason reason)
 }
 
 /* 0 when all was taken or kept, TRANSPORT_E_GONE, or a negative errno. */
-static int stream_send(struct stream *s, const uint8_t *data, size_t len)
+static int stream_write(struct stream *s, const uint8_t *data, size_t len)
 {
 	size_t n;
 	int r;
@@ -347,7 +347,7 @@ static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
 		outcome = answerer_answer(
 			&class->answerer, s->ended || s->quiet, seen, in, &out, &messages);
 		stream_record_messages(s, messages, from, in->at);
-		r = stream_send(s, scratch->out, (size_t)(out.at - scratch->out));
+		r = stream_write(s, scratch->out, (size_t)(out.at - scratch->out));
 		if (r != 0)
 			return r;
 		seen = 0;
@@ -355,13 +355,13 @@ static int stream_answer(struct stream *s, struct upper_in *in, size_t seen)
 
 	switch (outcome) {
 	case ANSWERER_E_OVER:
-		stream_finish(s, REASON_done);
+		stream_stop_reading(s, REASON_done);
 		return 0;
 	case ANSWERER_E_TOO_LONG:
-		stream_finish(s, REASON_line);
+		stream_stop_reading(s, REASON_line);
 		return 0;
 	case ANSWERER_E_INVALID:
-		stream_finish(s, REASON_invalid);
+		stream_stop_reading(s, REASON_invalid);
 		return 0;
 	default:
 		s->blocked = outcome == ANSWERER_E_ROOM;
@@ -393,7 +393,7 @@ static void stream_end_if_trickling(struct stream *s, bool answered)
 	}
 	took_ms = now_ms - s->message_ms;
 	if (took_ms > s->class->trickle_ms && waits * 1000 / took_ms < TRICKLE_RATE)
-		stream_finish(s, REASON_trickle);
+		stream_stop_reading(s, REASON_trickle);
 }
 
 /* Reads once and answers. 0: there may be more; TRANSPORT_E_WAIT: there is not. */
@@ -427,7 +427,7 @@ static int stream_turn(struct stream *s)
 	if (!s->blocked)
 		stream_end_if_trickling(s, in.at > scratch->in);
 	if (s->ended && s->stage == STAGE_ANSWER && !s->blocked)
-		stream_finish(s, REASON_done);
+		stream_stop_reading(s, REASON_done);
 	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
 		return TRANSPORT_E_WAIT; /* without a read, the event may be spent already */
 	return 0;
@@ -443,7 +443,7 @@ static void stream_hang_up(struct stream *s)
 	if (r != 0)
 		stream_close(s, stream_reason(s, r));
 	else if (s->stage == STAGE_ANSWER)
-		stream_finish(s, REASON_done);
+		stream_stop_reading(s, REASON_done);
 }
 
 static int stream_discard(struct stream *s)
@@ -593,7 +593,7 @@ static void stream_on_linger(struct deadline *deadline)
 		stream_close(s, REASON_done);
 }
 
-int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
+int stream_begin(struct stream_class *class, struct transport *transport, const struct addr *peer,
 	uint64_t since_ms)
 {
 	bool agree = transport->ops->handshake != NULL;

@@ -41,7 +41,7 @@ void stream_class_done(struct stream_class *class);
 
 /* Takes the transport over and begins; on failure it is closed. The time to shake hands runs since the
  * peer was accepted. */
-int stream_open(struct stream_class *class, struct transport *transport, const struct addr *peer,
+int stream_begin(struct stream_class *class, struct transport *transport, const struct addr *peer,
 	uint64_t since_ms);
 /* Ends the one with that deadline, which is of the queue of idle ones, for a new connection. */
 void stream_displace(struct deadline *deadline);

@@ -170,7 +170,7 @@ static bool udp_lets_go(
 static void answer_datagram(struct udp *udp, const struct udp_arrival *arrival,
 	const struct datagram *request, struct udp_sent *sent)
 {
-	uint8_t *room = udp_batch_room(udp->batch, udp->socket.fd, sent);
+	uint8_t *room = udp_batch_make_room(udp->batch, udp->socket.fd, sent);
 	size_t length = 0;
 
 	if (!udp_admits(udp, request) ||
@@ -218,7 +218,7 @@ static uint8_t *convert_whole_arrival(struct udp *udp, const struct udp_arrival 
 		sender->reason != GUARD_ANSWER || udp->proxy.mode != PROXY_OFF ||
 		!service->is_bytewise || !service->is_bytewise(arrival->data, arrival->len))
 		return NULL;
-	room = udp_batch_room(udp->batch, udp->socket.fd, sent);
+	room = udp_batch_make_room(udp->batch, udp->socket.fd, sent);
 	out = (struct upper_out){room, room + arrival->len};
 	return service->answer(&udp->answerer.rule, true, &in, &out) == 0 ? room : NULL;
 }
@@ -229,7 +229,7 @@ static void reply_run(struct udp *udp, const struct udp_arrival *arrival, uint8_
 {
 	if (length == 0)
 		return;
-	udp_batch_room(udp->batch, udp->socket.fd, sent);
+	udp_batch_make_room(udp->batch, udp->socket.fd, sent);
 	udp->counters->counted[COUNT_replies] += (length + arrival->segment - 1) / arrival->segment;
 	udp_batch_reply(udp->batch, arrival, answers, length, arrival->segment);
 }

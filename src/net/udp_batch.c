@@ -43,7 +43,7 @@ union arrival_control {
 };
 
 /* Answers to one peer that stand one behind the other; all but the last are of one size. */
-struct reply {
+struct udp_reply {
 	const struct udp_arrival *to;
 	_Alignas(struct cmsghdr) char control[REPLY_CONTROL];
 	struct iovec span;
@@ -60,7 +60,7 @@ struct udp_batch {
 	struct iovec in_span[UDP_BATCH];
 	union arrival_control control[UDP_BATCH];
 	struct udp_arrival arrivals[UDP_BATCH];
-	struct reply replies[UDP_BATCH];
+	struct udp_reply replies[UDP_BATCH];
 };
 
 static void prepare_to_receive(struct udp_batch *b)
@@ -180,7 +180,7 @@ struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival)
 	return guard_ends(&arrival->peer, is_told ? &destination : NULL, is_broadcast(arrival));
 }
 
-uint8_t *udp_batch_room(struct udp_batch *b, int fd, struct udp_sent *sent)
+uint8_t *udp_batch_make_room(struct udp_batch *b, int fd, struct udp_sent *sent)
 {
 	if (b->n_replies == UDP_BATCH || OUT_SIZE - b->used < SLOT)
 		udp_batch_send(b, fd, sent);
@@ -198,7 +198,7 @@ static struct cmsghdr *put_control(
 }
 
 /* The kernel tells more than it accepts: only the address and the interface go back. */
-static size_t reply_control(struct reply *reply)
+static size_t reply_control(struct udp_reply *reply)
 {
 	struct cmsghdr *c = (struct cmsghdr *)(void *)reply->control;
 	struct in_pktinfo info4 = reply->to->info4;
@@ -237,7 +237,7 @@ static bool is_same_way(const struct udp_arrival *a, const struct udp_arrival *b
 }
 
 /* Whether those of `b`, which are later, may go out with those of `a`: none comes behind a shorter one. */
-static bool goes_with(const struct reply *a, const struct reply *b)
+static bool goes_with(const struct udp_reply *a, const struct udp_reply *b)
 {
 	return (const uint8_t *)a->span.iov_base + a->span.iov_len == b->span.iov_base &&
 		a->span.iov_len == a->segment * a->segments &&
@@ -249,7 +249,7 @@ static bool goes_with(const struct reply *a, const struct reply *b)
 void udp_batch_reply(struct udp_batch *b, const struct udp_arrival *to, uint8_t *answer,
 	size_t length, size_t segment)
 {
-	struct reply *next = &b->replies[b->n_replies];
+	struct udp_reply *next = &b->replies[b->n_replies];
 
 	next->to = to;
 	next->span = (struct iovec){answer, length};
@@ -264,7 +264,7 @@ void udp_batch_reply(struct udp_batch *b, const struct udp_arrival *to, uint8_t 
 	}
 }
 
-static struct msghdr message_of(struct reply *reply)
+static struct msghdr message_of(struct udp_reply *reply)
 {
 	size_t control = reply_control(reply);
 
@@ -279,7 +279,7 @@ static struct msghdr message_of(struct reply *reply)
 }
 
 /* One message by the call for many: the sandbox has no other for messages with control data. */
-static ssize_t send_one(struct reply *reply, int fd)
+static ssize_t send_one(struct udp_reply *reply, int fd)
 {
 	struct mmsghdr one = {.msg_hdr = message_of(reply)};
 
@@ -287,7 +287,7 @@ static ssize_t send_one(struct reply *reply, int fd)
 }
 
 /* What could not be sent as one: a packet of that size may be too long for the way to this peer. */
-static void send_each(struct reply *reply, int fd, struct udp_sent *sent)
+static void send_each(struct udp_reply *reply, int fd, struct udp_sent *sent)
 {
 	struct iovec all = reply->span;
 
@@ -310,7 +310,7 @@ void udp_batch_send(struct udp_batch *b, int fd, struct udp_sent *sent)
 		b->sending[i].msg_hdr = message_of(&b->replies[i]);
 
 	for (unsigned done = 0; done < b->n_replies;) {
-		struct reply *first = &b->replies[done];
+		struct udp_reply *first = &b->replies[done];
 		int n = sendmmsg(fd, b->sending + done, b->n_replies - done, MSG_DONTWAIT);
 
 		for (int i = 0; i < n; i++)
@@ -328,7 +328,7 @@ void udp_batch_send(struct udp_batch *b, int fd, struct udp_sent *sent)
 
 int udp_send_back(int fd, const struct udp_arrival *to, const void *data, size_t len)
 {
-	struct reply reply = {
+	struct udp_reply reply = {
 		.to = to,
 		.span = {(void *)(uintptr_t)data, len},
 		.segment = len,

@@ -41,8 +41,8 @@ struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
 /* The longest of several that leave at once. It fits a packet of any usual network: what is segmented is
  * not cut up on its way. */
 #define UDP_LONGEST_SEGMENT 1420
-/* Where the next answer, or those to a whole arrival, may be written; may send for want of room. */
-uint8_t *udp_batch_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
+/* Where the next answer, or those to a whole arrival, may be written. When there is no room, all that waits is sent first. */
+uint8_t *udp_batch_make_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
 /* What was written there, or further on, is an answer to that arrival, or several of `segment` bytes each,
  * of which the last may be shorter. Ask for room before each. */
 void udp_batch_reply(struct udp_batch *batch, const struct udp_arrival *to, uint8_t *answer,

@@ -28,7 +28,7 @@ _Static_assert(
 static const uint8_t three_with_case[16] = {[0x1] = 0x80, [0x2] = 0x80, [0xA] = 0x80, [0xF] = 0x80};
 
 /* A row of the table, and its characters: the byte before the last, and the first of three or 0. */
-struct row {
+struct avx512_row {
 	uint8_t before, first;
 	const uint16_t *entries;
 };
@@ -38,7 +38,7 @@ struct change {
 	__m512i even, odd;
 };
 
-_inline_ size_t least(size_t a, size_t b)
+_inline_ size_t least_of(size_t a, size_t b)
 {
 	return a < b ? a : b;
 }
@@ -59,16 +59,16 @@ _fast_ _inline_ __mmask64 with_case_in_four(const struct block *b)
 	return is_byte(b->back1, 0xF0) & _mm512_cmplt_epu8_mask(b->bytes, each(0x9F));
 }
 
-_inline_ struct row row_of(const uint8_t *last)
+_inline_ struct avx512_row row_for(const uint8_t *last)
 {
 	const uint8_t before = last[-1], first = before < 0xC0 ? last[-2] : 0;
 	const int number = first ? (first & 0x0F) << 6 | (before & 0x3F) : before & 0x1F;
 
-	return (struct row){before, first, upper_rows[upper_row_of[number]]};
+	return (struct avx512_row){before, first, upper_rows[upper_row_of[number]]};
 }
 
 /* All last bytes that a row is for. */
-_fast_ _inline_ __mmask64 same_row(const struct block *b, const struct row *row)
+_fast_ _inline_ __mmask64 same_row(const struct block *b, const struct avx512_row *row)
 {
 	const __mmask64 same = is_byte(b->back1, row->before);
 
@@ -77,7 +77,7 @@ _fast_ _inline_ __mmask64 same_row(const struct block *b, const struct row *row)
 
 /* Two look-ups, since entries are words: a last byte is the lower half of its word, or the upper. */
 _fast_ _inline_ void apply_row(
-	struct change *change, const struct block *b, const struct row *row, __mmask64 same)
+	struct change *change, const struct block *b, const struct avx512_row *row, __mmask64 same)
 {
 	const __m512i low = _mm512_loadu_si512(row->entries);
 	const __m512i high = _mm512_loadu_si512(row->entries + BLOCK / 2);
@@ -93,7 +93,7 @@ _fast_ _inline_ void apply_row(
 /* For `n` bytes. Begins with the row that came last, in the block before: to find another takes its
  * time, and text stays with its script. What is not UTF-8 may have any row, and so a row is for
  * `places` alone: bytes that are no letter's last are not to be touched. */
-_fast_ _inline_ struct change change_of(const struct block *b, size_t n, struct row *known)
+_fast_ _inline_ struct change change_of(const struct block *b, size_t n, struct avx512_row *known)
 {
 	struct change change = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 	__mmask64 same;
@@ -101,7 +101,7 @@ _fast_ _inline_ struct change change_of(const struct block *b, size_t n, struct 
 	for (__mmask64 places = with_case(b) & first_bits(n); places; places &= ~same) {
 		same = same_row(b, known) & places;
 		if (!same) {
-			*known = row_of(b->at + _tzcnt_u64(places));
+			*known = row_for(b->at + _tzcnt_u64(places));
 			same = same_row(b, known) & places;
 		}
 		apply_row(&change, b, known, same);
@@ -139,7 +139,7 @@ _fast_ _inline_ uint8_t *store_around(
 
 	for (; specials; specials &= specials - 1) {
 		const uint8_t *last = at + _tzcnt_u64(specials);
-		const struct row row = row_of(last);
+		const struct avx512_row row = row_for(last);
 		const uint16_t number = row.entries[*last & 0x3F] - UPPER_SPECIAL;
 		const size_t after = (size_t)(last + 1 - at), begin = after - (row.first ? 3 : 2);
 
@@ -165,8 +165,8 @@ _inline_ size_t whole_part(const uint8_t *at)
 }
 
 /* The first `n` bytes of a block, or fewer: to the first character that is not for this. */
-_fast_ _inline_ size_t convert_characters(
-	struct row *known, size_t n, __m512i bytes, struct upper_in *in, struct upper_out *out)
+_fast_ _inline_ size_t convert_characters(struct avx512_row *known, size_t n, __m512i bytes,
+	struct upper_in *in, struct upper_out *out)
 {
 	if (n == BLOCK)
 		n = whole_part(in->at);
@@ -193,7 +193,7 @@ _fast_ _inline_ size_t convert_characters(
 /* Whole blocks of ASCII, or of any bytes that are to be taken for it. */
 _fast_ _inline_ void convert_ascii(bool any_byte, struct upper_in *in, struct upper_out *out)
 {
-	const size_t n = least((size_t)(in->end - in->at), (size_t)(out->end - out->at));
+	const size_t n = least_of((size_t)(in->end - in->at), (size_t)(out->end - out->at));
 	size_t done = 0;
 
 	for (; n - done >= BLOCK; done += BLOCK) {
@@ -211,13 +211,13 @@ _fast_ _inline_ void convert_ascii(bool any_byte, struct upper_in *in, struct up
 /* One block, or less of it when there is no more or no room for three times as much; behind one of
  * ASCII also those that follow. Returns how much of the first it was. */
 _fast_ _inline_ size_t convert_block(
-	bool any_byte, struct row *known, struct upper_in *in, struct upper_out *out)
+	bool any_byte, struct avx512_row *known, struct upper_in *in, struct upper_out *out)
 {
 	const size_t left = (size_t)(in->end - in->at), room = (size_t)(out->end - out->at);
 	size_t n = BLOCK;
 
 	if (left < BLOCK || room < UPPER_EXPANSION * BLOCK)
-		n = least(BLOCK, least(left, room / UPPER_EXPANSION));
+		n = least_of(BLOCK, least_of(left, room / UPPER_EXPANSION));
 
 	const __m512i bytes = _mm512_maskz_loadu_epi8(first_bits(n), in->at);
 	if (!any_byte && _mm512_movepi8_mask(bytes))
@@ -236,7 +236,7 @@ _fast_ static void convert_blocks(bool any_byte, struct upper_in *in, struct upp
 {
 	struct upper_in from = *in;
 	struct upper_out to = *out;
-	struct row known = {0xC3, 0, upper_rows[upper_row_of[0xC3 & 0x1F]]};
+	struct avx512_row known = {0xC3, 0, upper_rows[upper_row_of[0xC3 & 0x1F]]};
 	size_t got = BLOCK;
 
 	while (from.at < from.end && got + UPPER_UNFINISHED >= BLOCK)

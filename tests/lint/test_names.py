@@ -19,9 +19,8 @@ ALTERNATIVES = [
 ]
 # Names that still stand for two things.
 NOT_YET = {
-    "client", "client_on_event", "compare", "copy", "is_known", "is_set", "key", "least",
-    "load", "number_of", "origin_of", "read_sealed", "row", "run", "take", "tls_open",
-    "usage",
+    "client", "client_on_event", "compare", "copy", "is_known", "is_set", "key",
+    "number_of", "origin_of", "read_sealed", "row", "run", "take", "tls_open", "usage",
 }
 
 

@@ -136,7 +136,7 @@ static void begin(const struct answerer *answerer, const char *says, size_t len,
 		.on_closed = stop_when_closed,
 	};
 	stream_class_init(&class, timeouts);
-	assert_int_equal(stream_open(&class, &transport, &nobody, loop.now_ms), 0);
+	assert_int_equal(stream_begin(&class, &transport, &nobody, loop.now_ms), 0);
 }
 
 /* Until it has ended, and why. */
