@@ -12,21 +12,41 @@
  * frees the object at the end of the round. A task that defers itself again waits for the next round, so that
  * one object cannot keep the loop for itself.
  *
+ * A wait has no time-out of its own: the kernel would set up a timer for each wait, and take it down again. One
+ * timer is a descriptor in the same set, and is set only when a moment comes that is earlier than the one it
+ * is set for. It may go off early, when its timer has been cleared or moved; that costs a round.
+ *
  * Timers are few, since a queue of deadlines has one for thousands of connections (deadline.c), so a sorted
  * list does. Sources, timers and tasks are embedded in their owners, and the loop allocates nothing. */
 
 #include "base/loop.h"
 
 #include <errno.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
 #define STOOD_STILL_MS 2000
 
+static void loop_on_timer(struct source *source, uint32_t events)
+{
+	container_of(source, struct loop, timer_source)->armed_ms = 0;
+}
+
+/* The descriptor is never read: each time it goes off is an edge. */
+static int loop_init_clock(struct loop *loop)
+{
+	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (loop->timer_fd < 0)
+		return -errno;
+	loop->timer_source.on_event = loop_on_timer;
+	return loop_watch(loop, &loop->timer_source, loop->timer_fd, EPOLLIN | EPOLLET);
+}
+
 int loop_init(struct loop *loop)
 {
-	int fd;
+	int fd, r;
 
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
@@ -35,14 +55,19 @@ int loop_init(struct loop *loop)
 	*loop = LOOP_INIT(*loop);
 	loop->epoll_fd = fd;
 	loop->now_ms = clock_ms();
-	return 0;
+	r = loop_init_clock(loop);
+	if (r < 0)
+		loop_done(loop);
+	return r;
 }
 
 void loop_done(struct loop *loop)
 {
+	if (loop->timer_fd >= 0)
+		close(loop->timer_fd);
 	if (loop->epoll_fd >= 0)
 		close(loop->epoll_fd);
-	loop->epoll_fd = -1;
+	loop->epoll_fd = loop->timer_fd = -1;
 }
 
 int loop_watch(struct loop *loop, struct source *source, int fd, uint32_t events)
@@ -114,7 +139,23 @@ void loop_cancel(struct task *task)
 		list_remove(&task->node);
 }
 
-static int loop_patience(const struct loop *loop)
+/* How long to wait when the next timer is due at `at_ms`: for ever, since the descriptor of the timer then goes
+ * off. If it cannot be set, the wait itself has an end. */
+static int loop_arm(struct loop *loop, uint64_t at_ms)
+{
+	const struct itimerspec at = {
+		.it_value = {(time_t)(at_ms / 1000), (long)(at_ms % 1000) * 1000000},
+	};
+
+	if (loop->armed_ms != 0 && loop->armed_ms <= at_ms)
+		return -1;
+	if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
+		return at_ms - loop->now_ms > 60000 ? 60000 : (int)(at_ms - loop->now_ms);
+	loop->armed_ms = at_ms;
+	return -1;
+}
+
+static int loop_patience(struct loop *loop)
 {
 	const struct timer *first;
 
@@ -126,7 +167,7 @@ static int loop_patience(const struct loop *loop)
 	first = container_of(loop->timers.next, struct timer, node);
 	if (first->at_ms <= loop->now_ms)
 		return 0;
-	return first->at_ms - loop->now_ms > 60000 ? 60000 : (int)(first->at_ms - loop->now_ms);
+	return loop_arm(loop, first->at_ms);
 }
 
 static void loop_fire_timers(struct loop *loop)

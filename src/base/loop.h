@@ -36,6 +36,9 @@ struct task {
 
 struct loop {
 	int epoll_fd;
+	int timer_fd;      /* goes off for the next timer */
+	uint64_t armed_ms; /* when it does; 0: it is not set */
+	struct source timer_source;
 	uint64_t now_ms; /* read once a round */
 	struct list timers;
 	struct list tasks;
@@ -46,6 +49,7 @@ struct loop {
 
 #define LOOP_INIT(name)                             \
 	((struct loop){.epoll_fd = -1,              \
+		.timer_fd = -1,                     \
 		.timers = LIST_INIT((name).timers), \
 		.tasks = LIST_INIT((name).tasks)})
 

@@ -55,6 +55,7 @@ static const struct policy_call common[] = {
 	ANY("epoll_pwait",     "the loop"),
 #endif
 	ANY("epoll_ctl",       "the loop"),
+	ANY("timerfd_settime", "the loop"),
 	ANY("recvmsg",         "the channel"),
 	ANY("sendto",          "the channel; an answer"),
 	ANY("write",           "last words on stderr"),
@@ -172,7 +173,6 @@ static const struct policy_call supervisor_calls[] = {
 	ANY("epoll_create1",   "its loop, and those of children"),
 	ANY("signalfd4",       "signals"),
 	ANY("timerfd_create",  "time"),
-	ANY("timerfd_settime", "time"),
 	ANY("eventfd2",        "its loop"),
 	ANY("poll",            "whether the log can be written"),
 	ANY("ppoll",           "whether the log can be written"),

@@ -173,14 +173,14 @@ def test_worker_holds_what_it_serves_with(daemon, looking):
     assert (found.pop(0), found.pop(1)) == ("/dev/null", "/dev/null")
     assert (found.pop(2), found.pop(3)) == ("pipe:", "packets")
     assert sorted(found.values()) == \
-        ["[eventpoll]", "[eventpoll]", "tcp", "tcp listening", "udp"]
+        ["[eventpoll]", "[eventpoll]", "[timerfd]", "tcp", "tcp listening", "udp"]
 
 
 def test_exporter_holds_its_socket(of_all_kinds, looking):
     """Nothing, its last words, its channel; its loop; the socket for scrapes. What it reads is mapped."""
     found = descriptors_of(of_all_kinds().children("exporter")[0])
     assert [found.pop(fd) for fd in range(4)] == ["/dev/null", "/dev/null", "pipe:", "packets"]
-    assert sorted(found.values()) == ["[eventpoll]", "tcp listening"]
+    assert sorted(found.values()) == ["[eventpoll]", "[timerfd]", "tcp listening"]
 
 
 def test_keeper_holds_its_channels(of_all_kinds, looking):
@@ -190,7 +190,7 @@ def test_keeper_holds_its_channels(of_all_kinds, looking):
     d = of_all_kinds(workers=2)
     found = descriptors_of(d.children("keeper")[0])
     assert [found.pop(fd) for fd in range(4)] == ["/dev/null", "/dev/null", "pipe:", "packets"]
-    assert sorted(found.values()) == ["[eventpoll]", "packets", "packets"]
+    assert sorted(found.values()) == ["[eventpoll]", "[timerfd]", "packets", "packets"]
 
 
 def test_children_hold_no_file_and_no_folder(of_all_kinds, looking):

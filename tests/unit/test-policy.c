@@ -17,11 +17,11 @@
 /* What the sandbox of OpenSSH allows on this system; a worker is not to need more. */
 #define MOST_CALLS 33
 
-#define COMMON                                                                                    \
-	"epoll_wait", "epoll_ctl", "recvmsg", "sendto", "write", "close", "brk", "mmap arg2&4=0", \
-		"munmap", "mremap", "madvise", "futex", "clock_gettime", "getrandom",             \
-		"restart_syscall", "rt_sigprocmask", "getpid", "gettid", "tgkill arg0=self",      \
-		"writev", "exit_group"
+#define COMMON                                                                                   \
+	"epoll_wait", "epoll_ctl", "timerfd_settime", "recvmsg", "sendto", "write", "close",     \
+		"brk", "mmap arg2&4=0", "munmap", "mremap", "madvise", "futex", "clock_gettime", \
+		"getrandom", "restart_syscall", "rt_sigprocmask", "getpid", "gettid",            \
+		"tgkill arg0=self", "writev", "exit_group"
 
 /* Calls in the order of the table. */
 static const struct {
