@@ -29,3 +29,10 @@ uint64_t clock_us(void)
 
 	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 }
+
+uint64_t clock_ns(void)
+{
+	struct timespec time = now();
+
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}

@@ -7,3 +7,4 @@
 
 uint64_t clock_ms(void); /* CLOCK_MONOTONIC */
 uint64_t clock_us(void);
+uint64_t clock_ns(void);

@@ -59,20 +59,44 @@ struct visit {
 	char head[HTTP_LONGEST];
 };
 
-static const struct path {
-	const char *path, *type;
+/* A form of what is at a path: in which a peer gets it depends on its Accept. */
+struct form {
+	const char *path;
+	const char *range; /* of types, as Accept names it */
+	const char *type;  /* in full */
 	enum page_text text;
-} paths[] = {
-	{"/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8",
-		PAGE_OPENMETRICS},
 };
 
-static const struct path *path_find(struct http_span path)
+static const struct form forms[] = {
+	{"/metrics", "application/openmetrics-text",
+		"application/openmetrics-text; version=1.0.0; charset=utf-8", PAGE_OPENMETRICS},
+	{"/metrics", "text/plain", "text/plain; version=0.0.4; charset=utf-8", PAGE_TEXT},
+	{"/metrics", "application/vnd.google.protobuf",
+		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
+		"encoding=delimited",
+		PAGE_PROTOBUF},
+	{"/status.json", "application/json", "application/json", PAGE_STATUS},
+};
+
+#define N_FORMS (sizeof(forms) / sizeof(forms[0]))
+
+/* The one that the peer wants most; among equals, or when it wants none of them, the first. */
+static const struct form *form_find(const struct http_request *request)
 {
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-		if (http_span_is(path, paths[i].path))
-			return &paths[i];
-	return NULL;
+	const struct form *best = NULL;
+	unsigned most = 0;
+
+	for (size_t i = 0; i < N_FORMS; i++) {
+		unsigned quality = http_quality(request->accept, forms[i].range);
+
+		if (!http_span_is(request->path, forms[i].path))
+			continue;
+		if (!best || quality > most) {
+			best = &forms[i];
+			most = quality;
+		}
+	}
+	return best;
 }
 
 static void visit_reap(struct task *task)
@@ -115,13 +139,13 @@ static void print_head(FILE *out, const char *type, unsigned status, size_t len)
 /* The whole answer, in memory. */
 static int visit_compose(struct visit *visit, const struct http_request *request)
 {
-	const struct path *path = request->status == 200 ? path_find(request->path) : NULL;
-	unsigned status = request->status == 200 && !path ? 404 : request->status;
+	const struct form *form = request->status == 200 ? form_find(request) : NULL;
+	unsigned status = request->status == 200 && !form ? 404 : request->status;
 	_cleanup_free_ char *body = NULL;
 	size_t len = 0;
 	FILE *out;
 
-	if (status == 200 && metrics_page_read(visit->exporter->page, path->text, &body, &len) < 0)
+	if (status == 200 && metrics_page_read(visit->exporter->page, form->text, &body, &len) < 0)
 		status = 503;
 	if (status != 200) {
 		int n = asprintf(&body, "%u %s. The counters are at /metrics.\n", status,
@@ -134,7 +158,7 @@ static int visit_compose(struct visit *visit, const struct http_request *request
 	out = open_memstream(&visit->answer, &visit->answer_len);
 	if (!out)
 		return -ENOMEM;
-	print_head(out, status == 200 ? path->type : "text/plain; charset=utf-8", status, len);
+	print_head(out, status == 200 ? form->type : "text/plain; charset=utf-8", status, len);
 	if (!request->is_head)
 		fwrite(body, 1, len, out);
 	return fclose(out) == 0 ? 0 : -ENOMEM;

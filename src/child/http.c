@@ -232,3 +232,70 @@ int http_parse(const char *data, size_t len, struct http_request *ret_request)
 	ret_request->status = status > 0 ? status : 431;
 	return 0;
 }
+
+/* The part before the next separator, without the blanks around it; `rest` moves behind that. */
+static struct http_span next_part(struct http_span *rest, char separator)
+{
+	const char *end = memchr(rest->at, separator, rest->len);
+	struct http_span part = {rest->at, end ? (size_t)(end - rest->at) : rest->len};
+	size_t used = part.len + (end ? 1 : 0);
+
+	rest->at += used;
+	rest->len -= used;
+	for (; part.len > 0 && part.at[0] == ' '; part.len--)
+		part.at++;
+	while (part.len > 0 && part.at[part.len - 1] == ' ')
+		part.len--;
+	return part;
+}
+
+/* "0.75" is 750; anything else than a number up to 1 is 0. */
+static unsigned read_quality(struct http_span text)
+{
+	unsigned value = 0, scale = 1000;
+
+	for (size_t i = 0; i < text.len && i < 5; i++) {
+		if (text.at[i] == '.' && i == 1)
+			continue;
+		if (text.at[i] < '0' || text.at[i] > '9')
+			return 0;
+		value += (unsigned)(text.at[i] - '0') * scale;
+		scale /= 10;
+	}
+	return value <= 1000 ? value : 0;
+}
+
+/* The more exactly a range names the type, the more it counts: 3, 2, 1, or 0 for another type. */
+static unsigned range_matches(struct http_span range, const char *type)
+{
+	size_t family = (size_t)(strchr(type, '/') - type) + 1;
+
+	if (range.len == strlen(type) && strncasecmp(range.at, type, range.len) == 0)
+		return 3;
+	if (range.len == family + 1 && strncasecmp(range.at, type, family) == 0 &&
+		range.at[family] == '*')
+		return 2;
+	return http_span_is(range, "*/*");
+}
+
+unsigned http_quality(struct http_span accept, const char *type)
+{
+	unsigned best = 0, quality = 0;
+
+	while (accept.len > 0) {
+		struct http_span parameters = next_part(&accept, ',');
+		unsigned matches = range_matches(next_part(&parameters, ';'), type), q = 1000;
+
+		while (parameters.len > 0) {
+			struct http_span parameter = next_part(&parameters, ';');
+
+			if (parameter.len > 2 && strncasecmp(parameter.at, "q=", 2) == 0)
+				q = read_quality(
+					(struct http_span){parameter.at + 2, parameter.len - 2});
+		}
+		if (matches > best || (matches > 0 && matches == best && q > quality))
+			quality = q;
+		best = matches > best ? matches : best;
+	}
+	return quality;
+}

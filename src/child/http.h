@@ -28,4 +28,6 @@ enum {
 /* Reads the head that `data` begins with. */
 int http_parse(const char *data, size_t len, struct http_request *ret_request);
 bool http_span_is(struct http_span span, const char *word);
+/* How much a peer with this Accept wants `type`, such as "text/plain": 0, not at all, to 1000. */
+unsigned http_quality(struct http_span accept, const char *type);
 const char *http_phrase(unsigned status);

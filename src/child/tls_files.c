@@ -387,6 +387,12 @@ time_t tls_files_expiry(const struct tls_files *files)
 	return first;
 }
 
+void tls_files_set_timing(struct tls_files *files, struct timing *timing)
+{
+	if (files->tls)
+		tls_set_timing(files->tls, timing);
+}
+
 void tls_files_list_certificates(const struct tls_files *files, struct counters *counters)
 {
 	size_t n = files->contexts ? files->conf->n_listeners : 0;

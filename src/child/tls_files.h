@@ -57,6 +57,8 @@ struct file_place tls_files_place(size_t listener, const struct tls_fault *fault
 bool tls_files_crl_expired(const struct tls_files *files, size_t listener, time_t now);
 /* When the first certificate of all expires; 0: there is none. */
 time_t tls_files_expiry(const struct tls_files *files);
+/* Where the answers of the keeper are timed. */
+void tls_files_set_timing(struct tls_files *files, struct timing *timing);
 /* Lists the certificates of all listeners, for status and metrics. */
 void tls_files_list_certificates(const struct tls_files *files, struct counters *counters);
 /* Logs that 30, 14, 7 days or 1 are left to the first that expires, once each, and that a list is out of

@@ -154,6 +154,7 @@ static int worker_on_prepare(struct runtime *side, struct message *message)
 	if (r != 0)
 		return r;
 	w->side.counters->expires = tls_files_expiry(&w->tls_files);
+	tls_files_set_timing(&w->tls_files, &w->side.counters->keeper);
 	tls_files_list_certificates(&w->tls_files, w->side.counters);
 	return runtime_ready(side);
 }

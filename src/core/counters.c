@@ -5,15 +5,64 @@
 #include "core/counters.h"
 
 #include <assert.h>
+#include <string.h>
 
 struct words {
 	const char *name, *sentence;
 };
 
-#define WORDS(name, sentence) {#name, sentence},
+#define WORDS(name, sentence)                {#name, sentence},
+#define WORDS_OF(name, listeners, sentence)  {#name, sentence},
+#define LISTENERS(name, listeners, sentence) REASONS_##listeners,
+#define WORD(word)                           word,
 
 static const struct words counters[] = {COUNTERS(WORDS)};
-static const struct words reasons[] = {REASONS(WORDS)};
+static const struct words reasons[] = {REASONS(WORDS_OF)};
+static const uint8_t listeners_of[] = {REASONS(LISTENERS)};
+
+static const char *const versions[] = {AGREED_VERSIONS(WORD)};
+static const char *const groups[] = {AGREED_GROUPS(WORD)};
+static const char *const ciphers[] = {AGREED_CIPHERS(WORD)};
+
+static const struct {
+	const char *const *words;
+	unsigned n;
+} agreed[AGREED_LISTS] = {
+	[AGREED_VERSION] = {versions, N_VERSIONS},
+	[AGREED_GROUP] = {groups, N_GROUPS},
+	[AGREED_CIPHER] = {ciphers, N_CIPHERS},
+};
+
+static_assert(sizeof(versions) / sizeof(*versions) == N_VERSIONS, "one number for each word");
+static_assert(sizeof(groups) / sizeof(*groups) == N_GROUPS, "one number for each word");
+static_assert(sizeof(ciphers) / sizeof(*ciphers) == N_CIPHERS, "one number for each word");
+
+const char *agreed_word(unsigned list, unsigned place)
+{
+	return place < agreed[list].n ? agreed[list].words[place] : NULL;
+}
+
+unsigned agreed_find(unsigned list, const char *word)
+{
+	unsigned place = 0;
+
+	while (place < agreed[list].n - 1 && strcmp(agreed[list].words[place], word) != 0)
+		place++;
+	return place;
+}
+
+void handshake_count(struct listener_counters *c, const struct agreement *agreement)
+{
+	c->handshakes[agreement->version][agreement->resumed]++;
+	c->groups[agreement->group]++;
+	c->ciphers[agreement->cipher]++;
+}
+
+bool reason_is_of(enum reason reason, unsigned transport)
+{
+	assert(reason < N_REASONS);
+	return listeners_of[reason] & 1u << transport;
+}
 
 const char *counter_name(enum counter counter)
 {

@@ -545,9 +545,13 @@ void generation_add_counters(const struct generation *g, struct sums *sums)
 		const struct counters *counters = g->slots[i].child.counters;
 
 		sums->records_lost += counters->records_lost;
+		sums_add_keeper(sums, &counters->keeper);
 		for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
 			sums_add(sums, g->plan.conf->listeners[l].name, &counters->listeners[l]);
 	}
+	for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
+		sums_set_transport(sums, g->plan.conf->listeners[l].name,
+			g->plan.conf->listeners[l].transport);
 }
 
 unsigned generation_workers_up(const struct generation *g)

@@ -27,22 +27,45 @@ static struct sum *sums_find(struct sums *sums, const char *name)
 	return &list[sums->n++];
 }
 
+/* Of two structures that hold nothing but numbers. */
+static void add_numbers(void *to, const void *from, size_t n)
+{
+	uint64_t *sum = to;
+	const uint64_t *one = from;
+
+	for (size_t i = 0; i < n; i++)
+		sum[i] += one[i];
+}
+
 void sums_add(struct sums *sums, const char *name, const struct listener_counters *counters)
 {
 	struct sum *sum = sums_find(sums, name);
 
 	if (!sum)
 		return;
-	for (int i = 0; i < N_COUNTERS; i++)
-		sum->counters.counted[i] += counters->counted[i];
-	for (int i = 0; i < N_REASONS; i++)
-		sum->counters.reasons[i] += counters->reasons[i];
+	add_numbers(&sum->counters, counters, LISTENER_NUMBERS);
+}
+
+void sums_set_transport(struct sums *sums, const char *name, unsigned transport)
+{
+	struct sum *sum = sums_find(sums, name);
+
+	if (sum)
+		sum->transport = transport;
+}
+
+void sums_add_keeper(struct sums *sums, const struct timing *keeper)
+{
+	add_numbers(&sums->keeper, keeper, sizeof(*keeper) / sizeof(uint64_t));
 }
 
 void sums_add_all(struct sums *sums, const struct sums *more)
 {
-	for (size_t i = 0; i < more->n; i++)
+	for (size_t i = 0; i < more->n; i++) {
 		sums_add(sums, more->list[i].name, &more->list[i].counters);
+		sums_set_transport(sums, more->list[i].name, more->list[i].transport);
+	}
+	sums_add_keeper(sums, &more->keeper);
 	sums->records_lost += more->records_lost;
 }
 

@@ -11,6 +11,7 @@
 
 struct sum {
 	char *name;
+	unsigned transport; /* of the configuration */
 	struct listener_counters counters;
 };
 
@@ -18,12 +19,16 @@ struct sums {
 	struct sum *list;
 	size_t n;
 	uint64_t records_lost;
+	struct timing keeper;
 };
 
 #define SUMS_EMPTY ((struct sums){0})
 
 /* Adds; without memory, a count is lost and nothing else. */
 void sums_add(struct sums *sums, const char *name, const struct listener_counters *counters);
+/* The transport of a listener, of the configuration; without one, all of them might be. */
+void sums_set_transport(struct sums *sums, const char *name, unsigned transport);
+void sums_add_keeper(struct sums *sums, const struct timing *keeper);
 /* Adds all of another. */
 void sums_add_all(struct sums *sums, const struct sums *more);
 void sums_done(struct sums *sums);

@@ -14,6 +14,7 @@ struct datagram_transport {
 	const struct datagram_transport_ops *ops;
 	void *session;
 	uint8_t reason; /* enum reason: why the peer is gone, where more is known than that */
+	struct agreement agreement; /* after a handshake */
 	/* The datagram that has arrived; NULL once it is read. */
 	const uint8_t *in;
 	size_t in_len;

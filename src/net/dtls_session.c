@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "net/dtls_session.h"
+#include "net/stopwatch.h"
 
 #define GRACE_MS  3000 /* an honest handshake is over by then, even if something was lost twice */
 #define REMIND_MS 100  /* how often it is seen to what was perhaps lost */
@@ -99,6 +100,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 {
 	struct dtls *dtls = s->dtls;
 	uint8_t *room = dtls->scratch->out;
+	uint64_t start = stopwatch_start();
 	size_t length = 0;
 	int reason, r;
 
@@ -117,6 +119,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	}
 	if (r != 0)
 		return r;
+	stopwatch_stop(&dtls->counters->service, start, 1);
 	dtls->counters->counted[COUNT_replies]++;
 	dtls->counters->counted[COUNT_bytes_out] += length;
 	s->bytes_out += length;
@@ -138,6 +141,8 @@ static int session_shake(struct dtls_session *s)
 		return r;
 	s->is_agreed = true;
 	handshakes_remove(s->dtls->handshakes, &s->shake);
+	handshake_count(s->dtls->counters, &s->transport.agreement);
+	stopwatch_stop(&s->dtls->counters->agreement, s->shake.start, 1);
 	deadline_set(&s->dtls->idle, &s->deadline);
 	return 0;
 }
@@ -282,6 +287,7 @@ static struct dtls_session *session_new(
 	s->shake = (struct handshake){
 		.since_ms = s->opened_ms,
 		.grace_ms = GRACE_MS,
+		.start = stopwatch_start(),
 		.evict = session_on_evict,
 	};
 	memcpy(s->random, hello->random, sizeof(s->random));

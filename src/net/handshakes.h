@@ -17,6 +17,7 @@ struct handshakes {
 struct handshake {
 	struct list node;
 	uint64_t since_ms;
+	uint64_t start;    /* of a stopwatch */
 	uint64_t grace_ms; /* it is left alone for so long: an honest peer is done by then */
 	void (*evict)(struct handshake *handshake);
 };

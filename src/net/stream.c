@@ -32,6 +32,7 @@
 
 #include "base/log.h"
 #include "net/refusals.h"
+#include "net/stopwatch.h"
 
 #define STREAM_EVENTS (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define TURNS_A_ROUND 4
@@ -402,6 +403,8 @@ static int stream_turn(struct stream *s)
 	struct scratch *scratch = s->class->scratch;
 	size_t had = stream_fetch_rest(s), n = 0;
 	bool was_blocked = s->blocked, reads = !was_blocked && !s->ended;
+	struct listener_counters *counters = s->class->counters;
+	uint64_t replies = counters->counted[COUNT_replies], start;
 	struct upper_in in;
 	int r;
 
@@ -419,7 +422,9 @@ static int stream_turn(struct stream *s)
 	s->class->counters->counted[COUNT_bytes_in] += n;
 	s->blocked = false;
 	in = (struct upper_in){scratch->in, scratch->in + had + n};
+	start = stopwatch_start();
 	r = stream_answer(s, &in, was_blocked ? 0 : had);
+	stopwatch_stop(&counters->service, start, counters->counted[COUNT_replies] - replies);
 	if (r != 0)
 		return r;
 	if (reads && s->stage == STAGE_ANSWER && buf_len(&s->out) == 0)
@@ -466,6 +471,8 @@ static int stream_handshake(struct stream *s)
 	if (r != 0)
 		return r;
 	handshakes_remove(s->class->handshakes, &s->handshake);
+	handshake_count(s->class->counters, &s->transport.agreement);
+	stopwatch_stop(&s->class->counters->agreement, s->handshake.start, 1);
 	s->stage = STAGE_ANSWER;
 	deadline_set(&s->class->idle, &s->deadline);
 	return s->transport.drained && !s->hangup ? TRANSPORT_E_WAIT : 0;
@@ -625,6 +632,7 @@ int stream_begin(struct stream_class *class, struct transport *transport, const 
 		s->handshake = (struct handshake){
 			.since_ms = since_ms,
 			.grace_ms = GRACE_MS,
+			.start = stopwatch_start(),
 			.evict = stream_on_evict,
 		};
 		handshakes_add(class->handshakes, &s->handshake);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/counters.h"
+
 enum {
 	TRANSPORT_E_WAIT = 1, /* not now: an event will tell when */
 	TRANSPORT_E_END,      /* the peer has said that no more will follow */
@@ -21,6 +23,7 @@ struct transport {
 	bool is_local;   /* a unix socket */
 	bool wants_room; /* a TRANSPORT_E_WAIT was for a write, whatever was asked for */
 	uint8_t reason;  /* enum reason: why the peer is gone, where more is known than that */
+	struct agreement agreement; /* after a handshake */
 };
 
 struct transport_ops {

@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "core/proxy.h"
+#include "net/stopwatch.h"
 #include "net/udp_batch.h"
 
 #define SWEEPS    64
@@ -291,13 +292,16 @@ static void answer_arrival(
 static int udp_receive_batch(struct datagram_socket *socket)
 {
 	struct udp *udp = container_of(socket, struct udp, socket);
+	uint64_t *replies = &udp->counters->counted[COUNT_replies], had = *replies, start;
 	struct udp_sent sent = {0};
 	int n;
 
 	n = udp_batch_receive(udp->batch, udp->socket.fd);
+	start = n > 0 ? stopwatch_start() : 0;
 	for (int i = 0; i < n; i++)
 		answer_arrival(udp, udp_batch_arrival(udp->batch, (unsigned)i), &sent);
 	udp_batch_send(udp->batch, udp->socket.fd, &sent);
+	stopwatch_stop(&udp->counters->service, start, *replies - had);
 	udp->counters->counted[COUNT_bytes_out] += sent.bytes;
 	udp->counters->reasons[REASON_send] += sent.failed;
 	return n;

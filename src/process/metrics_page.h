@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum page_text { PAGE_OPENMETRICS, N_PAGE_TEXTS };
+enum page_text { PAGE_OPENMETRICS, PAGE_TEXT, PAGE_PROTOBUF, PAGE_STATUS, N_PAGE_TEXTS };
 
 struct page_layout;
 

@@ -14,7 +14,6 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "supervisor/manager.h"
-#include "supervisor/metrics.h"
 #include "upgrade/handover.h"
 
 #define NUMBER_TEXT 32
@@ -171,23 +170,6 @@ void stats_on_second(struct stats *stats, const struct moment *moment)
 	memcpy(stats->status, line, sizeof(line));
 }
 
-void stats_publish(struct stats *stats, const struct moment *moment)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	FILE *out;
-
-	out = open_memstream(&text, &len);
-	if (!out)
-		return;
-	metrics_print(&stats->lasting, moment, out);
-	if (fclose(out) != 0)
-		return;
-	metrics_page_begin(&stats->page);
-	metrics_page_put(&stats->page, PAGE_OPENMETRICS, text, len);
-	metrics_page_show(&stats->page);
-}
-
 void stats_count_reload(struct stats *stats, bool worked)
 {
 	stats->reload_failed = !worked;
@@ -262,15 +244,50 @@ void moment_done(struct moment *moment)
 	free(moment->children);
 }
 
+/* What a number of a listener is called where it is handed over; false behind the last one. */
+static bool counters_word(size_t number, char word[static 64])
+{
+	static const struct {
+		const char *prefix;
+		size_t at; /* of the first, among the numbers of a listener */
+	} arrays[] = {
+#define ARRAY(prefix, member) \
+	{prefix, offsetof(struct listener_counters, member) / sizeof(uint64_t)}
+		ARRAY("service_", service),
+		ARRAY("agreement_", agreement),
+#undef ARRAY
+	};
+	const size_t reasons = N_COUNTERS, versions = reasons + N_REASONS,
+		     groups = versions + 2 * N_VERSIONS, ciphers = groups + N_GROUPS;
+
+	if (number < reasons)
+		snprintf(word, 64, "%s", counter_name((enum counter)number));
+	else if (number < versions)
+		snprintf(word, 64, "ended_%s", reason_name((enum reason)(number - reasons)));
+	else if (number < groups)
+		snprintf(word, 64, "%s_%s", (number - versions) % 2 ? "resumed" : "full",
+			agreed_word(AGREED_VERSION, (unsigned)(number - versions) / 2));
+	else if (number < ciphers)
+		snprintf(word, 64, "group_%s",
+			agreed_word(AGREED_GROUP, (unsigned)(number - groups)));
+	else if (number < arrays[0].at)
+		snprintf(word, 64, "cipher_%s",
+			agreed_word(AGREED_CIPHER, (unsigned)(number - ciphers)));
+	else if (number < LISTENER_NUMBERS)
+		snprintf(word, 64, "%s%zu", arrays[number >= arrays[1].at].prefix,
+			number - arrays[number >= arrays[1].at].at);
+	return number < LISTENER_NUMBERS;
+}
+
 static void describe_listener(const struct sum *sum, FILE *out)
 {
-	fprintf(out, "listener");
-	for (int i = 0; i < N_COUNTERS; i++)
-		fprintf(out, " %s %" PRIu64, counter_name(i), sum->counters.counted[i]);
-	for (int i = 0; i < N_REASONS; i++)
-		if (sum->counters.reasons[i] > 0)
-			fprintf(out, " ended_%s %" PRIu64, reason_name(i),
-				sum->counters.reasons[i]);
+	const uint64_t *numbers = (const uint64_t *)&sum->counters;
+	char word[64];
+
+	fprintf(out, "listener transport %u", sum->transport);
+	for (size_t i = 0; counters_word(i, word); i++)
+		if (numbers[i] > 0)
+			fprintf(out, " %s %" PRIu64, word, numbers[i]);
 	fprintf(out, " name %s\n", sum->name);
 }
 
@@ -373,34 +390,37 @@ void stats_take_lasting(struct stats *stats, char *line)
 
 static uint64_t *find_counter(struct listener_counters *counters, const char *word)
 {
-	const char *reason = word + strlen("ended_");
+	char other[64];
 
-	for (int i = 0; i < N_COUNTERS; i++)
-		if (strcmp(word, counter_name(i)) == 0)
-			return &counters->counted[i];
-	for (int i = 0; strncmp(word, "ended_", strlen("ended_")) == 0 && i < N_REASONS; i++)
-		if (strcmp(reason, reason_name(i)) == 0)
-			return &counters->reasons[i];
+	for (size_t i = 0; counters_word(i, other); i++)
+		if (strcmp(word, other) == 0)
+			return (uint64_t *)counters + i;
 	return NULL;
 }
 
 void stats_take_listener(struct stats *stats, char *line)
 {
 	struct listener_counters counters = {0};
+	unsigned transport = 0;
 
 	while (line && *line) {
 		const char *word = handover_word(&line);
 		uint64_t *place = find_counter(&counters, word), number;
 
 		if (strcmp(word, "name") == 0) {
-			/* What is open closes with the workers of the program before. */
-			counters.counted[COUNT_closed] = counters.counted[COUNT_connections];
-			if (line)
+			if (line) {
+				/* What is open closes with the workers of the program before. */
+				counters.counted[COUNT_closed] =
+					counters.counted[COUNT_connections];
 				sums_add(&stats->history, line, &counters);
+				sums_set_transport(&stats->history, line, transport);
+			}
 			return;
 		}
 		number = next_number(&line);
 		if (place)
 			*place = number;
+		else if (strcmp(word, "transport") == 0)
+			transport = (unsigned)number % 32;
 	}
 }

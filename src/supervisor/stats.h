@@ -104,8 +104,6 @@ void stats_done(struct stats *stats);
 
 /* Once a second: rates, and the line of the service manager when it has changed. */
 void stats_on_second(struct stats *stats, const struct moment *moment);
-/* Renders the page of the exporters. */
-void stats_publish(struct stats *stats, const struct moment *moment);
 /* Another configuration serves. */
 void stats_count_generation(struct stats *stats, enum cause cause);
 void stats_count_reload(struct stats *stats, bool worked);

@@ -41,6 +41,7 @@
 #include "process/confine.h"
 #include "sockets/inherit.h"
 #include "supervisor/manager.h"
+#include "supervisor/publish.h"
 #include "supervisor/records.h"
 
 #define CLOCK_MS         1000

@@ -37,7 +37,8 @@ static int verb_metrics(void *userdata, const struct control_question *question)
 	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
 
 	supervisor_observe(s, &moment);
-	metrics_print(&s->stats.lasting, &moment, question->out);
+	metrics_print(&s->stats, &moment, question->json ? EXPOSITION_JSON : EXPOSITION_OPENMETRICS,
+		question->out);
 	return EX_OK;
 }
 

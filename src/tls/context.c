@@ -46,6 +46,11 @@ void tls_free(struct tls *tls)
 	free(tls);
 }
 
+void tls_set_timing(struct tls *tls, struct timing *timing)
+{
+	tls->signer.timing = timing;
+}
+
 void tls_set_keeper(struct tls *tls, int *fd)
 {
 	signer_done(&tls->signer);

@@ -149,6 +149,7 @@ static int box_handshake(struct datagram_transport *transport)
 		r = SSL_accept(box->ssl);
 		if (r == 1) {
 			box->tally.established = true;
+			tally_agreement(box->ssl, &transport->agreement);
 			return 0;
 		}
 		r = box_outcome(transport, r);

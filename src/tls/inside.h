@@ -75,6 +75,9 @@ static inline void tally_forget(struct tally *tally)
 	tally->updates = tally->hellos = tally->alerts = 0;
 }
 
+/* What the two have agreed on, for the counters. */
+void tally_agreement(SSL *ssl, struct agreement *ret_agreement);
+
 /* An error of the library in our words. */
 enum reason tally_reason(unsigned long error);
 

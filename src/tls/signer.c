@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "net/stopwatch.h"
 
 #define STALE_MOST 64 /* answers to questions that were given up */
 
@@ -92,9 +93,12 @@ static int signer_try(struct signer *signer, struct question *question, struct a
 
 int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer)
 {
+	uint64_t start = stopwatch_start();
 	int r = signer_try(signer, question, ret_answer);
 
 	if (r < 0)
 		signer->failed++;
+	else if (signer->timing)
+		stopwatch_stop(signer->timing, start, 1);
 	return r;
 }

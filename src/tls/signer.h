@@ -7,13 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/timing.h"
 #include "tls/question.h"
 
 struct signer {
 	int fd;      /* owned, with a time-out; -1: there is no keeper for the moment */
 	bool silent; /* the last question was not answered in time, and nothing has come since */
 	uint32_t number;
-	uint64_t failed; /* counts */
+	uint64_t failed;       /* counts */
+	struct timing *timing; /* NULL: answers are not timed */
 };
 
 #define SIGNER_EMPTY ((struct signer){.fd = -1})

@@ -76,6 +76,7 @@ static int session_handshake(struct transport *transport)
 		r = SSL_accept(session->ssl);
 		if (r == 1) {
 			session->tally.established = true;
+			tally_agreement(session->ssl, &transport->agreement);
 			transport->drained = session_is_drained(session);
 			return 0;
 		}

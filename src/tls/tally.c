@@ -48,6 +48,19 @@ static const struct {
 	{SSL_R_READ_TIMEOUT_EXPIRED, REASON_handshake},
 };
 
+void tally_agreement(SSL *ssl, struct agreement *ret_agreement)
+{
+	const char *group = SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
+	const char *cipher = SSL_get_cipher_name(ssl);
+
+	*ret_agreement = (struct agreement){
+		.version = (uint8_t)agreed_find(AGREED_VERSION, SSL_get_version(ssl)),
+		.group = (uint8_t)agreed_find(AGREED_GROUP, group ? group : ""),
+		.cipher = (uint8_t)agreed_find(AGREED_CIPHER, cipher),
+		.resumed = SSL_session_reused(ssl),
+	};
+}
+
 enum reason tally_reason(unsigned long error)
 {
 	int code = ERR_GET_REASON(error);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "core/ticket.h"
+#include "core/timing.h"
 #include "net/datagram_transport.h"
 #include "net/transport.h"
 
@@ -81,6 +82,8 @@ enum {
 
 int tls_new(struct tls **ret_tls);
 void tls_free(struct tls *tls);
+/* Where the time that the keeper takes to answer is kept; stays the caller's. */
+void tls_set_timing(struct tls *tls, struct timing *timing);
 /* Private keys are used through this channel from now on, whose time-out for receiving is how long the
  * keeper is waited for; takes the descriptor over. */
 void tls_set_keeper(struct tls *tls, int *fd);

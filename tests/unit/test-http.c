@@ -132,6 +132,43 @@ static void test_fields_are_spans(void **state)
 	assert_true(http_span_is(request.accept, "x/y;q=1"));
 }
 
+static const struct {
+	const char *accept, *type;
+	unsigned quality;
+} qualities[] = {
+	{"", "text/plain", 0},
+	{"text/plain", "text/plain", 1000},
+	{"TEXT/Plain ; version=0.0.4", "text/plain", 1000},
+	{"text/html", "text/plain", 0},
+	{"*/*", "text/plain", 1000},
+	{"*/*;q=0.1", "text/plain", 100},
+	{"text/*;q=0.3,*/*;q=0.9", "text/plain", 300},
+	{"*/*;q=0.9 , text/*;q=0.3", "text/plain", 300},
+	{"text/plain;q=0.5,text/*;q=0.8", "text/plain", 500},
+	{"text/plain;version=1;q=0.25,text/plain;version=2;q=0.75", "text/plain", 750},
+	{"text/plain;q=0", "text/plain", 0},
+	{"text/plain;q=2", "text/plain", 0},
+	{"text/plain;q=x", "text/plain", 0},
+	{"text/plain;q=1.000", "text/plain", 1000},
+	{",,;;,text/plain", "text/plain", 1000},
+	{"text", "text/plain", 0},
+	{"text/", "text/plain", 0},
+	{"*", "text/plain", 0},
+};
+
+static void test_qualities(void **state)
+{
+	for (size_t i = 0; i < sizeof(qualities) / sizeof(qualities[0]); i++) {
+		size_t len = strlen(qualities[i].accept);
+		struct http_span accept = {
+			(char *)guard_copy(guard, qualities[i].accept, len), len};
+
+		if (http_quality(accept, qualities[i].type) != qualities[i].quality)
+			fail_msg("%s: %u", qualities[i].accept,
+				http_quality(accept, qualities[i].type));
+	}
+}
+
 static void test_pieces_change_nothing(void **state)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
@@ -190,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_fields_are_spans),
+		cmocka_unit_test(test_qualities),
 		cmocka_unit_test(test_pieces_change_nothing),
 		cmocka_unit_test(test_nul_is_refused),
 		cmocka_unit_test(test_head_has_a_longest),
