@@ -23,6 +23,7 @@
 #include "child/http.h"
 #include "child/roles.h"
 #include "child/runtime.h"
+#include "child/status_page.h"
 #include "process/channel.h"
 #include "process/metrics_page.h"
 
@@ -30,6 +31,7 @@
 #define VISIT_MS        10000 /* from accept to the last byte */
 #define LAST_MS         1000  /* for a request, once nothing is accepted any more */
 #define ACCEPTS_A_ROUND 16
+#define STALE_MS        10000 /* a supervisor that has not written for so long is stuck */
 
 struct exporter {
 	struct runtime side;
@@ -59,23 +61,31 @@ struct visit {
 	char head[HTTP_LONGEST];
 };
 
+enum form_source { FROM_PAGE, FROM_PROGRAM, FROM_AGE, FROM_STATE };
+
 /* A form of what is at a path: in which a peer gets it depends on its Accept. */
 struct form {
 	const char *path;
 	const char *range; /* of types, as Accept names it */
 	const char *type;  /* in full */
-	enum page_text text;
+	enum form_source source;
+	enum page_text text; /* of the page */
 };
 
 static const struct form forms[] = {
 	{"/metrics", "application/openmetrics-text",
-		"application/openmetrics-text; version=1.0.0; charset=utf-8", PAGE_OPENMETRICS},
-	{"/metrics", "text/plain", "text/plain; version=0.0.4; charset=utf-8", PAGE_TEXT},
+		"application/openmetrics-text; version=1.0.0; charset=utf-8", FROM_PAGE,
+		PAGE_OPENMETRICS},
+	{"/metrics", "text/plain", "text/plain; version=0.0.4; charset=utf-8", FROM_PAGE,
+		PAGE_TEXT},
 	{"/metrics", "application/vnd.google.protobuf",
 		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
 		"encoding=delimited",
-		PAGE_PROTOBUF},
-	{"/status.json", "application/json", "application/json", PAGE_STATUS},
+		FROM_PAGE, PAGE_PROTOBUF},
+	{"/status.json", "application/json", "application/json", FROM_PAGE, PAGE_STATUS},
+	{"/", "text/html", "text/html; charset=utf-8", FROM_PROGRAM},
+	{"/livez", "text/plain", "text/plain; charset=utf-8", FROM_AGE},
+	{"/readyz", "text/plain", "text/plain; charset=utf-8", FROM_STATE},
 };
 
 #define N_FORMS (sizeof(forms) / sizeof(forms[0]))
@@ -121,6 +131,75 @@ static void visit_end(struct visit *visit)
 		loop_stop(&e->side.loop, EX_OK);
 }
 
+/* A unix socket is out of the reach of any page. */
+static bool host_is_ours(const struct exporter *e, const struct http_request *request)
+{
+	const struct conf *conf = e->side.conf;
+	struct http_span name = request->host;
+
+	if (conf->metrics.path || http_host_is_local(request->host))
+		return true;
+	name = http_host_name(name);
+	for (size_t i = 0; i < conf->metrics.n_hosts; i++)
+		if (strlen(conf->metrics.hosts[i]) == name.len &&
+			strncasecmp(conf->metrics.hosts[i], name.at, name.len) == 0)
+			return true;
+	return false;
+}
+
+/* The status of an answer that is not refused for its own sake. */
+static unsigned judge_request(
+	const struct exporter *e, const struct http_request *request, const struct form *form)
+{
+	uint64_t age_ms;
+	bool is_ready = metrics_page_is_ready(e->page, &age_ms);
+
+	if (request->status != 200)
+		return request->status;
+	if (!host_is_ours(e, request))
+		return 421;
+	if (!http_origin_is_same(request))
+		return 403;
+	if (!form)
+		return 404;
+	if (form->source == FROM_AGE || form->source == FROM_STATE)
+		return age_ms < STALE_MS && (is_ready || form->source == FROM_AGE) ? 200 : 503;
+	return 200;
+}
+
+static int refusal_text(unsigned status, char **ret_text, size_t *ret_len)
+{
+	int n = asprintf(ret_text,
+		"%u %s. There are /metrics, /status.json, /livez, /readyz and /.\n", status,
+		http_phrase(status));
+
+	if (n < 0)
+		return -ENOMEM;
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+/* A copy of what is to be sent; without a text in the page, the supervisor has not begun. */
+static int form_text(
+	const struct exporter *e, const struct form *form, char **ret_text, size_t *ret_len)
+{
+	switch (form->source) {
+	case FROM_PAGE:
+		return metrics_page_read(e->page, form->text, ret_text, ret_len);
+	case FROM_PROGRAM:
+		*ret_text = strndup(status_page, status_page_len);
+		*ret_len = status_page_len;
+		break;
+	case FROM_AGE:
+	case FROM_STATE:
+		*ret_text = strdup("ok\n");
+		*ret_len = strlen("ok\n");
+		break;
+	}
+	return *ret_text ? 0 : -ENOMEM;
+}
+
+/* No other site may show, load or read any of it, and no cache may keep it. */
 static void print_head(FILE *out, const char *type, unsigned status, size_t len)
 {
 	time_t now = time(NULL);
@@ -131,30 +210,26 @@ static void print_head(FILE *out, const char *type, unsigned status, size_t len)
 		strftime(date, sizeof(date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
 	fprintf(out,
 		"HTTP/1.1 %u %s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n%s"
-		"Connection: close\r\n\r\n",
+		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+		"Cross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n"
+		"Content-Security-Policy: %s\r\nConnection: close\r\n\r\n",
 		status, http_phrase(status), date, type, len,
-		status == 405 ? "Allow: GET, HEAD\r\n" : "");
+		status == 405 ? "Allow: GET, HEAD\r\n" : "", status_page_policy);
 }
 
 /* The whole answer, in memory. */
 static int visit_compose(struct visit *visit, const struct http_request *request)
 {
 	const struct form *form = request->status == 200 ? form_find(request) : NULL;
-	unsigned status = request->status == 200 && !form ? 404 : request->status;
+	unsigned status = judge_request(visit->exporter, request, form);
 	_cleanup_free_ char *body = NULL;
 	size_t len = 0;
 	FILE *out;
 
-	if (status == 200 && metrics_page_read(visit->exporter->page, form->text, &body, &len) < 0)
+	if (status == 200 && form_text(visit->exporter, form, &body, &len) < 0)
 		status = 503;
-	if (status != 200) {
-		int n = asprintf(&body, "%u %s. The counters are at /metrics.\n", status,
-			http_phrase(status));
-
-		if (n < 0)
-			return -ENOMEM;
-		len = (size_t)n;
-	}
+	if (status != 200 && refusal_text(status, &body, &len) < 0)
+		return -ENOMEM;
 	out = open_memstream(&visit->answer, &visit->answer_len);
 	if (!out)
 		return -ENOMEM;

@@ -10,9 +10,11 @@
 #define STATUSES(STATUS)                               \
 	STATUS(200, "OK")                              \
 	STATUS(400, "Bad Request")                     \
+	STATUS(403, "Forbidden")                       \
 	STATUS(404, "Not Found")                       \
 	STATUS(405, "Method Not Allowed")              \
 	STATUS(413, "Content Too Large")               \
+	STATUS(421, "Misdirected Request")             \
 	STATUS(431, "Request Header Fields Too Large") \
 	STATUS(503, "Service Unavailable")             \
 	STATUS(505, "HTTP Version Not Supported")
@@ -298,4 +300,53 @@ unsigned http_quality(struct http_span accept, const char *type)
 		best = matches > best ? matches : best;
 	}
 	return quality;
+}
+
+struct http_span http_host_name(struct http_span host)
+{
+	const char *end = host.len > 0 && host.at[0] == '[' ? memchr(host.at, ']', host.len) : NULL;
+	const char *colon = end ? NULL : memchr(host.at, ':', host.len);
+
+	if (end)
+		host.len = (size_t)(end - host.at) + 1;
+	else if (colon)
+		host.len = (size_t)(colon - host.at);
+	return host;
+}
+
+/* No name of the domain name system is made of numbers alone. */
+static bool is_numeric(struct http_span name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (name.at[i] != '.' && (name.at[i] < '0' || name.at[i] > '9'))
+			return false;
+	return true;
+}
+
+bool http_host_is_local(struct http_span host)
+{
+	static const char below[] = ".localhost";
+	struct http_span name = host.at ? http_host_name(host) : host;
+	size_t len = strlen(below);
+
+	if (name.len == 0 || name.at[0] == '[' || !memchr(name.at, '.', name.len))
+		return true;
+	if (is_numeric(name))
+		return true;
+	return name.len > len && strncasecmp(name.at + name.len - len, below, len) == 0;
+}
+
+bool http_origin_is_same(const struct http_request *request)
+{
+	const struct http_span origin = request->origin, host = request->host;
+	size_t scheme = strlen("http://");
+
+	if (!origin.at)
+		return true;
+	if (origin.len > scheme && strncasecmp(origin.at, "https://", scheme + 1) == 0)
+		scheme++;
+	else if (origin.len < scheme || strncasecmp(origin.at, "http://", scheme) != 0)
+		return false;
+	return host.at && origin.len == scheme + host.len &&
+		strncasecmp(origin.at + scheme, host.at, host.len) == 0;
 }

@@ -27,6 +27,13 @@ enum {
 
 /* Reads the head that `data` begins with. */
 int http_parse(const char *data, size_t len, struct http_request *ret_request);
+/* Whether that Host can only be meant for this machine: a literal address, a name without a dot, or one
+ * below localhost. Any site could have made its own name lead here. */
+bool http_host_is_local(struct http_span host);
+/* Without its port. */
+struct http_span http_host_name(struct http_span host);
+/* Whether the page that asks, if one does, is of that Host. */
+bool http_origin_is_same(const struct http_request *request);
 bool http_span_is(struct http_span span, const char *word);
 /* How much a peer with this Accept wants `type`, such as "text/plain": 0, not at all, to 1000. */
 unsigned http_quality(struct http_span accept, const char *type);

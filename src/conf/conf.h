@@ -104,6 +104,8 @@ struct conf {
 		struct addr address;
 		uint16_t port; /* 0: there is no address */
 		char *path;
+		char **hosts; /* besides addresses and names without a dot */
+		size_t n_hosts;
 	} metrics;
 	struct conf_limits limits;
 	struct conf_tls tls;

@@ -155,6 +155,8 @@ static const struct conf_row top_rows[] = {
 		"The port for it."},
 	{"metrics.path", FIELD(TYPE_STRING, metrics.path), NULL, 1, 107, 0, NULL,
 		"A unix socket instead of an address and a port."},
+	{"metrics.hosts", FIELD(TYPE_STRINGS, metrics.hosts), "[]", 0, 16, 0, NULL,
+		"Further names under which a browser or Prometheus may ask for it."},
 
 	{"limits.connections", FIELD(TYPE_COUNT, limits.connections), "0", 0, 10000000, 0, NULL,
 		"How many connections may be open at once."},

@@ -87,11 +87,23 @@ static void generation_dismiss_keeper(struct generation *g)
 	child_send(keeper, MSG_DRAIN, &drain, sizeof(drain), NULL);
 }
 
+static bool generation_workers_ended(const struct generation *g)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->slots[i].child.state != CHILD_ENDED)
+			return false;
+	return true;
+}
+
 static void generation_on_drained(struct generation *g)
 {
 	if (!g->released && generation_is_released(g)) {
 		g->released = true;
 		g->parts.owner->on_released(g);
+	}
+	if (g->exporter_stays && generation_workers_ended(g)) {
+		g->exporter_stays = false;
+		slot_drain(g->exporter);
 	}
 	if (!generation_all(g, CHILD_ENDED))
 		return;
@@ -445,13 +457,20 @@ static void generation_limit_drain(struct generation *g)
 		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
 }
 
+void generation_drain_last(struct generation *g)
+{
+	g->exporter_stays = g->exporter && g->exporter->child.state == CHILD_SERVING;
+	generation_drain(g);
+}
+
 void generation_drain(struct generation *g)
 {
 	struct slot *slot;
 
 	g->state = GENERATION_DRAINING;
 	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
-		slot_drain(slot);
+		if (slot != g->exporter || !g->exporter_stays)
+			slot_drain(slot);
 	loop_defer(g->parts.loop, &g->report);
 	generation_limit_drain(g);
 }

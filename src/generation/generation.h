@@ -67,8 +67,9 @@ struct generation {
 	struct timer limit;    /* on coming up, and on draining */
 	struct task report;
 	struct task reap;
-	bool released; /* and the owner knows */
-	bool given_up; /* it has had all the time that there was */
+	bool released;       /* and the owner knows */
+	bool exporter_stays; /* and is told to drain after the workers */
+	bool given_up;       /* it has had all the time that there was */
 	int exit_code;
 	char why[512];
 };
@@ -87,6 +88,8 @@ void generation_serve(struct generation *generation);
 /* All of it serves, and so do its sockets. */
 void generation_commit(struct generation *generation);
 void generation_drain(struct generation *generation);
+/* The same where no other takes over: the exporter goes on until the workers have ended. */
+void generation_drain_last(struct generation *generation);
 /* No more patience. */
 void generation_kill(struct generation *generation);
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 #define COPY_ROOM (16U << 20)
@@ -21,6 +22,8 @@
 struct page_copy {
 	uint32_t begins[N_PAGE_TEXTS], lengths[N_PAGE_TEXTS]; /* in `text` */
 	uint32_t used;
+	uint32_t is_ready;
+	uint64_t written_ms; /* by CLOCK_MONOTONIC, which is the same in all processes */
 	char text[COPY_ROOM];
 };
 
@@ -77,8 +80,12 @@ void metrics_page_put(struct metrics_page *page, enum page_text which, const cha
 	copy->used += (uint32_t)len;
 }
 
-void metrics_page_show(struct metrics_page *page)
+void metrics_page_show(struct metrics_page *page, bool is_ready)
 {
+	struct page_copy *copy = next_copy(page);
+
+	copy->is_ready = is_ready;
+	copy->written_ms = clock_ms();
 	atomic_fetch_add(&page->layout->edition, 1);
 }
 
@@ -97,6 +104,16 @@ int metrics_page_attach(int fd, const struct page_layout **ret_layout)
 
 	*ret_layout = memory;
 	return 0;
+}
+
+bool metrics_page_is_ready(const struct page_layout *layout, uint64_t *ret_age_ms)
+{
+	uint64_t edition = atomic_load(&layout->edition);
+	const struct page_copy *copy = &layout->copies[edition % 2];
+	uint64_t now_ms = clock_ms();
+
+	*ret_age_ms = edition > 0 && now_ms > copy->written_ms ? now_ms - copy->written_ms : 0;
+	return edition > 0 && copy->is_ready;
 }
 
 int metrics_page_read(

@@ -29,10 +29,12 @@ void metrics_page_done(struct metrics_page *page);
 void metrics_page_begin(struct metrics_page *page);
 void metrics_page_put(
 	struct metrics_page *page, enum page_text which, const char *text, size_t len);
-void metrics_page_show(struct metrics_page *page);
+void metrics_page_show(struct metrics_page *page, bool is_ready);
 
 /* The exporter's side: maps it; -EINVAL when it is not of the right size. */
 int metrics_page_attach(int fd, const struct page_layout **ret_layout);
+/* Whether the daemon serves, as of the last edition, and how old that is. */
+bool metrics_page_is_ready(const struct page_layout *layout, uint64_t *ret_age_ms);
 /* A copy of a text, which the caller frees; -EAGAIN when there is none. */
 int metrics_page_read(
 	const struct page_layout *layout, enum page_text which, char **ret_text, size_t *ret_len);

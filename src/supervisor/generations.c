@@ -205,7 +205,10 @@ static void set_aside(struct generations *all, struct generation *g)
 	}
 	list_append(&all->draining, generation_node(g));
 	all->n_draining++;
-	generation_drain(g);
+	if (all->is_stopping)
+		generation_drain_last(g);
+	else
+		generation_drain(g);
 }
 
 static void build_done(struct generations *all)

@@ -37,5 +37,5 @@ void stats_publish(struct stats *stats, const struct moment *moment)
 		if (fclose(out) == 0)
 			metrics_page_put(&stats->page, which, text, len);
 	}
-	metrics_page_show(&stats->page);
+	metrics_page_show(&stats->page, moment->is_serving && moment->workers_up > 0);
 }

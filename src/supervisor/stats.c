@@ -85,6 +85,32 @@ static uint64_t count_messages(const struct sums *sums)
 	return messages;
 }
 
+const struct listener_counters *stats_before(const struct stats *stats, const char *name)
+{
+	for (size_t i = 0; i < stats->before.n; i++)
+		if (strcmp(stats->before.list[i].name, name) == 0)
+			return &stats->before.list[i].counters;
+	return NULL;
+}
+
+uint32_t stats_latency(const struct stats *stats, const char *name)
+{
+	struct timing grown = {0};
+
+	for (size_t i = 0; i < stats->now.n; i++) {
+		const struct sum *sum = &stats->now.list[i];
+		const struct listener_counters *before = stats_before(stats, sum->name);
+
+		if (!before || (name && strcmp(name, sum->name) != 0))
+			continue;
+		for (unsigned b = 0; b < TIMING_BUCKETS; b++)
+			if (sum->counters.service.counts[b] > before->service.counts[b])
+				grown.counts[b] +=
+					sum->counters.service.counts[b] - before->service.counts[b];
+	}
+	return (uint32_t)(timing_quantile(&grown, 0.99) * 1e6);
+}
+
 static void compute_rates(struct stats *stats, const struct sums *sums)
 {
 	uint64_t then, now;
@@ -98,15 +124,9 @@ static void compute_rates(struct stats *stats, const struct sums *sums)
 	/* Fewer than before: a generation that could not be read any more is gone. */
 	stats->rate = stats->is_counting && now > then ? now - then : 0;
 	stats->is_counting = true;
-	stats->rates[stats->n_seconds++ % PLOT_SECONDS] = (uint32_t)stats->rate;
-}
-
-const struct listener_counters *stats_before(const struct stats *stats, const char *name)
-{
-	for (size_t i = 0; i < stats->before.n; i++)
-		if (strcmp(stats->before.list[i].name, name) == 0)
-			return &stats->before.list[i].counters;
-	return NULL;
+	stats->rates[stats->n_seconds % PLOT_SECONDS] = (uint32_t)stats->rate;
+	stats->latencies[stats->n_seconds % PLOT_SECONDS] = stats_latency(stats, NULL);
+	stats->n_seconds++;
 }
 
 static void add_trouble(char text[static 512], const char *trouble)

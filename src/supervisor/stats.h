@@ -72,6 +72,7 @@ struct stats {
 	struct sums now;    /* ... and as of now */
 	uint64_t rate;      /* messages in the last second */
 	uint32_t rates[PLOT_SECONDS];
+	uint32_t latencies[PLOT_SECONDS]; /* of 99 % of the answers of that second, in us */
 	unsigned n_seconds; /* since the start; the newest is at (n_seconds - 1) % PLOT_SECONDS */
 	char status[512];   /* as the service manager was told */
 };
@@ -113,6 +114,8 @@ const char *cause_name(enum cause cause);
 const char *death_name(enum death death);
 /* All that is wrong now, as a sentence; empty when all is well. */
 void stats_judge(const struct stats *stats, const struct moment *moment, char text[static 512]);
+/* The 99 % quantile of the answers of the last second, in us; with NULL, of all listeners. */
+uint32_t stats_latency(const struct stats *stats, const char *name);
 /* The counters of that listener a second ago; NULL when there are none. */
 const struct listener_counters *stats_before(const struct stats *stats, const char *name);
 

@@ -291,8 +291,10 @@ void status_print(
 
 	stats_judge(stats, moment, trouble);
 	fprintf(out, trouble[0] ? "not well: %s\n" : "well\n", trouble);
-	if (columns >= 40)
+	if (columns >= 40) {
 		show_plot(stats, "messages/s", stats->rates, columns, out);
+		show_plot(stats, "latency us", stats->latencies, columns, out);
+	}
 	show_daemon(stats, moment, out);
 	show_children(moment, out);
 	show_listeners(stats, moment, out);
@@ -311,6 +313,26 @@ static void json_count(struct json *json, const char *key, uint64_t value)
 		json_number(json, key, value);
 }
 
+/* Empty buckets are left out. */
+static void json_timing_of(struct json *json, const struct timing *timing)
+{
+	json_object(json, "service");
+	json_number(json, "count", timing_count(timing));
+	json_decimal(json, "p50", timing_quantile(timing, 0.5), 9);
+	json_decimal(json, "p99", timing_quantile(timing, 0.99), 9);
+	json_list(json, "buckets");
+	for (unsigned i = 0; i < TIMING_BUCKETS - 1; i++) {
+		if (timing->counts[i] == 0)
+			continue;
+		json_object(json, NULL);
+		json_decimal(json, "end", timing_end(i), 9);
+		json_number(json, "count", timing->counts[i]);
+		json_end(json);
+	}
+	json_end(json);
+	json_end(json);
+}
+
 static void json_listener(struct json *json, const struct stats *stats, const struct sum *sum)
 {
 	const struct listener_counters *before = stats_before(stats, sum->name);
@@ -324,6 +346,10 @@ static void json_listener(struct json *json, const struct stats *stats, const st
 	json_count(json, "bytes_out_per_second", grown(sum, before, COUNT_bytes_out));
 	for (int i = 0; i < N_COUNTERS; i++)
 		json_count(json, counter_name(i), sum->counters.counted[i]);
+	if (stats_latency(stats, sum->name) > 0)
+		json_decimal(json, "latency", stats_latency(stats, sum->name) / 1e6, 6);
+	if (timing_count(&sum->counters.service) > 0)
+		json_timing_of(json, &sum->counters.service);
 	json_object(json, "reasons");
 	for (int i = 0; i < N_REASONS; i++)
 		json_count(json, reason_name(i), sum->counters.reasons[i]);
@@ -463,5 +489,6 @@ void status_print_json(const struct stats *stats, const struct moment *moment, F
 	json_limits(&json, moment);
 	json_log(&json, stats, moment);
 	json_plot(&json, stats, "rates", stats->rates);
+	json_plot(&json, stats, "latencies", stats->latencies);
 	json_end(&json);
 }

@@ -365,6 +365,7 @@ void supervisor_stop(struct supervisor *s)
 		(unsigned long long)patience_ms(s) * 1000);
 	remnants_drain(&s->remnants);
 	generations_stop(&s->generations);
+	publish(s); /* that it is not ready any more */
 }
 
 static void on_change(struct watch *watch)

@@ -432,7 +432,7 @@ def test_unix_socket(scraped, tmp_path):
 
 
 @pytest.mark.parametrize("request_line, status", [
-    (b"GET / HTTP/1.1", 404), (b"GET /metrics/x HTTP/1.1", 404), (b"POST /metrics HTTP/1.1", 405),
+    (b"GET /x HTTP/1.1", 404), (b"GET /metrics/x HTTP/1.1", 404), (b"POST /metrics HTTP/1.1", 405),
     (b"GET /metrics HTTP/3.0", 505), (b"GET /metrics", 400), (b"\x16\x03\x01\x00", 400),
     (b"GET /metrics HTTP/1.1\r\nX: " + 9000 * b"a", 431)])
 def test_other_requests_are_refused(scraped, request_line, status):
@@ -502,6 +502,89 @@ def test_who_does_not_read_keeps_nobody_out(scraped):
     finally:
         for s in stuck:
             s.close()
+
+
+# Other paths, and other sites
+
+
+def status_line(one, *fields, path="/status.json"):
+    head, _ = one.send(f"GET {path} HTTP/1.1\r\n".encode() +
+                       b"".join(field + b"\r\n" for field in fields) + b"\r\n")
+    return int(head.split()[1])
+
+
+def test_status_json_is_what_upperctl_prints(scraped):
+    one = scraped(tcp(), udp())
+    head, body = one.fetch("/status.json")
+    assert "\nContent-Type: application/json\r" in head
+    mine, theirs = json.loads(body), json.loads(rig.run_upperctl(one.d, "--json", "status").stdout)
+    assert set(mine) == set(theirs)
+    assert (mine["pid"], mine["well"]) == (one.d.pid, True)
+
+
+def test_it_lives_and_is_ready(scraped):
+    one = scraped()
+    for path in ("/livez", "/readyz"):
+        head, body = one.fetch(path)
+        assert head.startswith("HTTP/1.1 200 ") and body == "ok\n"
+
+
+def test_it_is_not_ready_while_it_drains(scraped):
+    """And lives, and says so until the last connection has ended."""
+    one = scraped(drain="30s")
+    with connect(one.d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert s.recv(1) == b"A"
+        one.d.asked_to_stop = True
+        one.d.signal(signal.SIGTERM)
+        process.wait_until(lambda: status_line(one, b"Host: a", path="/readyz") == 503, what="503")
+        assert status_line(one, b"Host: a", path="/livez") == 200
+        assert json.loads(one.fetch("/status.json")[1])["trouble"] == "upperd is stopping"
+    assert one.d.wait() == 0
+
+
+def test_it_is_not_ready_without_workers(scraped):
+    one = scraped(workers=1)
+    one.d.killed += 1
+    os.kill(one.d.workers()[0], signal.SIGKILL)
+    one.d.wait_for(lambda: one.sample("upperd_workers_serving") == 1, "another worker")
+    assert status_line(one, b"Host: a", path="/readyz") == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="stops the supervisor")
+def test_it_does_not_live_when_the_supervisor_is_stuck(scraped):
+    one = scraped()
+    os.kill(one.d.pid, signal.SIGSTOP)
+    try:
+        process.wait_until(lambda: status_line(one, b"Host: a", path="/livez") == 503, 30, "503")
+    finally:
+        os.kill(one.d.pid, signal.SIGCONT)
+    process.wait_until(lambda: status_line(one, b"Host: a", path="/livez") == 200, what="200")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/status.json"])
+def test_no_other_site_can_read(scraped, path):
+    """A name that was made to lead here; a page that asks from elsewhere; and what may."""
+    one = scraped(place=at() | {"hosts": ["metrics.example.org"]})
+    assert status_line(one, b"Host: evil.example", path=path) == 421
+    assert status_line(one, b"Host: evil.example:80", path=path) == 421
+    assert status_line(one, b"Host: localhost", b"Origin: http://evil.example", path=path) == 403
+    assert status_line(one, b"Host: localhost", b"Origin: null", path=path) == 403
+    for host in (b"localhost", b"127.0.0.1:9100", b"[::1]:9100", b"server1", b"metrics.example.org:9100"):
+        assert status_line(one, b"Host: " + host, path=path) == 200
+        assert status_line(one, b"Host: " + host, b"Origin: http://" + host, path=path) == 200
+
+
+def test_answers_forbid_what_a_browser_might_do(scraped):
+    one = scraped()
+    for path in ("/", "/metrics", "/status.json", "/nothing"):
+        head, _ = one.fetch(path)
+        policy = re.search(r"^Content-Security-Policy: (.*?)\r$", head + "\r", re.M)[1]
+        assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "\nX-Content-Type-Options: nosniff\r" in head
+        assert "\nCross-Origin-Resource-Policy: same-origin\r" in head
+        assert "\nCache-Control: no-store\r" in head
 
 
 # What it can do, and what becomes of it

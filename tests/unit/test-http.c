@@ -169,6 +169,73 @@ static void test_qualities(void **state)
 	}
 }
 
+static const struct {
+	const char *host;
+	bool is_local;
+} hosts[] = {
+	{"", true},
+	{"localhost", true},
+	{"localhost:9100", true},
+	{"LOCALHOST", true},
+	{"a.localhost:1", true},
+	{"server1", true},
+	{"127.0.0.1", true},
+	{"192.0.2.1:9100", true},
+	{"[::1]", true},
+	{"[2001:db8::1]:9100", true},
+	{"example.org", false},
+	{"example.org:9100", false},
+	{"localhost.example.org", false},
+	{"127.0.0.1.example.org", false},
+	{"xlocalhost.org", false},
+	{"example.org.localhost.example", false},
+	{"evil.org:80@localhost", false},
+};
+
+static void test_hosts(void **state)
+{
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		size_t len = strlen(hosts[i].host);
+		struct http_span host = {(char *)guard_copy(guard, hosts[i].host, len), len};
+
+		if (http_host_is_local(host) != hosts[i].is_local)
+			fail_msg("%s", hosts[i].host);
+	}
+	assert_true(http_host_is_local((struct http_span){NULL, 0}));
+}
+
+static const struct {
+	const char *origin; /* NULL: there is none */
+	const char *host;
+	bool is_same;
+} origins[] = {
+	{NULL, "a", true},
+	{"http://a", "a", true},
+	{"https://a", "a", true},
+	{"HTTP://A:1", "a:1", true},
+	{"http://a:1", "a", false},
+	{"http://a", "a:1", false},
+	{"http://ab", "a", false},
+	{"http://b", "a", false},
+	{"null", "a", false},
+	{"", "", false},
+	{"http://", "", true},
+	{"file://a", "a", false},
+};
+
+static void test_origins(void **state)
+{
+	for (size_t i = 0; i < sizeof(origins) / sizeof(origins[0]); i++) {
+		struct http_request request = {.host = {origins[i].host, strlen(origins[i].host)}};
+
+		if (origins[i].origin)
+			request.origin =
+				(struct http_span){origins[i].origin, strlen(origins[i].origin)};
+		if (http_origin_is_same(&request) != origins[i].is_same)
+			fail_msg("%s of %s", origins[i].origin, origins[i].host);
+	}
+}
+
 static void test_pieces_change_nothing(void **state)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
@@ -228,6 +295,8 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_fields_are_spans),
 		cmocka_unit_test(test_qualities),
+		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_pieces_change_nothing),
 		cmocka_unit_test(test_nul_is_refused),
 		cmocka_unit_test(test_head_has_a_longest),

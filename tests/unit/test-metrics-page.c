@@ -45,7 +45,7 @@ static void write_text(char byte, size_t len)
 	memset(text, byte, len);
 	metrics_page_begin(&page);
 	metrics_page_put(&page, PAGE_OPENMETRICS, text, len);
-	metrics_page_show(&page);
+	metrics_page_show(&page, byte != 'b');
 	free(text);
 }
 
@@ -68,6 +68,18 @@ static void test_newest_is_read(void **state)
 		assert_int_equal(len, i);
 		assert_int_equal(text[i - 1], 'a' + i);
 	}
+}
+
+static void test_state_comes_with_the_edition(void **state)
+{
+	uint64_t age_ms;
+
+	assert_false(metrics_page_is_ready(layout, &age_ms));
+	write_text('a', 1);
+	assert_true(metrics_page_is_ready(layout, &age_ms));
+	assert_in_range(age_ms, 0, 60000);
+	write_text('b', 1);
+	assert_false(metrics_page_is_ready(layout, &age_ms));
 }
 
 static void test_text_that_is_too_long_is_left_out(void **state)
@@ -127,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nothing_is_there_at_first, make, unmake),
+		cmocka_unit_test_setup_teardown(test_state_comes_with_the_edition, make, unmake),
 		cmocka_unit_test_setup_teardown(test_newest_is_read, make, unmake),
 		cmocka_unit_test_setup_teardown(
 			test_text_that_is_too_long_is_left_out, make, unmake),
