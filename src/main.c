@@ -9,8 +9,18 @@
 #include "base/logtext.h"
 #include "child/roles.h"
 #include "command/commands.h"
+#include "config.h"
 #include "process/options.h"
 #include "supervisor/supervisor.h"
+
+#if WITH_ASAN
+/* libconfig forgets the string before a syntax error: a few bytes, once for a text that is refused. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libconfig.so\n";
+}
+#endif
 
 static int run(const struct options *options)
 {

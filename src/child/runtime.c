@@ -32,12 +32,22 @@ int runtime_fail(int exit_code, const char *what, int error)
 	return exit_code;
 }
 
+static void report(const struct file_place *place, enum fault_level level, const char *text)
+{
+	struct msg_fault fault = {.place = *place, .level = level};
+
+	snprintf(fault.text, sizeof(fault.text), "%s", text);
+	channel_send(CHANNEL_FD, MSG_FAULT, &fault, sizeof(fault), NULL, 0);
+}
+
 void runtime_report_fault(const struct file_place *place, const char *why)
 {
-	struct msg_fault fault = {.place = *place};
+	report(place, FAULT_ERROR, why);
+}
 
-	snprintf(fault.text, sizeof(fault.text), "%s", why);
-	channel_send(CHANNEL_FD, MSG_FAULT, &fault, sizeof(fault), NULL, 0);
+void runtime_report_warning(const struct file_place *place, const char *text)
+{
+	report(place, FAULT_WARNING, text);
 }
 
 static uint64_t *records_lost;

@@ -52,5 +52,7 @@ int runtime_ready(struct runtime *side);
 int runtime_serving(struct runtime *side);
 /* Tells the supervisor what is wrong with a file; what is wrong with others can follow. */
 void runtime_report_fault(const struct file_place *place, const char *why);
+/* The same for a fault that does not keep it from serving. */
+void runtime_report_warning(const struct file_place *place, const char *text);
 /* Tells the supervisor why it cannot serve; returns `exit_code`. */
 int runtime_fail(int exit_code, const char *what, int error);

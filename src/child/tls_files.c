@@ -419,6 +419,44 @@ void tls_files_list_certificates(const struct tls_files *files, struct counters 
 	}
 }
 
+static void warn_of_certificates(const struct tls_files *files, size_t listener, time_t now,
+	void (*on_warning)(const struct file_place *place, const char *text))
+{
+	struct tls_dates dates;
+	char text[FILE_WHY];
+
+	for (size_t c = 0; tls_context_certificate(files->contexts[listener], c, &dates); c++) {
+		const struct file_place place = {
+			.listener = (uint32_t)listener, .index = (uint32_t)c};
+
+		if (dates.begins <= now && now < dates.ends)
+			continue;
+		snprintf(text, sizeof(text), "%s: the certificate %s",
+			file_name(files->conf, &place),
+			now < dates.begins ? "is not valid yet" : "has expired");
+		on_warning(&place, text);
+	}
+}
+
+void tls_files_warn(const struct tls_files *files, time_t now,
+	void (*on_warning)(const struct file_place *place, const char *text))
+{
+	size_t n = files->contexts ? files->conf->n_listeners : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct file_place place = {.kind = FILE_CRL, .listener = (uint32_t)i};
+		char text[FILE_WHY];
+
+		if (!files->contexts[i])
+			continue;
+		warn_of_certificates(files, i, now, on_warning);
+		if (!tls_files_crl_expired(files, i, now))
+			continue;
+		snprintf(text, sizeof(text), "%s: " CRL_EXPIRED, file_name(files->conf, &place));
+		on_warning(&place, text);
+	}
+}
+
 /* The next of the days at which it is logged; 0 when there is time enough. */
 static unsigned days_to_log(int64_t days)
 {

@@ -51,6 +51,10 @@ int tls_files_build(struct tls_files *files,
 /* Where in the configuration a fault is. */
 struct file_place tls_files_place(size_t listener, const struct tls_fault *fault);
 
+/* Calls for each file of all that is out of date: certificates, and revocation lists. After tls_files_build(). */
+void tls_files_warn(const struct tls_files *files, time_t now,
+	void (*on_warning)(const struct file_place *place, const char *text));
+
 /* Whether no client with a certificate is let in, since a revocation list is out of date. */
 #define CRL_EXPIRED \
 	"a revocation list is out of date, so that no client with a certificate is let in"

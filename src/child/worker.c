@@ -156,6 +156,8 @@ static int worker_on_prepare(struct runtime *side, struct message *message)
 	w->side.counters->expires = tls_files_expiry(&w->tls_files);
 	tls_files_set_timing(&w->tls_files, &w->side.counters->keeper);
 	tls_files_list_certificates(&w->tls_files, w->side.counters);
+	if (w->side.setup.index == 0) /* one of them is enough to say it */
+		tls_files_warn(&w->tls_files, time(NULL), runtime_report_warning);
 	return runtime_ready(side);
 }
 

@@ -36,6 +36,14 @@ static void check_sandbox(const struct conf *conf, struct faults *faults)
 			"%s", why);
 }
 
+static void print_verdict(const struct options *options, size_t warnings)
+{
+	printf("%s: OK", options->file);
+	if (warnings > 0)
+		printf(" with %zu warning%s", warnings, warnings > 1 ? "s" : "");
+	printf("\n");
+}
+
 int command_check(const struct options *options)
 {
 	_cleanup_conf_ struct conf *conf = NULL;
@@ -54,7 +62,7 @@ int command_check(const struct options *options)
 	configuration_quote(&faults);
 	print_faults(options, &faults);
 	if (sound && !options->json)
-		printf("%s: sound\n", options->file);
+		print_verdict(options, faults.n);
 	return sound ? EX_OK : EX_CONFIG;
 }
 

@@ -52,6 +52,39 @@ static size_t index_of(enum conf_scope scope, const struct conf_row *row)
 	return (size_t)(row - conf_schemas[scope].rows);
 }
 
+/* A key of another group: the fault shows where it goes. */
+static bool misplaced_key(
+	const struct load *load, const struct section *section, const config_setting_t *setting)
+{
+	static const struct {
+		enum conf_scope in, of;
+		const char *message, *before, *after; /* around the name, for an example */
+	} places[] = {
+		{SCOPE_TOP, SCOPE_LISTENER, "a key of a listener; it goes into its group",
+			"listeners = ( { ", " } );"},
+		{SCOPE_TOP, SCOPE_TLS, "a key of tls; it goes into that group", "tls = { ", " };"},
+		{SCOPE_LISTENER, SCOPE_TLS, "a key of tls; it goes into a group of this listener",
+			"tls = { ", " };"},
+		{SCOPE_LISTENER, SCOPE_TOP,
+			"a key of the whole configuration; it goes beside listeners", "", ""},
+		{SCOPE_LISTENER, SCOPE_CERTIFICATE, "a key of a certificate; it goes into a list",
+			"tls = { certificates = ( { ", " } ); };"},
+		{SCOPE_TLS, SCOPE_LISTENER, "a key of a listener; it goes beside its tls group", "",
+			""},
+		{SCOPE_TLS, SCOPE_CERTIFICATE, "a key of a certificate; it goes into a list",
+			"certificates = ( { ", " } );"},
+	};
+	const char *name = config_setting_name(setting);
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (places[i].in == section->scope && conf_schema_find(places[i].of, name)) {
+			load_fault(load, setting, section->path, name, "%s, as in %s%s = ...;%s",
+				places[i].message, places[i].before, name, places[i].after);
+			return true;
+		}
+	return false;
+}
+
 static void unknown_key(const struct load *load, struct section *section,
 	const config_setting_t *setting, const char *group)
 {
@@ -60,6 +93,8 @@ static void unknown_key(const struct load *load, struct section *section,
 	const struct conf_row *row;
 
 	snprintf(path, sizeof(path), "%s%s", group, name);
+	if (*group == '\0' && misplaced_key(load, section, setting))
+		return;
 	if (!conf_schema_suggest(section->scope, group, name, suggestion)) {
 		load_fault(load, setting, section->path, path, "unknown key");
 		return;

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/addr.h"
 #include "base/cleanup.h"
@@ -150,10 +151,33 @@ static int value_count(
 	return value_integer(row, setting, field, why);
 }
 
+/* "1MB", "5 min", "30 seconds": a unit that is written out, or apart from its number. */
+static bool suggest_quantity(const char *text, int (*parse)(const char *text, uint64_t *ret_value),
+	char ret_meant[static QUANTITY_TEXT])
+{
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text + digits + strspn(text + digits, " ");
+	uint64_t value;
+
+	if (digits == 0 || digits > 18 || *unit == '\0')
+		return false;
+	for (size_t len = strlen(unit); len > 0; len--) {
+		snprintf(ret_meant, QUANTITY_TEXT, "%.*s%.*s", (int)digits, text, (int)len, unit);
+		if (parse(ret_meant, &value) == 0)
+			return true;
+		/* As in "kB" and "KB". */
+		ret_meant[digits] = (char)(ret_meant[digits] ^ ('a' ^ 'A'));
+		if (parse(ret_meant, &value) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int value_size(
 	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
 {
 	const char *text = value_string(setting);
+	char meant[QUANTITY_TEXT];
 	uint64_t bytes = 0;
 	int r;
 
@@ -165,6 +189,9 @@ static int value_size(
 	}
 
 	r = quantity_parse_size(text, &bytes);
+	if (r == QUANTITY_E_SYNTAX && suggest_quantity(text, quantity_parse_size, meant))
+		return why_set(why, VALUE_E_BAD, "\"%.64s\" is no size; did you mean \"%s\"?", text,
+			meant);
 	if (r == QUANTITY_E_SYNTAX)
 		return wrong_type(row, setting, why);
 	if (r == QUANTITY_E_RANGE || bytes < row->min || bytes > row->max)
@@ -183,6 +210,9 @@ static int value_time(
 	uint64_t ms = 0;
 	int r = text ? quantity_parse_time(text, &ms) : QUANTITY_E_SYNTAX;
 
+	if (r == QUANTITY_E_SYNTAX && text && suggest_quantity(text, quantity_parse_time, min))
+		return why_set(
+			why, VALUE_E_BAD, "\"%.64s\" is no time; did you mean \"%s\"?", text, min);
 	if (r == QUANTITY_E_SYNTAX)
 		return wrong_type(row, setting, why);
 	if (r == QUANTITY_E_RANGE || ms < row->min || ms > row->max)
@@ -246,6 +276,9 @@ static int unknown_word(const struct conf_row *row, const char *word, struct why
 	}
 	describe_string(word, found, sizeof(found));
 	nearest = text_nearest(word, words, n);
+	for (size_t i = 0; i < n; i++)
+		if (strcasecmp(word, words[i]) == 0)
+			nearest = words[i];
 	if (nearest)
 		return why_set(
 			why, VALUE_E_BAD, "%s is not known; did you mean \"%s\"?", found, nearest);

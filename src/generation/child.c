@@ -194,7 +194,8 @@ static void child_on_fault(struct child *child, const struct message *message)
 
 	snprintf(what, sizeof(what), "%.*s", (int)sizeof(fault->text), fault->text);
 	if (child->state == CHILD_STARTING && child->owner->on_fault)
-		child->owner->on_fault(child, &fault->place, what);
+		child->owner->on_fault(child, &fault->place,
+			fault->level == FAULT_WARNING ? FAULT_WARNING : FAULT_ERROR, what);
 }
 
 static void child_on_ready(struct child *child, const struct message *message)

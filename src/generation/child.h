@@ -30,7 +30,8 @@ struct child_owner {
 	/* Told to drain, it takes nothing new any more. */
 	void (*on_released)(struct child *child);
 	/* While it gets ready: one of the things that are wrong with what it was given; NULL where none can be. */
-	void (*on_fault)(struct child *child, const struct file_place *place, const char *what);
+	void (*on_fault)(struct child *child, const struct file_place *place,
+		enum fault_level level, const char *what);
 	/* Before it ends: why it cannot serve, and the exit code that fits. */
 	void (*on_failed)(struct child *child, int exit_code, const char *why);
 	/* It is gone, and buried. */

@@ -198,13 +198,13 @@ static void generation_on_child_released(struct child *child)
 }
 
 /* As --check would say it. */
-static void generation_on_child_fault(
-	struct child *child, const struct file_place *place, const char *what)
+static void generation_on_child_fault(struct child *child, const struct file_place *place,
+	enum fault_level level, const char *what)
 {
 	const struct generation *g = child->userdata;
 
 	if (g->state == GENERATION_BUILDING && file_place_exists(g->plan.conf, place))
-		fault_at_file(g->plan.conf, place, FAULT_ERROR, what, g->parts.faults);
+		fault_at_file(g->plan.conf, place, level, what, g->parts.faults);
 }
 
 static void generation_on_child_failed(struct child *child, int exit_code, const char *why)

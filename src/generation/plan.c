@@ -73,13 +73,21 @@ int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
 static int plan_lacks_socket(const struct conf_listener *l, const struct sockets *sockets,
 	const char *refused, char why[static 512])
 {
-	char passed[256];
+	char passed[256], advice[256];
 
+	/* systemd ends a name at a colon, as the default name of a listener has one. */
+	if (strchr(l->name, ':'))
+		snprintf(advice, sizeof(advice),
+			"give it a name without a colon, name = \"%.*s\", and make a .socket unit "
+			"with FileDescriptorName=%.*s",
+			(int)strcspn(l->name, ":"), l->name, (int)strcspn(l->name, ":"), l->name);
+	else
+		snprintf(advice, sizeof(advice), "make a .socket unit with FileDescriptorName=%s",
+			l->name);
 	snprintf(why, 512,
 		"listener %s: there is no socket for it among those that the service manager "
-		"passes (%s), and none can be made here: %s; make a .socket unit with "
-		"FileDescriptorName=%s",
-		l->name, sockets_inherited(sockets, passed), refused, l->name);
+		"passes (%s), and none can be made here: %s; %s",
+		l->name, sockets_inherited(sockets, passed), refused, advice);
 	return EX_CONFIG;
 }
 

@@ -150,7 +150,8 @@ struct msg_selftest {
 
 struct msg_fault {
 	struct file_place place;
-	char text[492];
+	uint32_t level; /* enum fault_level */
+	char text[488];
 };
 
 #define RECORD_WORD 128 /* the longest name of a listener, or reason; what is beyond is cut */

@@ -147,7 +147,8 @@ int options_parse(int argc, char *argv[], struct options *ret_options)
 		if (options_take(&options, value, optarg, &n_sets) != 0)
 			return usage(argv[0]);
 	if (optind < argc) {
-		fprintf(stderr, "upperd: what is \"%s\"? A configuration is named with -c.\n",
+		fprintf(stderr,
+			"upperd: unexpected argument \"%s\"; name the configuration with -c\n",
 			argv[optind]);
 		return usage(argv[0]);
 	}

@@ -149,8 +149,7 @@ static int build_on_load(struct generations *all, struct conf **ret_conf)
 	if (exit_code != 0)
 		return exit_code;
 	*ret_conf = conf;
-	record_faults(&all->build.faults);
-	faults_done(&all->build.faults); /* warnings, which are told */
+	record_faults(&all->build.faults); /* warnings, which the answer has as well */
 	return 0;
 }
 
@@ -167,8 +166,12 @@ static void answer_build(struct supervisor *s, int exit_code, const struct fault
 	if (to_text) {
 		faults_print(faults, to_text);
 		if (exit_code == EX_OK)
-			fprintf(to_text,
-				build->cause == BUILD_UPGRADE ? "upgraded\n" : "reloaded\n");
+			fprintf(to_text, build->cause == BUILD_UPGRADE ? "upgraded" : "reloaded");
+		if (exit_code == EX_OK && faults->n > 0)
+			fprintf(to_text, ", %zu warning%s: %s", faults->n, faults->n > 1 ? "s" : "",
+				faults->list[0].message);
+		if (exit_code == EX_OK)
+			fprintf(to_text, "\n");
 		if (fclose(to_text) == 0)
 			answer.text = text;
 	}
@@ -220,22 +223,25 @@ static void build_on_done(struct generations *all)
 		return;
 	}
 	log_each(events[all->build.cause], ABOUT_NOTHING,
-		"serving: %u workers, %zu listeners, at most %llu connections",
+		"serving: %u workers, %zu listeners, at most %llu connections%s",
 		generation_workers(g), generation_conf(g)->n_listeners,
-		(unsigned long long)generation_connections(g));
+		(unsigned long long)generation_connections(g),
+		generation_conf(g)->limits.connections > 0 ? " (limits.connections)"
+							   : " (the limit on open files less 64)");
 	records_leave_stderr();
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), generation_conf(g)->n_listeners);
 	if (all->build.cause == BUILD_START)
 		return;
 	stats_count_reload(&s->stats, true);
-	answer_build(s, EX_OK, &FAULTS_EMPTY);
+	configuration_quote(&all->build.faults);
+	answer_build(s, EX_OK, &all->build.faults);
 }
 
 /* An old program that tries a new one reads stderr, and tells the world itself. */
 static void report_trial_failed(struct supervisor *s, int exit_code, const char *why)
 {
-	if (s->generations.build.faults.n > 0)
+	if (faults_any_errors(&s->generations.build.faults))
 		faults_print(&s->generations.build.faults, stderr);
 	else
 		fprintf(stderr, "%s\n", why);
@@ -250,19 +256,26 @@ static void report_start_failed(struct supervisor *s, int exit_code, const char 
 	loop_stop(&s->loop, exit_code);
 }
 
+static const char *first_error(const struct faults *faults)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		if (faults->list[i].level == FAULT_ERROR)
+			return faults->list[i].message;
+	return strerror(ENOMEM);
+}
+
 static void report_reload_failed(struct supervisor *s, int exit_code, const char *why)
 {
 	struct faults *faults = &s->generations.build.faults;
 
 	configuration_quote(faults);
-	if (faults->n == 0)
+	if (!faults_any_errors(faults))
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "%s",
 			why ? why : strerror(ENOMEM));
 	record_faults(faults);
 	log_each(EVENT_RELOAD_FAILED, ABOUT_NOTHING,
 		"%zu fault(s), so the configuration stays as it was", faults->n);
-	manager_notify("READY=1\nSTATUS=Reload failed: %s",
-		faults->n > 0 ? faults->list[0].message : strerror(ENOMEM));
+	manager_notify("READY=1\nSTATUS=Reload failed: %s", first_error(faults));
 	stats_count_reload(&s->stats, false);
 	answer_build(s, exit_code, faults);
 }

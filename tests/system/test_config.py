@@ -14,6 +14,7 @@ import pytest
 
 import rig
 from rig import run_upperctl, run_upperd
+from secure import tls
 from settings import configuration, free_port, tcp, udp
 from wire import tcp_ask
 
@@ -306,6 +307,77 @@ def test_bad_set_is_named(write, option):
     assert option.partition("=")[0] in done.stderr
 
 
+# Mistakes that people make: the fault marks the value, says the cause, and its advice works
+
+UDP = 'transport = "udp"; port = 12000;'
+ONE = "listeners = ( { " + UDP + " } );\n"
+
+
+def marked(stderr):
+    """The piece of the line that the caret and its tail are under."""
+    line, marks = stderr.splitlines()[1:3]
+    start = marks.index("^")
+    return line[start:len(marks.rstrip())]
+
+
+@pytest.mark.parametrize("wrong, mark, cause, right", [
+    (f"listeners = (\n  {{ {UDP} }}\n  {{ {UDP[:-6]}1; }} );", "{", "a comma is missing before this group",
+     f"listeners = (\n  {{ {UDP} }},\n  {{ {UDP[:-6]}1; }} );"),
+    ("user = 'nobody';\n" + ONE, "'nobody'", "a string goes in double quotes", 'user = "nobody";\n' + ONE),
+    ("listeners = ( { address = ::1; " + UDP + " } );", "::1", 'as in "::1"',
+     'listeners = ( { address = "::1"; ' + UDP + " } );"),
+    ("workers 4;\n" + ONE, "4", "'=' is missing between \"workers\" and its value", "workers = 4;\n" + ONE),
+    ('{ "workers": 4 }', "{", "this looks like JSON; each setting is NAME = VALUE;", "workers = 4;\n" + ONE),
+    ('"workers": 4\n', '"workers"', "this looks like JSON", "workers = 4;\n" + ONE),
+    ("listeners:\n  - transport: udp\n", "-", "this looks like YAML; a list is ( { ... }, { ... } )", ONE),
+    ("---\nworkers: 4\n", "---", "this looks like YAML; each setting is NAME = VALUE;", "workers = 4;\n" + ONE),
+    ("workers = 4 processes;\n" + ONE, "processes", '"processes" is left over behind a value',
+     "workers = 4;\n" + ONE),
+    ("log = { access = yes; };\n" + ONE, "yes", "log.access: yes is no value; say true",
+     "log = { access = true; };\n" + ONE),
+    ("limits = { dry_run = Off; };\n" + ONE, "Off", "limits.dry_run: Off is no value; say false",
+     "limits = { dry_run = false; };\n" + ONE),
+    ("sandbox = off;\n" + ONE, "off", 'a string goes in quotes, as in "off"', 'sandbox = "off";\n' + ONE),
+    ("drain = 30s;\n" + ONE, "30s", 'as in "30s"', 'drain = "30s";\n' + ONE),
+    ('drain = "5 minutes";\n' + ONE, "drain", '"5 minutes" is no time; did you mean "5m"?', 'drain = "5m";\n' + ONE),
+    ('listeners = ( { transport = "tcp"; port = 1;\n max_line = "1MB"; } );', "max_line",
+     '"1MB" is no size; did you mean "1M"?',
+     'listeners = ( { transport = "tcp"; port = 1;\n max_line = "1M"; } );'),
+    ('listeners = ( {\n transport = "UDP"; port = 1; } );', "transport", '"UDP" is not known; did you mean "udp"?',
+     'listeners = ( {\n transport = "udp"; port = 1; } );'),
+    ("port = 80;\n" + ONE, "port", "a key of a listener; it goes into its group, as in listeners = ( { port = ...; } );",
+     'listeners = ( { transport = "udp"; port = 80; } );'),
+    ("listeners = ( { " + UDP + "\nworkers = 4; } );", "workers", "it goes beside listeners, as in workers = ...;",
+     ONE + "workers = 4;"),
+    ("x = (1, 2,);\n" + ONE, ")", "a comma goes between two elements", ONE),
+    ("log = { level = \"info\";\n" + ONE, "{", "log: syntax error: this '{' is never closed",
+     "log = { level = \"info\"; };\n" + ONE),
+])
+def test_mistake_is_explained(write, wrong, mark, cause, right):
+    people = ("--set", "user=nobody", "--set", "group=nogroup")
+    done = check(write(wrong), *people)
+    assert cause in faults_of(done).splitlines()[0]
+    assert marked(done.stderr) == mark
+    done = check(write(right), *people)
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_mistakes_of_syntax_are_told_at_once(write):
+    stderr = faults_of(check(write("drain = 30s;\nuser = 'x';\nuser = \"y\";\nlog = { access = yes; };\n" + ONE)))
+    assert [line for line in stderr.splitlines() if "error:" in line][-1].split(":")[1] == "4"
+    assert stderr.count("error:") == 4
+
+
+def test_verdict_counts_warnings(write, authority, with_tls):
+    path = write(configuration(tls(authority.issue("ec", days=-1))))
+    done = check(path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"{path}: OK with 1 warning")
+    assert "has expired" in done.stderr
+    sound = check(write(configuration(tcp()), "sound.conf"))
+    assert sound.stdout.splitlines()[-1].endswith("sound.conf: OK")
+    assert check(path, "--check=strict").returncode == CONFIGURATION
+
+
 # Starts that fail
 
 
@@ -380,7 +452,7 @@ def test_shipped_configuration_is_sound(path):
 
 @pytest.mark.parametrize("args, words", [
     (["--check", "--dump"], "one thing at a time: --check, --dump or --version"),
-    (["--dump", "--version"], "one thing at a time"), (["extra"], 'what is "extra"?'),
+    (["--dump", "--version"], "one thing at a time"), (["extra"], 'unexpected argument "extra"; name the configuration with -c'),
     (["--check=lax"], 'the only kind is "strict"'), (["--json"], "--json is for --check")])
 def test_odd_options(args, words):
     done = run_upperd(*args)

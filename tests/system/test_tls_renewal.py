@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates that are replaced while upperd serves: taken up without a signal, or kept out."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 import process
 from pki import Pair
+from rig import run_upperctl
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import udp
 from test_control import Question, standing_still
@@ -264,3 +266,24 @@ def test_a_renewal_that_fails_answers_no_earlier_reload(daemon, authority, folde
         time.sleep(1.5)  # for that to be found and tried
     assert question.answer() == (0, "reloaded\n")
     running.expect("reload-failed")
+
+
+def test_reload_into_a_certificate_that_has_expired_says_so(daemon, authority, tmp_path):
+    """It works, as asked, and its warning comes with the answer."""
+    fine, expired = authority.issue("ec"), authority.issue("ec", days=-1)
+    d = daemon(tls(fine))
+    assert run_upperctl(d, "reload").stdout == "reloaded\n"
+    d.reconfigure(tls(expired))
+    done = run_upperctl(d, "reload")
+    assert done.returncode == 0
+    last = (done.stdout + done.stderr).splitlines()[-1]
+    assert last == f"reloaded, 1 warning: {expired.certificate}: the certificate has expired"
+    faults = json.loads(run_upperctl(d, "--json", "reload").stdout)
+    assert [(fault["level"], "has expired" in fault["message"]) for fault in faults] == [("warning", True)]
+    assert "expired" in run_upperctl(d, "status").stdout
+    assert "expired" in run_upperctl(d, "--json", "status").stdout
+    d.reconfigure(tls(expired, prot=1))
+    assert "1 warning" not in run_upperctl(d, "reload").stdout
+    d.reconfigure(tls(expired), udp(address="192.0.2.1"))
+    failed = run_upperctl(d, "reload")
+    assert failed.returncode == 71 and "192.0.2.1" in failed.stdout + failed.stderr
