@@ -24,6 +24,12 @@
 #define TURN         32    /* reads before other lanes have their turn */
 #define MAX_SEGMENTS 64
 
+#ifndef IP_RECVFRAGSIZE
+#define IP_RECVFRAGSIZE 25
+#endif
+#ifndef IPV6_RECVFRAGSIZE
+#define IPV6_RECVFRAGSIZE 77
+#endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
@@ -235,6 +241,9 @@ static size_t read_ancillary(struct msghdr *msg, struct arrival *arrival)
 		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
 			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS))
 			arrival->tos = value & 0xff;
+		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVFRAGSIZE) ||
+			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVFRAGSIZE))
+			arrival->fragment = value;
 	}
 	return segment;
 }
@@ -307,6 +316,7 @@ static int receive_batch(struct lane *lane)
 		from[i].len = msgs[i].msg_hdr.msg_namelen;
 		arrival.from = has_any_peer ? &from[i] : NULL;
 		arrival.ttl = arrival.tos = -1;
+		arrival.fragment = 0;
 		if (!deliver(lane, &msgs[i].msg_hdr, msgs[i].msg_len, &arrival))
 			return LINK_E_AGAIN;
 	}

@@ -33,6 +33,7 @@ struct arrival {
 	size_t len;
 	const struct addr *from; /* when the server has any peer; else NULL */
 	int ttl, tos;            /* as received; -1: not known */
+	int fragment;            /* bytes of the largest fragment; 0: it came whole, or not known */
 	uint64_t at_us;
 };
 

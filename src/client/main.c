@@ -69,6 +69,16 @@ static const struct form forms[] = {
 			.loss_critical = {.is_set = true}},
 	},
 	{
+		FORM_PATH,
+		"path",
+		"path [OPTIONS] [URL]",
+		"Finds out what the path to a server does to packets and connections: sizes that "
+		"pass,\n"
+		"large handshakes that do not, idle time-outs, and which servers answer.",
+		path_run,
+		.defaults = {.timeout_ms = 3000, .count = 20, .mtu = MTU},
+	},
+	{
 		FORM_PROBE,
 		"probe",
 		"probe [OPTIONS] [URL...]",
@@ -84,7 +94,7 @@ static const struct form forms[] = {
 		"Sends text to a server and prints the answer. Without TEXT, asks for lines on a\n"
 		"terminal, and is a filter otherwise. After -- comes text only. The first word "
 		"may\n"
-		"also be ping, check, bench or probe: see upper ping --help, and so on.",
+		"also be ping, check, bench, probe or path: see upper ping --help, and so on.",
 		talk_run,
 		.defaults = {.timeout_ms = 7000, .retries = 2, .mtu = MTU},
 	},

@@ -113,6 +113,10 @@ static const struct option_row {
 		"the time that has the limits"},
 	{'n', "count", "N", FORM_CHECK, NUMBER, AT(count), 1, 100, NULL,
 		"how many questions to ask, each over a connection of its own"},
+	{'n', "count", "N", FORM_PATH, NUMBER, AT(count), 1, 1000, NULL,
+		"how many connections to make, to tell servers of TLS apart"},
+	{'i', "idle", "TIME", FORM_PATH, SECONDS, AT(idle_ms), 1000, 86400000, "off",
+		"find out how long a connection may be idle, up to this"},
 	{0, "loss-warning", "RANGE", FORM_CHECK, PERCENT, AT(loss_warning), 0, 0, "none",
 		"WARNING when the percentage of lost questions is out of this range"},
 	{0, "loss-critical", "RANGE", FORM_CHECK, PERCENT, AT(loss_critical), 0, 0, "0",
@@ -546,7 +550,7 @@ static int parse_all(struct parse *parse)
 
 	options->rest = argv + optind;
 	options->n_rest = (size_t)(parse->command->argc - optind);
-	if (options->n_rest && (form->form & (FORM_CHECK | FORM_BENCH)))
+	if (options->n_rest && (form->form & (FORM_CHECK | FORM_BENCH | FORM_PATH)))
 		return why_set(parse->why, CLIENT_E_USAGE,
 			"%s takes one URL, and there is also \"%s\"", form->name, options->rest[0]);
 	return 0;

@@ -17,8 +17,9 @@ enum {
 	FORM_CHECK = 1 << 2,
 	FORM_BENCH = 1 << 3,
 	FORM_PROBE = 1 << 4,
+	FORM_PATH = 1 << 5,
 	FORM_MEASURE = FORM_PING | FORM_CHECK | FORM_BENCH | FORM_PROBE,
-	FORM_ALL = FORM_TALK | FORM_MEASURE,
+	FORM_ALL = FORM_TALK | FORM_MEASURE | FORM_PATH,
 };
 
 /* A range as monitoring plugins have it: [@][START:]END. A value outside of it is an alert; with @, one
@@ -54,6 +55,8 @@ struct options {
 	bool soundness;
 	uint64_t port;
 
+	/* Of path. */
+	uint64_t idle_ms; /* 0: not asked for */
 	/* Of probe. */
 	const char *send, *expect, *textfile, *listen;
 
@@ -106,6 +109,7 @@ struct server;
 
 int ping_run(const struct options *options);
 int bench_run(const struct options *options);
+int path_run(const struct options *options);
 int probe_run(const struct options *options);
 int check_run(const struct options *options);
 int check_refuse(const struct options *options, const char *text); /* a fault in its command line */

@@ -23,3 +23,9 @@ size_t soundness_find(const struct server *server, struct finding findings[stati
 /* tls_soundness.c: a handshake of a version before TLS 1.2, and one in the middle of a session. */
 struct finding soundness_old_version(struct server *plain);
 struct finding soundness_renegotiation(struct server *plain);
+
+/* What becomes of a ClientHello on its way. */
+enum passage { PASSAGE_UNKNOWN, PASSAGE_ANSWERED, PASSAGE_LOST };
+
+/* Sends a usual ClientHello, or one that is as large as one with keys for post-quantum groups. */
+enum passage soundness_hello(struct server *plain, bool is_large);

@@ -28,12 +28,29 @@ static void attempt_done(struct attempt *attempt)
 	ERR_clear_error();
 }
 
+static bool attempt_session(struct attempt *attempt, const struct server *plain)
+{
+	bool is_datagram = plain->url.transport->is_datagram;
+	struct addr peer = plain->addresses[attempt->link.at];
+	BIO *bio;
+
+	attempt->ssl = SSL_new(attempt->ctx);
+	bio = is_datagram ? BIO_new_dgram(attempt->link.fd, BIO_NOCLOSE)
+			  : BIO_new_socket(attempt->link.fd, BIO_NOCLOSE);
+	if (!attempt->ssl || !bio)
+		return false;
+	if (is_datagram)
+		BIO_ctrl(bio, BIO_CTRL_DGRAM_SET_CONNECTED, 0, &peer.sa);
+	SSL_set_bio(attempt->ssl, bio, bio);
+	SSL_set_connect_state(attempt->ssl);
+	return true;
+}
+
 /* Versions from `least` to `most`; false when the library or the server has none to talk with. */
 static bool attempt_init(struct attempt *attempt, struct server *plain, int least, int most)
 {
 	bool is_datagram = plain->url.transport->is_datagram;
 	struct why why = {0};
-	BIO *bio;
 
 	attempt->until_ms = clock_ms() + HANDSHAKE_MS;
 	attempt->ctx = SSL_CTX_new(is_datagram ? DTLS_client_method() : TLS_client_method());
@@ -42,17 +59,7 @@ static bool attempt_init(struct attempt *attempt, struct server *plain, int leas
 	SSL_CTX_set_min_proto_version(attempt->ctx, least);
 	SSL_CTX_set_max_proto_version(attempt->ctx, most);
 	SSL_CTX_set_cipher_list(attempt->ctx, "ALL:@SECLEVEL=0");
-	attempt->ssl = SSL_new(attempt->ctx);
-	bio = is_datagram ? BIO_new_dgram(attempt->link.fd, BIO_NOCLOSE)
-			  : BIO_new_socket(attempt->link.fd, BIO_NOCLOSE);
-	if (!attempt->ssl || !bio)
-		return false;
-	if (is_datagram)
-		BIO_ctrl(bio, BIO_CTRL_DGRAM_SET_CONNECTED, 0,
-			&plain->addresses[attempt->link.at].sa);
-	SSL_set_bio(attempt->ssl, bio, bio);
-	SSL_set_connect_state(attempt->ssl);
-	return true;
+	return attempt_session(attempt, plain);
 }
 
 /* Goes on until the handshake is over, or fails, or time is up. */
@@ -99,4 +106,55 @@ struct finding soundness_renegotiation(struct server *plain)
 	if (attempt_shake(&attempt) && !SSL_renegotiate_pending(attempt.ssl))
 		finding.soundness = IS_UNSOUND;
 	return finding;
+}
+
+/* With the rest of a ClientHello, a little less than a packet of Ethernet holds, so that a datagram of DTLS
+ * has one too. */
+#define PADDING      1100
+#define PADDING_TYPE 0xfade /* of an extension that no server knows */
+
+static int add_padding(SSL *ssl, unsigned type, unsigned context, const unsigned char **out,
+	size_t *len, X509 *x509, size_t chain, int *alert, void *padding)
+{
+	*out = padding;
+	*len = PADDING;
+	return 1;
+}
+
+static int ignore_padding(SSL *ssl, unsigned type, unsigned context, const unsigned char *in,
+	size_t len, X509 *x509, size_t chain, int *alert, void *padding)
+{
+	return 1;
+}
+
+static bool is_answered_once(struct server *plain, bool is_large)
+{
+	static unsigned char padding[PADDING];
+	__attribute__((cleanup(attempt_done))) struct attempt attempt = {.link = LINK_INIT};
+	bool is_datagram = plain->url.transport->is_datagram;
+	int least = is_datagram ? DTLS1_2_VERSION : TLS1_2_VERSION;
+
+	if (!attempt_init(&attempt, plain, least, is_datagram ? DTLS1_2_VERSION : TLS1_3_VERSION))
+		return false;
+	if (is_large)
+		SSL_CTX_add_custom_ext(attempt.ctx, PADDING_TYPE, SSL_EXT_CLIENT_HELLO, add_padding,
+			NULL, padding, ignore_padding, NULL);
+	SSL_free(attempt.ssl);
+	attempt.ssl = NULL;
+	if (!attempt_session(&attempt, plain))
+		return false;
+	if (is_datagram) {
+		SSL_set_options(attempt.ssl, SSL_OP_NO_QUERY_MTU);
+		SSL_set_mtu(attempt.ssl, 1472);
+	}
+	/* A refusal is an answer as well. */
+	return attempt_shake(&attempt) || BIO_number_read(SSL_get_rbio(attempt.ssl)) > 0;
+}
+
+enum passage soundness_hello(struct server *plain, bool is_large)
+{
+	for (int i = 0; i < 3; i++)
+		if (is_answered_once(plain, is_large))
+			return PASSAGE_ANSWERED;
+	return PASSAGE_LOST;
 }

@@ -411,7 +411,7 @@ def test_host_that_is_no_name():
 
 # The manual.
 
-@pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"], ["probe"]])
+@pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"], ["probe"], ["path"]])
 def test_every_option_has_its_default_and_its_place_in_the_manual(form):
     page = (pathlib.Path(__file__).parents[2] / "man" / "upper.1").read_text()
     items = "\n".join(line for line in page.splitlines() if line.startswith(".It Fl"))
@@ -435,7 +435,7 @@ def options_of(form):
     ("fish", r"complete -c upper -n '(__fish_seen_subcommand_from {form}|__upper_has_no_form)' -l {name}[ \n]")])
 def test_completions_have_every_option_of_every_form(shell, pattern):
     script = upper("--completions", shell).stdout.decode()
-    for form in ([], ["ping"], ["check"], ["bench"], ["probe"]):
+    for form in ([], ["ping"], ["check"], ["bench"], ["probe"], ["path"]):
         for _, name in options_of(form):
             wanted = pattern.format(form=form[0] if form else r"\*", name=name)
             assert re.search(wanted, script), f"{shell} does not know --{name} of {form}"
@@ -450,7 +450,7 @@ def complete(*words):
 
 
 def test_bash_completes(tmp_path):
-    assert complete("upper", "pi") == ["ping"]
+    assert complete("upper", "pi") == ["ping"] and complete("upper", "pa") == ["path"]
     assert complete("upper", "ping", "--fl") == ["--flood"]
     assert complete("upper", "bench", "--ra") == ["--rate", "--ramp"] or \
         sorted(complete("upper", "bench", "--ra")) == ["--ramp", "--rate"]
