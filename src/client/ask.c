@@ -20,7 +20,6 @@ void asker_done(struct asker *asker)
 {
 	link_close(&asker->link);
 	free(asker->answer.text);
-	free(asker->before.text);
 }
 
 static int answer_reserve(struct answer *answer, size_t size)
@@ -40,10 +39,7 @@ static int answer_reserve(struct answer *answer, size_t size)
 /* Sets the last answer aside, and makes room for the next. */
 static int ask_prepare(struct asker *asker, size_t expected_len)
 {
-	struct answer before = asker->before;
-
-	asker->before = asker->answer;
-	asker->answer = before;
+	asker->was_right = asker->answer.is_right;
 	asker->answer.len = 0;
 	asker->answer.is_right = false;
 	asker->is_again = false;
@@ -80,12 +76,24 @@ static int datagram_send(struct asker *asker, const struct question *question, u
 	}
 }
 
+/* FNV-1a. */
+static uint64_t hash_of(const struct answer *answer)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < answer->len; i++)
+		hash = (hash ^ answer->text[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
 static bool is_doubled(const struct asker *asker)
 {
-	const struct answer *answer = &asker->answer, *before = &asker->before;
+	uint64_t hash = hash_of(&asker->answer);
 
-	return before->is_right && before->len == answer->len &&
-		memcmp(before->text, answer->text, answer->len) == 0;
+	for (size_t i = 0; i < ASK_RECENT && i < asker->n_recent; i++)
+		if (asker->recent[i] == hash)
+			return true;
+	return false;
 }
 
 /* Whether the datagram answers an earlier question. */
@@ -145,7 +153,7 @@ static int datagram_prepare(struct asker *asker, struct why *why)
 	unsigned late = asker->tries > 1 ? asker->tries - 1 : 0;
 
 	asker->tries = 0;
-	if (asker->link.fd < 0 || (late && !(has_session(asker) && asker->before.is_right)))
+	if (asker->link.fd < 0 || (late && !(has_session(asker) && asker->was_right)))
 		return open_again(asker, why);
 	asker->owed += late;
 	datagram_drain(asker);
@@ -442,5 +450,7 @@ int ask(struct asker *asker, const void *text, size_t len, struct why *why)
 	r = asker->server->url.transport->is_datagram ? datagram_ask(asker, &question, why)
 						      : stream_ask(asker, &question, why);
 	asker->answer.is_right = !r && expect_is(&expect, asker->answer.text, asker->answer.len);
+	if (asker->answer.is_right && asker->server->url.transport->is_datagram)
+		asker->recent[asker->n_recent++ % ASK_RECENT] = hash_of(&asker->answer);
 	return r;
 }

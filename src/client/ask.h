@@ -23,16 +23,22 @@ struct answer {
 	bool is_right; /* equal to the expected one */
 };
 
+/* A datagram that was doubled on its way may come this many answers later. */
+#define ASK_RECENT 64
+
 struct asker {
 	struct server *server;
 	struct link link;
-	struct answer answer, before; /* to the last question, and to the one before it */
-	unsigned tries;               /* that the last question took */
-	uint64_t us;                  /* from its last try to the end of its answer */
-	uint64_t first_us, last_us;   /* when the first byte of the answer came, and the last */
-	unsigned owed;                /* answers to earlier questions that may still come */
-	bool is_proven;               /* the link has brought an answer */
-	bool is_again;                /* its link is a new one, since the server closed the last */
+	struct answer answer;        /* to the last question */
+	uint64_t recent[ASK_RECENT]; /* hashes of right answers, since a datagram may come again */
+	size_t n_recent;
+	bool was_right;             /* the answer to the question before */
+	unsigned tries;             /* that the last question took */
+	uint64_t us;                /* from its last try to the end of its answer */
+	uint64_t first_us, last_us; /* when the first byte of the answer came, and the last */
+	unsigned owed;              /* answers to earlier questions that may still come */
+	bool is_proven;             /* the link has brought an answer */
+	bool is_again;              /* its link is a new one, since the server closed the last */
 };
 
 /* Opens nothing yet. */

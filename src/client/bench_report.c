@@ -127,15 +127,8 @@ static bool is_dumb(void)
 }
 
 /* One line of the display, cut to the width of the screen. */
-__attribute__((format(printf, 3, 4))) static void draw(
-	struct bench *bench, int width, const char *format, ...)
+static void draw(struct bench *bench, int width, const char *text)
 {
-	char text[MOST_WIDTH + 1];
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
 	fprintf(stderr, "%.*s\033[K\n", width - 1, text);
 	bench->lines++;
 }
@@ -169,6 +162,7 @@ static void draw_all(struct bench *bench, uint64_t now_us)
 	int width = width_of(STDERR_FILENO), room = width - 16;
 	int done = (int)(progress_of(bench, now_us) * room);
 	struct bars rows = rows_of(times);
+	char line[2 * MOST_WIDTH];
 
 	/* A narrower screen may have broken the lines that are there. */
 	if (bench->is_resized)
@@ -177,17 +171,22 @@ static void draw_all(struct bench *bench, uint64_t now_us)
 		fprintf(stderr, "\033[%uA\r", bench->lines);
 	bench->is_resized = false;
 	bench->lines = 0;
-	draw(bench, width, "[%.*s%*s] %6.1f s", done, full, room - done, "", seconds);
-	draw(bench, width,
+	snprintf(line, sizeof(line), "[%.*s%*s] %6.1f s", done, full, room - done, "", seconds);
+	draw(bench, width, line);
+	snprintf(line, sizeof(line),
 		"%.0f/s, %" PRIu64 " right, %" PRIu64 " wrong, %" PRIu64 " lost, %" PRIu64 " late",
 		per_second(bench), bench->tally.right, wrong_of(&bench->tally), lost_so_far(bench),
 		bench->tally.late);
-	draw(bench, width, "ms p50 %.3f p90 %.3f p99 %.3f max %.3f",
+	draw(bench, width, line);
+	snprintf(line, sizeof(line), "ms p50 %.3f p90 %.3f p99 %.3f max %.3f",
 		histogram_quantile_ms(times, 0.5), histogram_quantile_ms(times, 0.9),
 		histogram_quantile_ms(times, 0.99), (double)times->max / 1000);
-	for (size_t row = rows.first; row < ROWS && row <= rows.last; row++)
-		draw(bench, width, "%9.3f %.*s", (double)(UINT64_C(2) << row) / 1000,
+	draw(bench, width, line);
+	for (size_t row = rows.first; row < ROWS && row <= rows.last; row++) {
+		snprintf(line, sizeof(line), "%9.3f %.*s", (double)(UINT64_C(2) << row) / 1000,
 			bar_len(rows.counts[row], rows.most, width - 12), full);
+		draw(bench, width, line);
+	}
 	fputs("\033[J", stderr);
 	fflush(stderr);
 }

@@ -91,11 +91,12 @@ static void print_performance(const struct plugin *check)
 	double lost = 100.0 * (double)(check->n - check->n_answered) / (double)check->n;
 	const char *sign = " | ";
 
-	for (size_t i = N_PHASES; check->n_answered && i-- > 0;) {
-		bool is_limited = strcmp(phase_names[i], options->phase) == 0;
+	for (size_t i = 0; check->n_answered && i < N_PHASES; i++) {
+		size_t phase = N_PHASES - 1 - i; /* the whole comes first */
+		bool is_limited = strcmp(phase_names[phase], options->phase) == 0;
 
-		printf("%s%s=%.6fs;", sign, i == N_PHASES - 1 ? "time" : phase_names[i],
-			(double)phases_get(&check->mean, i) / 1e6);
+		printf("%s%s=%.6fs;", sign, i == 0 ? "time" : phase_names[phase],
+			(double)phases_get(&check->mean, phase) / 1e6);
 		print_range(is_limited ? &options->warning : &none, 1000);
 		putchar(';');
 		print_range(is_limited ? &options->critical : &none, 1000);

@@ -189,14 +189,16 @@ struct getopt_table {
 
 static int code_of(const struct option_row *row)
 {
-	return row->letter ? row->letter : LONG_ONLY + (int)(row - rows);
+	if (row->letter)
+		return (unsigned char)row->letter;
+	return LONG_ONLY + (int)(row - rows);
 }
 
 static const struct option_row *option_row_of(unsigned form, int code)
 {
 	for (size_t i = 0; i < N_ALIASES; i++)
 		if ((aliases[i].forms & form) && aliases[i].letter == code)
-			code = aliases[i].same;
+			code = (unsigned char)aliases[i].same;
 	for (const struct option_row *row = rows; row < rows + N_ROWS; row++)
 		if ((row->forms & form) && code_of(row) == code)
 			return row;

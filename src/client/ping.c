@@ -7,6 +7,7 @@
  * connection and the handshake in it when the question had to wait for them, and the look-up of the name
  * when it is the first. */
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -256,6 +257,7 @@ static void target_look_for_end(struct target *target)
 
 static uint64_t timeout_us(const struct target *target)
 {
+	assert(target->ping);
 	return target->ping->options->timeout_ms * 1000;
 }
 

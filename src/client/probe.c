@@ -24,12 +24,21 @@ static const char *failure_reason(int outcome)
 	return outcome < 0 || outcome > CLIENT_E_LOCAL ? "local" : reasons[outcome];
 }
 
+/* Of one digit; -1: it is none. */
 static int hex_value(char digit)
 {
 	const char *digits = "0123456789abcdef";
 	const char *at = digit ? strchr(digits, digit | (digit >= 'A' ? 0x20 : 0)) : NULL;
 
 	return at ? (int)(at - digits) : -1;
+}
+
+/* Of two digits; -1: they are none. */
+static int hex_byte(const char *digits)
+{
+	int high = hex_value(digits[0]), low = high < 0 ? -1 : hex_value(digits[1]);
+
+	return low < 0 ? -1 : 16 * high + low;
 }
 
 /* \n, \r, \t, \0, \\ and \xNN, in place. Returns the length; -1: there is another escape. */
@@ -48,8 +57,8 @@ static ssize_t unescape(char *text)
 		known = *++at ? strchr(letters, *at) : NULL;
 		if (known) {
 			*to++ = values[known - letters];
-		} else if (*at == 'x' && hex_value(at[1]) >= 0 && hex_value(at[2]) >= 0) {
-			*to++ = (char)(hex_value(at[1]) << 4 | hex_value(at[2]));
+		} else if (*at == 'x' && hex_byte(at + 1) >= 0) {
+			*to++ = (char)hex_byte(at + 1);
 			at += 2;
 		} else {
 			return -1;

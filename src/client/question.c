@@ -106,8 +106,8 @@ static int add_text(struct texts *texts, uint8_t *body, size_t len)
 	r = expect_upper(&text->answer, body, len);
 	if (r)
 		return r;
-	text->question = question;
-	question = (struct expect){0};
+	text->question.text = take_ptr(&question.text);
+	text->question.len = len;
 	texts->n++;
 	if (QUESTION_TAG + text->answer.len > texts->longest)
 		texts->longest = QUESTION_TAG + text->answer.len;

@@ -2,12 +2,14 @@
 """What upper ping, bench and check measure is true: against servers and roads that are unwell in ways
 that can be counted."""
 
+import hashlib
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -16,8 +18,10 @@ import peers
 import process
 from ctl import upperctl
 from client import FINE, LOST, UPPER, WRONG, peer, upper  # noqa: F401
+from dtls import dtls
+from lossy import Weather
 from secure import tls
-from settings import free_port, tcp, udp
+from settings import free_port, listener, tcp, udp
 from unwell import SlowRoad, Unwell
 
 
@@ -286,3 +290,44 @@ def test_comparison_with_something_else(peer, tmp_path):
 
 def test_open_and_closed_at_once():
     assert upper("bench", "-R", "5", "--closed", "udp://localhost").returncode == 2
+
+
+# Transfers.
+
+@pytest.mark.parametrize("scheme", ["udp", "dtls"])
+def test_transfer_over_a_road_that_loses(daemon, road, authority, with_tls, scheme):
+    """One datagram of twenty is lost either way: complete with tries, and with none an exit that says so."""
+    d = daemon(udp() if scheme == "udp" else dtls(authority.issue("ec")))
+    relay = road(d.listeners[0], Weather(lost=0.05, doubled=0.02, late=0.05))
+    url = f"{scheme}://localhost:{relay.at['port']}"
+    text = b"".join(b"line %d of some text that is lost now and then\n" % n for n in range(4000))
+    words = ["-4", "--cafile", authority.file, "-t", "4s", url]
+    whole = upper("-r", "6", *words, stdin=text, timeout=120)
+    assert (whole.returncode, whole.stdout == text.upper()) == (FINE, True), whole.stderr
+    part = upper("-r", "0", "-4", "--cafile", authority.file, "-t", "300ms", url, stdin=text, timeout=120)
+    assert part.returncode == LOST and text.upper().startswith(part.stdout)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls", "unix"])
+def test_large_transfer_is_byte_exact_both_ways_at_once(daemon, authority, with_tls, tmp_path, scheme):
+    """96 MiB, with a reader that is as fast as the writer: both ways are in use at the same time."""
+    path = tmp_path / "socket"
+    d = daemon(tls(authority.issue("ec")) if scheme == "tls" else
+               listener("tcp", path=str(path), name="unix") if scheme == "unix" else tcp())
+    url = f"unix:{path}" if scheme == "unix" else f"{scheme}://localhost:{d.listeners[0]['port']}"
+    block, n = bytes(range(97, 123)) * 40330 + b"ab\n\n", 96  # 1,048,584 bytes: no power of two
+    with subprocess.Popen([UPPER, "-4", "--cafile", authority.file, url], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as client:
+        def feed():
+            for _ in range(n):
+                client.stdin.write(block)
+            client.stdin.close()
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        wanted, got = hashlib.sha256(), hashlib.sha256()
+        for _ in range(n):
+            wanted.update(block.upper())
+        while data := client.stdout.read(1 << 20):
+            got.update(data)
+        assert (client.wait(60), got.digest() == wanted.digest()) == (FINE, True)
