@@ -22,9 +22,9 @@ struct lanes {
 	void (*on_signal)(struct lanes *lanes, int signal);
 };
 
-#define LANES_INIT                                        \
-	{                                                 \
-		.loop = {.epoll_fd = -1}, .signal_fd = -1 \
+#define LANES_INIT                                                        \
+	{                                                                 \
+		.loop = {.epoll_fd = -1, .timer_fd = -1}, .signal_fd = -1 \
 	}
 
 /* A datagram; or on a stream, some bytes. Good until the callback returns. */

@@ -16,7 +16,7 @@ import pytest
 
 import peers
 import process
-from ctl import upperctl
+from ctl import status_of
 from client import FINE, LOST, UPPER, WRONG, peer, upper  # noqa: F401
 from dtls import dtls
 from lossy import Weather
@@ -249,8 +249,7 @@ def test_ramp_finds_the_knee(peer):
 
 
 def messages_of(d):
-    text = upperctl(d, "metrics")
-    return sum(float(n) for n in re.findall(r"^upperd_messages_total\{[^}]*\} (\S+)$", text, re.M))
+    return sum(listener["messages"] for listener in status_of(d)["listeners"])
 
 
 @pytest.mark.parametrize("make, load", [

@@ -5,6 +5,7 @@ behind HAProxy."""
 import contextlib
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -160,7 +161,6 @@ class Forgetful:
                 threading.Thread(target=self.relay, args=(near,), daemon=True).start()
 
     def relay(self, near):
-        import select
         far = socket.create_connection((self.to["address"], self.to["port"]))
         with contextlib.suppress(OSError), near, far:
             while True:
@@ -220,19 +220,19 @@ def idle(*args):
 def test_idle_time_out_of_tcp(daemon, peer):
     road = peer(Forgetful, daemon(tcp()).listeners[0], 2.5)
     found = idle(f"tcp://127.0.0.1:{road.port}")
-    assert 2.0 <= found["idle_alive_s"] <= 2.6 and found["idle_alive_s"] < found["idle_dead_s"] <= 3.1
+    assert 1.9 <= found["idle_alive_s"] < found["idle_dead_s"] <= 3.2
 
 
 def test_connection_that_is_closed_when_idle(daemon, peer):
     road = peer(Forgetful, daemon(tcp()).listeners[0], 2.5, is_closing=True)
-    assert idle(f"tcp://127.0.0.1:{road.port}")["idle_closed_s"] == pytest.approx(2.5, abs=0.5)
+    assert idle(f"tcp://127.0.0.1:{road.port}")["idle_closed_s"] == pytest.approx(2.5, abs=0.7)
 
 
 def test_idle_time_out_of_dtls(daemon, peer, authority, with_tls):
     """What a NAT forgets, a session does not survive."""
     road = peer(ForgetfulNat, daemon(dtls(authority.issue("ec"))).listeners[0], 2.5)
     found = idle("-4", "--cafile", authority.file, f"dtls://localhost:{road.port}")
-    assert 2.0 <= found["idle_alive_s"] <= 2.6 and found["idle_dead_s"] <= 3.1
+    assert 1.9 <= found["idle_alive_s"] < found["idle_dead_s"] <= 3.2
 
 
 def test_no_idle_time_out(daemon, peer):
