@@ -51,33 +51,34 @@ enum stage {
 	STAGE_CLOSED, /* waits for the loop to reap it */
 };
 
-/* Small: there may be many, and nearly all of them idle. */
+/* Small: there may be many, and nearly all of them idle. What every message touches comes first. */
 struct stream {
 	struct source source;
-	struct transport transport;
-	struct stream_class *class;
-	struct list node;
-	struct deadline deadline;   /* in the one queue that fits the stage */
-	struct handshake handshake; /* while the stage is that */
-	struct task task;
-	struct buf rest; /* of the input: it waits for its end, or for room */
-	struct buf out;  /* answers that the peer has not taken */
-	uint64_t bytes_in, bytes_out, opened_ms;
-	uint64_t taken_ms; /* when the peer last took something of what waits for it */
-	uint64_t progress; /* transport_progress() then */
-	uint64_t
-		message_ms; /* when a message began to come that is not whole yet; 0: there is none */
-	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 	enum stage stage : 8;
 	enum reason reason : 8;
-	bool ended : 1; /* the peer has said that no more will follow */
-	bool quiet : 1; /* it has been answered, and has said nothing for a while: a oneshot is over */
+	bool ended : 1;   /* the peer has said that no more will follow */
+	bool quiet : 1;   /* a oneshot is over: it was answered, and has said nothing for a while */
 	bool blocked : 1; /* the rest waits for room, not for input */
 	bool resets : 1;  /* a close would cut an answer, and the kernel knows */
 	bool awaits_room : 1; /* events tell when the peer takes more, since a write has once had to wait */
-	/* An end is already behind what is to be read, so no event will tell of it; or an urgent byte has
-	 * been, at which the kernel ends a read, whatever is behind it. */
+	/* Read again without an event: EOF is queued behind the data, or the kernel stopped at an urgent byte. */
 	bool hangup : 1;
+	struct transport transport;
+	struct stream_class *class;
+	struct deadline deadline; /* in the one queue that fits the stage */
+	struct buf rest;          /* of the input: it waits for its end, or for room */
+	struct buf out;           /* answers that the peer has not taken */
+	uint64_t bytes_in, bytes_out;
+	uint64_t
+		message_ms; /* when a message began to come that is not whole yet; 0: there is none */
+
+	struct list node;
+	struct handshake handshake; /* while the stage is that */
+	struct task task;
+	uint64_t opened_ms;
+	uint64_t taken_ms;        /* when the peer last took something of what waits for it */
+	uint64_t progress;        /* transport_progress() then */
+	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 };
 
 static struct addr stream_peer(const struct stream *s)

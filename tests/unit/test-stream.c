@@ -29,6 +29,7 @@ static struct peer {
 	bool stubborn; /* takes nothing */
 	bool slow;     /* gives and takes a few bytes at a time, with pauses */
 	bool vanishes; /* is gone when it has said all */
+	bool stays;    /* says nothing then, not even that it has ended */
 	bool our_end, closed;
 	bool sees_edges;  /* tells when a read took all there was */
 	size_t held_back; /* of what it says, the end, which comes later */
@@ -68,7 +69,7 @@ static int fake_read(struct transport *transport, void *data, size_t size, size_
 	transport->drained = n < size && peer.sees_edges;
 	if (pauses())
 		return TRANSPORT_E_WAIT;
-	if (left == 0 && peer.held_back > 0)
+	if (left == 0 && (peer.held_back > 0 || peer.stays))
 		return TRANSPORT_E_WAIT;
 	if (left == 0)
 		return peer.vanishes ? TRANSPORT_E_GONE : TRANSPORT_E_END;
@@ -304,6 +305,28 @@ static void on_end_comes(struct timer *timer, uint64_t now_ms)
 	nudge();
 }
 
+/* The second piece comes while the connection is still quiet from the first. */
+static void test_oneshot_ends_when_it_is_quiet(void **state)
+{
+	struct timer rest_comes = {.on_time = on_rest_comes};
+	struct answerer answerer = plain;
+	uint64_t begun_ms;
+
+	answerer.frame.framing = UPPER_ONESHOT;
+	peer = (struct peer){.sees_edges = true, .held_back = 4, .stays = true};
+	begin(&answerer,
+		"stra\xc3\x9f"
+		"e",
+		7, &patient);
+	begun_ms = loop.now_ms;
+	loop_set_timer(&loop, &rest_comes, loop.now_ms + 50);
+	assert_int_equal(finish(), REASON_done);
+	assert_memory_equal(peer.heard, "STRASSE", 7);
+	assert_int_equal(peer.heard_len, 7);
+	assert_true(peer.our_end);
+	assert_true(loop.now_ms - begun_ms >= 150);
+}
+
 static void test_what_came_in_a_jam_is_read_when_it_ends(void **state)
 {
 	struct timer rest_comes = {.on_time = on_rest_comes}, jam_ends = {.on_time = on_jam_ends};
@@ -340,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_vanishing_is_a_reset),
 		cmocka_unit_test(test_stubborn_meets_the_write_deadline),
 		cmocka_unit_test(test_oneshot),
+		cmocka_unit_test(test_oneshot_ends_when_it_is_quiet),
 		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_invalid_is_rejected_after_what_came_before),
 		cmocka_unit_test(test_any_rhythm_gives_the_same_bytes),
