@@ -3,6 +3,7 @@
 /* A stream socket without anything around it. What a peer can cause is an outcome; only what points
  * to a bug of ours, such as a bad descriptor, comes back as an errno. */
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
@@ -36,12 +37,14 @@ static int plain_socket_read(struct transport *transport, void *data, size_t siz
 {
 	ssize_t n;
 
-	n = recv(transport->fd, data, size, 0);
+	assert(transport->held == 0);
+	n = recv(transport->fd, data, size, transport->is_local ? MSG_PEEK : 0);
 	if (n < 0)
 		return plain_socket_outcome(errno);
 	if (n == 0)
 		return TRANSPORT_E_END;
 
+	transport->held = transport->is_local ? (size_t)n : 0;
 	transport->drained = (size_t)n < size;
 	*ret_n = (size_t)n;
 	return 0;
@@ -88,6 +91,16 @@ uint64_t transport_progress(const struct transport *transport)
 	if (getsockopt(transport->fd, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0)
 		return 0;
 	return memory[SK_MEMINFO_WMEM_ALLOC];
+}
+
+void transport_release(struct transport *transport, void *buffer, size_t size)
+{
+	while (transport->held > 0) {
+		size_t most = transport->held < size ? transport->held : size;
+		ssize_t n = recv(transport->fd, buffer, most, 0);
+
+		transport->held -= n > 0 ? (size_t)n : transport->held;
+	}
 }
 
 void transport_set_reset(const struct transport *transport, bool resets)

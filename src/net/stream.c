@@ -267,6 +267,13 @@ static int stream_write(struct stream *s, const uint8_t *data, size_t len)
 	return 0;
 }
 
+/* All that was read is answered, and the answers are sent. */
+static void stream_release(struct stream *s)
+{
+	if (s->transport.held > 0 && buf_len(&s->out) == 0 && !s->blocked)
+		transport_release(&s->transport, s->class->scratch->in, s->class->scratch->in_size);
+}
+
 /* The same for what was kept before. */
 static int stream_flush(struct stream *s)
 {
@@ -289,6 +296,7 @@ static int stream_flush(struct stream *s)
 	}
 	if (buf_len(out) == 0) {
 		stream_set_reset(s, false);
+		stream_release(s);
 		stream_wait_for_input(s);
 	} else if (has_taken) {
 		stream_wait_for_peer(s);
@@ -432,6 +440,7 @@ static int stream_turn(struct stream *s)
 		stream_wait_for_input(s);
 	if (!s->blocked)
 		stream_end_if_trickling(s, in.at > scratch->in);
+	stream_release(s);
 	if (s->ended && s->stage == STAGE_ANSWER && !s->blocked)
 		stream_stop_reading(s, REASON_done);
 	else if (reads && s->transport.drained && !s->hangup && !s->blocked)
@@ -459,6 +468,8 @@ static int stream_discard(struct stream *s)
 
 	r = s->transport.ops->read(
 		&s->transport, s->class->scratch->in, s->class->scratch->in_size, &n);
+	if (r == 0)
+		stream_release(s);
 	if (r == TRANSPORT_E_END)
 		stream_close(s, REASON_done);
 	return r == TRANSPORT_E_END ? 0 : r;

@@ -21,6 +21,7 @@ struct transport {
 	int fd;          /* owned */
 	bool drained;    /* the last read took all there was: an event will tell of more */
 	bool is_local;   /* a unix socket */
+	size_t held;     /* bytes of a unix socket that were read and are still in it */
 	bool wants_room; /* a TRANSPORT_E_WAIT was for a write, whatever was asked for */
 	uint8_t reason;  /* enum reason: why the peer is gone, where more is known than that */
 	struct agreement agreement; /* after a handshake */
@@ -46,5 +47,9 @@ extern const struct transport_ops transport_plain;
  * written. Over a unix socket: whenever it has read one of the pieces that were written. */
 uint64_t transport_progress(const struct transport *transport);
 /* Whether a close tells the peer that something is missing, by a reset, also when it is the kernel that
- * closes for a process that has died. A unix socket has no reset. */
+ * closes for a process that has died. A unix socket has no such option: see transport_release(). */
 void transport_set_reset(const struct transport *transport, bool resets);
+/* What was read from a unix socket is answered: takes it out of the socket, by way of a buffer. Until then it
+ * stays there, since a unix socket is reset when it is closed with data unread, and only then. Must be called
+ * before the next read. */
+void transport_release(struct transport *transport, void *buffer, size_t size);
