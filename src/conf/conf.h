@@ -100,6 +100,7 @@ struct conf {
 		bool access;
 	} log;
 	char *control_path;
+	char *control_group; /* NULL: there is none */
 	struct {
 		struct addr address;
 		uint16_t port; /* 0: there is no address */

@@ -148,6 +148,8 @@ static const struct conf_row top_rows[] = {
 	{"control.path", FIELD(TYPE_STRING, control_path), "\"" UPPERD_RUNDIR "/upperd/control\"",
 		1, 107, 0, NULL,
 		"The socket that upperctl talks to."},
+	{"control.group", FIELD(TYPE_STRING, control_group), NULL, 1, 32, 0, NULL,
+		"A group whose members may ask it how things are, and change nothing."},
 
 	{"metrics.address", FIELD(TYPE_ADDRESS, metrics.address), NULL, 1, 64, 0, NULL,
 		"Where counters are served over HTTP; needs a port."},

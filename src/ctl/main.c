@@ -24,18 +24,19 @@
 #define ATTACH       "attach"
 #define FIRST_PASSED 3 /* of the service manager */
 
+/* A verb marked with * is for root and the daemon's own user; a control group may ask the others. */
 static const struct {
 	const char *verb, *help;
 	const char *argument; /* NULL: it takes none; empty: any, and it needs one */
 } verbs[] = {
 	{"status", "whether all is well, and how things are; see below", "--check"},
-	{"reload", "read the configuration again; prints what is wrong with it"},
+	{"reload", "* read the configuration again; prints what is wrong with it"},
 	{"metrics", "all counters, as OpenMetrics"},
 	{"clients", "who has connections open, or is turned away; \"clear\" forgives", "clear"},
-	{"drain", "finish what is open, and stop"},
-	{"sandbox", "try to break the sandbox of every role; fails when anything gives way"},
-	{"upgrade", "put the installed program in the place of the running one"},
-	{ATTACH, "NAME: serve the socket of upperd-NAME.socket, too, without a restart", ""},
+	{"drain", "* finish what is open, and stop"},
+	{"sandbox", "* try to break the sandbox of every role; fails when anything gives way"},
+	{"upgrade", "* put the installed program in the place of the running one"},
+	{ATTACH, "* NAME: serve the socket of upperd-NAME.socket, too, without a restart", ""},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -53,6 +54,8 @@ static void help(void)
 	       "Asks a running upperd; the exit status is its verdict.\n\n");
 	for (size_t i = 0; i < N_VERBS; i++)
 		printf("  %-10s %s\n", verbs[i].verb, verbs[i].help);
+	printf("\n* is for root and the daemon's own user; the others, also for the members of "
+	       "control.group.\n");
 	printf("\n      --check          status: exit with 1 when not all is well\n"
 	       "      --watch          status: draw it anew once a second\n");
 	printf("  -s, --socket SOCKET  instead of " UPPERD_RUNDIR "/upperd/control\n"
@@ -130,8 +133,9 @@ static int control_ask(const struct request *request, FILE *out)
 	fd = control_connect(request->path);
 	if (fd < 0) {
 		fprintf(stderr, "upperctl: %s: %s%s\n", request->path, strerror(-fd),
-			fd == -EACCES ? " (it is for root, or the daemon's own user)"
-				      : "; is upperd running, with this control.path?");
+			fd == -EACCES
+				? " (it is for root, the daemon's own user, and control.group)"
+				: "; is upperd running, with this control.path?");
 		return fd == -EACCES ? EX_NOPERM : EX_UNAVAILABLE;
 	}
 	if (send_request(fd, request) < 0) {

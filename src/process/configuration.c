@@ -81,6 +81,18 @@ static void check_worker_account(const struct conf *conf, struct faults *faults)
 		FAULT_ERROR, is_user ? "user" : "group", why, faults);
 }
 
+static void check_control_group(const struct conf *conf, struct faults *faults)
+{
+	char why[FILE_WHY];
+	gid_t gid;
+
+	if (!conf->control_group || ident_find_group(conf->control_group, &gid) == 0)
+		return;
+	snprintf(why, sizeof(why), "there is no group \"%s\" to let in", conf->control_group);
+	fault_at_origin(origin_of(conf->origins, SCOPE_TOP, "control.group"), FAULT_ERROR,
+		"control.group", why, faults);
+}
+
 static void add_unknown_owner(const struct conf_listener *l, const char *word, const char *name,
 	const char *what, struct faults *faults)
 {
@@ -94,6 +106,7 @@ static void add_unknown_owner(const struct conf_listener *l, const char *word, c
 void configuration_check_accounts(const struct conf *conf, struct faults *faults)
 {
 	check_worker_account(conf, faults);
+	check_control_group(conf, faults);
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct conf_listener *l = &conf->listeners[i];
 		uid_t uid;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Who may ask is checked twice: by the mode of the socket's file, and by whom the kernel says is there.
+/* Access is checked twice: by the mode of the socket's file, and by the user that the kernel says is there.
  * A client is given an answer and no time: what its socket does not take at once is not sent. */
 
 #include "supervisor/control.h"
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/addr.h"
@@ -30,7 +31,8 @@ struct client {
 	struct task reap;
 	int fd;
 	bool json;
-	uint64_t build; /* the number of the build that it waits for; 0: it waits for none */
+	bool may_change; /* root, or the daemon's own user */
+	uint64_t build;  /* the number of the build that it waits for; 0: it waits for none */
 	char verb[CONTROL_QUESTION]; /* it waits for this one; empty before it has asked */
 };
 
@@ -66,6 +68,14 @@ static const struct control_verb *control_find(const struct control *control, co
 	return NULL;
 }
 
+int control_deny(const struct control_question *question)
+{
+	fprintf(question->out,
+		"%s%s%s is for root or the daemon's own user; the control group may only look\n",
+		question->verb, question->argument[0] ? " " : "", question->argument);
+	return EX_NOPERM;
+}
+
 static void client_ask(struct client *client, char *text, int *passed)
 {
 	struct control_question question = {
@@ -74,6 +84,7 @@ static void client_ask(struct client *client, char *text, int *passed)
 		.fd = client->fd,
 		.passed = passed,
 		.build = &client->build,
+		.may_change = client->may_change,
 	};
 	_cleanup_free_ char *answer = NULL;
 	const struct control_verb *verb;
@@ -98,7 +109,9 @@ static void client_ask(struct client *client, char *text, int *passed)
 		return;
 	}
 	verb = control_find(client->control, question.verb);
-	if (verb) {
+	if (verb && verb->changes && !client->may_change) {
+		exit_code = control_deny(&question);
+	} else if (verb) {
 		exit_code = verb->run(client->control->userdata, &question);
 	} else {
 		fprintf(question.out, "upperd does not know \"%s\"\n", question.verb);
@@ -152,8 +165,8 @@ static void client_on_event(struct source *source, uint32_t events)
 	client_ask(client, text, &passed);
 }
 
-/* Root, and whoever the daemon itself is. */
-static bool client_may_ask(int fd)
+/* Root, and the user that the daemon runs as. */
+static bool may_change(int fd)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
@@ -178,6 +191,7 @@ static int client_new(struct control *control, int fd)
 	if (r < 0)
 		return r;
 	client->fd = fd;
+	client->may_change = may_change(fd);
 	list_append(&control->clients, &client->node);
 	control->n_clients++;
 	take_ptr(&client);
@@ -211,23 +225,24 @@ static void control_on_event(struct source *source, uint32_t events)
 			control_rest(control);
 		return;
 	}
-	if (!client_may_ask(fd)) {
+	/* With a group, the mode of the file has kept all others out; a user namespace hides who is in it. */
+	if (control->group == (gid_t)-1 && !may_change(fd)) {
 		log_event(EVENT_CONTROL_REFUSED, ABOUT_NOTHING,
-			"somebody who is neither root nor the daemon's own user");
+			"a client that is neither root nor the daemon's own user");
 		return;
 	}
 	if (control->n_clients < CLIENTS_MAX && client_new(control, fd) == 0)
 		take_fd(&fd);
 }
 
-static int control_spec(const char *path, struct listen_spec *ret_spec)
+static int control_spec(const char *path, gid_t group, struct listen_spec *ret_spec)
 {
 	struct listen_spec spec = {
 		.type = SOCK_SEQPACKET,
 		.backlog = CLIENTS_MAX,
-		.mode = 0600,
+		.mode = group == (gid_t)-1 ? 0600 : 0660,
 		.owner = (uid_t)-1,
-		.group = (gid_t)-1,
+		.group = group,
 	};
 
 	if (addr_parse_unix(path, &spec.address) != 0)
@@ -236,12 +251,12 @@ static int control_spec(const char *path, struct listen_spec *ret_spec)
 	return 0;
 }
 
-static int control_bind(const char *path, int *ret_fd, struct socket_file *ret_file)
+static int control_bind(const char *path, gid_t group, int *ret_fd, struct socket_file *ret_file)
 {
 	struct listen_spec spec;
 	int r;
 
-	r = control_spec(path, &spec);
+	r = control_spec(path, group, &spec);
 	return r < 0 ? r : listen_open(&spec, ret_fd, ret_file);
 }
 
@@ -270,12 +285,13 @@ static int control_listen(
 	return r < 0 ? r : loop_watch(loop, &control->source, control->fd, EPOLLIN);
 }
 
-int control_open(struct control *control, struct loop *loop, const char *path)
+int control_open(struct control *control, struct loop *loop, const char *path, gid_t group)
 {
 	struct socket_file file;
 	int fd, r;
 
-	r = control_bind(path, &fd, &file);
+	r = control_bind(path, group, &fd, &file);
+	control->group = group;
 	return r < 0 ? r : control_listen(control, loop, fd, &file);
 }
 
@@ -286,7 +302,7 @@ static void control_close(struct control *control)
 	loop_clear_timer(&control->again);
 	loop_unwatch(control->loop, &control->source);
 	close(take_fd(&control->fd));
-	if (control_spec(control->path, &spec) == 0 && listen_has_file(&spec) &&
+	if (control_spec(control->path, control->group, &spec) == 0 && listen_has_file(&spec) &&
 		socket_file_remove(&spec, &control->file) == SOCKET_FILE_E_OTHER)
 		log_each(EVENT_SOCKET_REPLACED, ABOUT_NOTHING,
 			"something else has taken the path of the control socket, %s; it is left "
@@ -294,15 +310,34 @@ static void control_close(struct control *control)
 			control->path);
 }
 
-int control_move(struct control *control, const char *path)
+/* The same file for another group. */
+static int control_regroup(struct control *control, gid_t group)
+{
+	struct listen_spec spec;
+	int r;
+
+	if (group == control->group)
+		return 0;
+	r = control_spec(control->path, group, &spec);
+	if (r == 0)
+		r = socket_file_adjust(&spec, &control->file);
+	if (r == 0)
+		control->group = group;
+	return r == SOCKET_FILE_E_OTHER ? -EEXIST : r;
+}
+
+int control_move(struct control *control, const char *path, gid_t group)
 {
 	struct socket_file file;
 	int fd, r;
 
-	r = control_bind(path, &fd, &file);
+	if (strcmp(control->path, path) == 0)
+		return control_regroup(control, group);
+	r = control_bind(path, group, &fd, &file);
 	if (r < 0)
 		return r;
 	control_close(control);
+	control->group = group;
 	r = control_own(control, fd, &file);
 	control->again.on_time = control_on_again;
 	control_on_again(&control->again, control->loop->now_ms);
@@ -313,8 +348,9 @@ void control_describe(const struct control *control, struct handover *h)
 {
 	if (control->fd < 0)
 		return;
-	fprintf(h->state, "control %d %ju %ju\n", handover_fd(h, control->fd),
-		(uintmax_t)control->file.device, (uintmax_t)control->file.inode);
+	fprintf(h->state, "control %d %ju %ju %jd\n", handover_fd(h, control->fd),
+		(uintmax_t)control->file.device, (uintmax_t)control->file.inode,
+		control->group == (gid_t)-1 ? (intmax_t)-1 : (intmax_t)control->group);
 	for (struct list *node = control->clients.next; node != &control->clients;
 		node = node->next) {
 		const struct client *client = container_of(node, struct client, node);
@@ -331,6 +367,7 @@ int control_take(struct control *control, struct loop *loop, char *line)
 
 	file.device = (dev_t)handover_number(&line);
 	file.inode = (ino_t)handover_number(&line);
+	control->group = (gid_t)handover_number(&line); /* -1 as well when the line has none */
 	return fd < 0 ? -EINVAL : control_listen(control, loop, fd, &file);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The control socket, where upperctl asks. */
+/* The control socket, where upperctl asks. Root and the daemon's own user may ask anything; members of the
+ * control group, for whom the socket's file is open when there is one, may look and change nothing. */
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,9 +24,10 @@ struct control_question {
 	const char *verb;
 	const char *argument; /* what follows the verb; empty when nothing does */
 	bool json;
-	int fd;      /* the client's */
-	int *passed; /* a descriptor that came along, for the verb to take; or -1 */
-	FILE *out;   /* the text of the answer, unless it comes later */
+	bool may_change; /* of root, or the daemon's own user */
+	int fd;          /* the client's */
+	int *passed;     /* a descriptor that came along, for the verb to take; or -1 */
+	FILE *out;       /* the text of the answer, unless it comes later */
 	uint64_t *
 		build; /* for CONTROL_LATER: the number of the build that it waits for, if it does */
 };
@@ -33,6 +35,7 @@ struct control_question {
 /* Verbs are a table of the owner's, ended by a NULL name. */
 struct control_verb {
 	const char *name;
+	bool changes; /* not for those who may only look */
 	/* Returns the exit code, or one of the above. */
 	int (*run)(void *userdata, const struct control_question *question);
 };
@@ -47,15 +50,17 @@ struct control {
 	unsigned n_clients;
 	int fd;                  /* owned */
 	char path[ADDR_TEXT];    /* as it is bound */
+	gid_t group;             /* that may look; -1: there is none */
 	struct socket_file file; /* at the path */
 };
 
-#define CONTROL_EMPTY ((struct control){.fd = -1})
+#define CONTROL_EMPTY ((struct control){.fd = -1, .group = (gid_t)-1})
 
-/* Makes the socket, for its owner alone. A path that somebody listens on is -EADDRINUSE. */
-int control_open(struct control *control, struct loop *loop, const char *path);
-/* Another path; who waits for an answer gets it all the same. Nothing changes when it cannot be had. */
-int control_move(struct control *control, const char *path);
+/* Makes the socket, for its owner and `group` (-1: for its owner alone). A path at which another process listens
+ * is -EADDRINUSE. */
+int control_open(struct control *control, struct loop *loop, const char *path, gid_t group);
+/* Another path or group; clients that wait are answered all the same. Nothing changes when it cannot be had. */
+int control_move(struct control *control, const char *path, gid_t group);
 void control_done(struct control *control);
 
 /* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
@@ -63,6 +68,9 @@ void control_describe(const struct control *control, struct handover *handover);
 int control_take(struct control *control, struct loop *loop, char *line);
 /* It waits for that build from then on. */
 int control_take_client(struct control *control, char *line, uint64_t build);
+
+/* For a verb that changes things by its argument alone: says so, and returns the exit code. */
+int control_deny(const struct control_question *question);
 
 /* Both texts say the same, for the one or the other kind of client. */
 struct control_answer {

@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "conf/fault.h"
+#include "priv/ident.h"
 #include "process/configuration.h"
 #include "process/confine.h"
 #include "sockets/inherit.h"
@@ -502,17 +503,21 @@ void supervisor_open_control(struct supervisor *s, const struct conf *conf)
 	const char *wanted = conf->control_path;
 	_cleanup_free_ char *path = strdup(wanted);
 	bool is_open = s->control.fd >= 0;
+	gid_t group = (gid_t)-1;
 	int r;
 
-	if (is_open && strcmp(s->control.path, wanted) == 0)
-		return;
+	if (conf->control_group && ident_find_group(conf->control_group, &group) != 0)
+		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING,
+			"there is no group \"%s\", so the control socket is for no group",
+			conf->control_group);
 	if (path && path[0] == '/')
 		mkdir(dirname(path), 0755);
-	r = is_open ? control_move(&s->control, wanted)
-		    : control_open(&s->control, &s->loop, wanted);
+	r = is_open ? control_move(&s->control, wanted, group)
+		    : control_open(&s->control, &s->loop, wanted, group);
 	if (r < 0 && is_open)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
-			"no control socket at %s, so it stays at %s", wanted, s->control.path);
+			"no control socket at %s for %s, so it stays at %s as it is", wanted,
+			conf->control_group ? conf->control_group : "its owner", s->control.path);
 	else if (r < 0)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r),
 			"no control socket at %s, so upperctl will not reach this daemon", wanted);

@@ -138,7 +138,7 @@ int verb_clients(void *userdata, const struct control_question *question)
 	struct rows rows;
 
 	if (strcmp(question->argument, "clear") == 0)
-		return clients_clear(s, question);
+		return question->may_change ? clients_clear(s, question) : control_deny(question);
 	if (question->argument[0] != '\0') {
 		fprintf(question->out, "clients knows only \"clear\"\n");
 		return EX_USAGE;

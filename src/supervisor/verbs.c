@@ -102,13 +102,13 @@ static int verb_attach(void *userdata, const struct control_question *question)
 }
 
 const struct control_verb supervisor_verbs[] = {
-	{"status", verb_status},
-	{"metrics", verb_metrics},
-	{"clients", verb_clients},
-	{"reload", verb_reload},
-	{"drain", verb_drain},
-	{"sandbox", verb_sandbox},
-	{"upgrade", verb_upgrade},
-	{"attach", verb_attach},
-	{NULL, NULL},
+	{"status", false, verb_status},
+	{"metrics", false, verb_metrics},
+	{"clients", false, verb_clients},
+	{"reload", true, verb_reload},
+	{"drain", true, verb_drain},
+	{"sandbox", true, verb_sandbox},
+	{"upgrade", true, verb_upgrade},
+	{"attach", true, verb_attach},
+	{NULL, false, NULL},
 };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who asks at the control socket is answered, and by what was asked for, whatever comes in between."""
 
+import grp
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import process
 import rig
 from settings import SANDBOX, tcp
 
-OUTPUT, TRY_AGAIN, CONFIGURATION = 74, 75, 78
+OUTPUT, TRY_AGAIN, PERMISSION, CONFIGURATION = 74, 75, 77, 78
 
 
 class Question:
@@ -178,3 +179,85 @@ def test_closed_output_is_no_socket(daemon):
     result = subprocess.run(["sh", "-c", '"$@" >&-', "sh", rig.UPPERCTL, "-s", d.folder / "control",
                              "status"], stderr=subprocess.PIPE, timeout=rig.PATIENCE)
     assert result.returncode == OUTPUT
+
+
+# Levels
+
+
+READER = 54321  # a user that nothing on the machine knows
+
+
+@pytest.fixture
+def ask_as(as_root):
+    """upperctl of a user in one group and no other."""
+    def ask(d, *words, group):
+        return subprocess.run(
+            [rig.UPPERCTL, "-s", str(d.folder / "control"), *words], capture_output=True, text=True,
+            user=READER, group=group, extra_groups=[], stdin=subprocess.DEVNULL)
+
+    return ask
+
+
+@pytest.fixture
+def grouped(daemon, as_root, tmp_path):
+    """A daemon whose control socket is open to the group of the system's mail, in folders open to all."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to("/tmp") and folder.owner() == "root" and folder != tmp_path.root:
+            with suppress(PermissionError):
+                folder.chmod(folder.stat().st_mode | 0o055)
+    d = daemon(tcp(), control={"path": str(tmp_path / "0/control"), "group": "mail"})
+    (tmp_path / "0").chmod(0o755)
+    return d, grp.getgrnam("mail").gr_gid
+
+
+def test_control_group_may_look(grouped, ask_as):
+    d, mail = grouped
+    assert (d.folder / "control").stat().st_mode & 0o777 == 0o660
+    assert (d.folder / "control").stat().st_gid == mail
+    assert ask_as(d, "status", group=mail).returncode == 0
+    assert "upperd_build_info" in ask_as(d, "metrics", group=mail).stdout
+    assert "client" in ask_as(d, "clients", group=mail).stdout
+
+
+@pytest.mark.parametrize("words", [["reload"], ["drain"], ["sandbox"], ["upgrade"],
+                                   ["clients", "clear"], ["--json", "reload"]])
+def test_control_group_may_change_nothing(grouped, ask_as, words):
+    d, mail = grouped
+    said = d.mark()
+    result = ask_as(d, *words, group=mail)
+    assert result.returncode == PERMISSION
+    assert "may only look" in result.stdout
+    assert rig.run_upperctl(d, "status").returncode == 0
+    assert not d.records("reloading", since=said)
+
+
+def test_others_than_the_control_group_are_kept_out(grouped, ask_as):
+    d, mail = grouped
+    result = ask_as(d, "status", group=mail + 1)
+    assert result.returncode == PERMISSION
+    assert "Permission denied" in result.stderr
+
+
+def test_reload_opens_and_closes_the_control_socket_to_a_group(grouped, ask_as):
+    d, mail = grouped
+    place = {"path": str(d.folder / "control")}
+    d.reconfigure(control=place)
+    d.reload()
+    assert (d.folder / "control").stat().st_mode & 0o777 == 0o600
+    assert ask_as(d, "status", group=mail).returncode == PERMISSION
+    d.reconfigure(control={**place, "group": "mail"})
+    d.reload()
+    assert ask_as(d, "status", group=mail).returncode == 0
+
+
+def test_control_group_outlives_an_upgrade(grouped, ask_as):
+    d, mail = grouped
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    assert ask_as(d, "status", group=mail).returncode == 0
+    assert ask_as(d, "reload", group=mail).returncode == PERMISSION
+
+
+def test_unknown_control_group_is_a_fault(start, tmp_path):
+    d = start(tcp(), control={"path": str(tmp_path / "0/control"), "group": "no-such-group"})
+    assert d.wait() == CONFIGURATION
+    assert any("no-such-group" in line for line in d.ears.lines)
