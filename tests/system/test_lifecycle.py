@@ -526,7 +526,7 @@ def test_worker_that_goes_on_listening_holds_up_no_reload(daemon, as_root):
     with connect(d.listeners[0]) as s:
         s.sendall(b"a")
         assert read_exactly(s, 1) == b"A"
-        with faults.Tracer(worker, "-o", "/dev/null", *faults.injection("sendmsg", "ENOBUFS", "1+")):
+        with faults.Tracer(worker, "-o", "/dev/null", *faults.injection("sendto", "ENOBUFS", "1+")):
             start = time.monotonic()
             assert rig.run_upperctl(d, "reload").returncode == 0
             assert time.monotonic() - start < 20
