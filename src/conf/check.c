@@ -43,8 +43,7 @@ static void check_top(const struct load *load)
 			conf->user);
 	if (conf->control_group && conf->control_path && conf->control_path[0] == '@')
 		load_fault(load, section_has(top, "control.group"), "", "control.group",
-			"\"%s\" is an abstract name, without a file whose group could let anybody "
-			"in",
+			"\"%s\" is an abstract name, which has no file that a group could open",
 			conf->control_path);
 	for (size_t i = 0; conf->control_path && i < conf->n_listeners; i++) {
 		const struct conf_listener *l = &conf->listeners[i];
