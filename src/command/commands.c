@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "command/check.h"
+#include "command/service.h"
 #include "conf/fault.h"
 #include "config.h"
 #include "process/configuration.h"
@@ -50,17 +51,23 @@ int command_check(const struct options *options)
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	bool sound;
 
+	if (options->as_service)
+		return service_check(options);
 	configuration_load_draft(options, &faults, &conf);
 	if (conf) {
 		check_sandbox(conf, &faults);
 		configuration_check_accounts(conf, &faults);
 		check_files(conf, &faults);
+		if (options->sockets)
+			service_check_sockets(conf, options->sockets, &faults);
 	}
 	if (options->strict)
 		faults_harden(&faults);
 	sound = !faults_any_errors(&faults);
 	configuration_quote(&faults);
 	print_faults(options, &faults);
+	if (options->sockets && !options->json)
+		service_describe(conf, options->sockets);
 	if (sound && !options->json)
 		print_verdict(options, faults.n);
 	return sound ? EX_OK : EX_CONFIG;

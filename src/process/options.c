@@ -14,7 +14,14 @@
 #include "config.h"
 
 /* Beyond the letters, for options that have none. */
-enum { OPTION_SET = 256, OPTION_JSON, OPTION_VERSION, OPTION_ROLE };
+enum {
+	OPTION_SET = 256,
+	OPTION_JSON,
+	OPTION_VERSION,
+	OPTION_ROLE,
+	OPTION_AS_SERVICE,
+	OPTION_SOCKETS
+};
 
 static const struct row {
 	int value; /* the letter, or one of the above */
@@ -29,6 +36,10 @@ static const struct row {
 	{'t', "check", optional_argument, "-t, --check[=strict]",
 		"say what is wrong with the configuration, and stop;\n"
 		"strict: warnings are errors"},
+	{OPTION_AS_SERVICE, "as-service", no_argument, "    --as-service",
+		"with --check: look as the installed unit would, with its\n"
+		"user, credentials and sockets"},
+	{OPTION_SOCKETS, "sockets", required_argument, NULL, NULL},
 	{OPTION_JSON, "json", no_argument, "    --json", "with --check and --version: as JSON"},
 	{'T', "dump", no_argument, "-T, --dump",
 		"print the effective configuration and where each value is\n"
@@ -98,6 +109,7 @@ static int options_take(struct options *options, int value, const char *argument
 	switch (value) {
 	case 'c':
 		options->file = argument;
+		options->is_file_given = true;
 		return 0;
 	case OPTION_SET:
 		options->sets[(*n_sets)++] = argument;
@@ -108,6 +120,12 @@ static int options_take(struct options *options, int value, const char *argument
 			return options_act(options, ACTION_CHECK);
 		fprintf(stderr, "upperd: --check=%s: the only kind is \"strict\"\n", argument);
 		return OPTIONS_E_USAGE;
+	case OPTION_AS_SERVICE:
+		options->as_service = true;
+		return 0;
+	case OPTION_SOCKETS:
+		options->sockets = argument;
+		return 0;
 	case OPTION_JSON:
 		options->json = true;
 		return 0;

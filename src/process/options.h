@@ -11,7 +11,8 @@ struct options {
 	enum action action;
 	const char *file;  /* -c */
 	const char **sets; /* --set, NULL-terminated; owned, its strings are argv's */
-	bool strict, json;
+	bool strict, json, as_service, is_file_given;
+	const char *sockets; /* that a start would be passed; NULL: it is not asked */
 	const char *role;
 	char **argv; /* as it was given */
 };

@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import time
+from pathlib import Path
 
 import pytest
 
@@ -657,3 +658,131 @@ def test_service_cannot_connect_out(service):
     service.machine.systemctl("start", "upperd.service", check=False)
     said = service.machine.run("journalctl", "--no-pager", "--after-cursor", service.start).stdout
     assert "Address family not supported by protocol" in said
+
+
+# --check --as-service: the same verdict as that of a start
+
+
+def as_service(service, *args):
+    return service.machine.run(settings_of_build()["sbindir"] / "upperd", "--check", "--as-service",
+                               *args, check=False)
+
+
+def pair_in(service, mode, credential):
+    """A certificate that all may read, and its key with this mode, in the machine."""
+    folder = Path("/root/pki") if credential == "closed" else Path("/etc/upperd-test")
+    inside = service.machine.path(folder)
+    inside.mkdir(parents=True, exist_ok=True)
+    inside.chmod(0o700 if credential == "closed" else 0o755)
+    one = Authority(service.machine.folder / f"pki-{credential}").issue("ec")
+    for name, path in (("cert.pem", one.certificate), ("key.pem", one.key)):
+        shutil.copy(path, inside / name)
+        (inside / name).chmod(mode if name == "key.pem" else 0o644)
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def secure_listener(certificate, key):
+    return {"name": "tcp", "transport": "tls", "port": 12000,
+            "tls": {"certificates": [{"certificate": certificate, "key": key}]}}
+
+
+def case_sound(service):
+    service.configure(UDP, TCP)
+
+
+def case_file_of_root(service):
+    service.configure(UDP, secure_listener(*pair_in(service, 0o600, "open")))
+
+
+def case_folder_of_root(service):
+    service.configure(UDP, secure_listener(*pair_in(service, 0o600, "closed")))
+
+
+def case_credential(service):
+    certificate, key = pair_in(service, 0o600, "open")
+    service.drop_in("upperd.service", f"[Service]\nLoadCredential=test.key:{key}\n")
+    service.configure(UDP, secure_listener(certificate, "credential:test.key"))
+
+
+def case_credential_that_is_not_passed(service):
+    service.configure(UDP, secure_listener(pair_in(service, 0o600, "open")[0], "credential:test.key"))
+
+
+def case_credential_without_a_file(service):
+    service.drop_in("upperd.service", "[Service]\nLoadCredential=test.key:/etc/no-such-key\n")
+    service.configure(UDP, TCP)
+
+
+def case_socket_without_a_listener(service):
+    service.configure(UDP)
+
+
+def case_listener_without_a_socket(service):
+    service.configure(UDP, TCP, {**TCP, "name": "third", "port": 12003})
+
+
+def case_socket_with_another_port(service):
+    service.configure({**UDP, "port": 12001}, TCP)
+
+
+def case_socket_of_another_type(service):
+    service.configure({**UDP, "name": "tcp"}, {**TCP, "name": "udp"})
+
+
+def case_user_that_is_not_there(service):
+    service.configure(UDP, TCP)
+    service.write('user = "no-such-user";\n' + service.machine.path(service.config).read_text())
+
+
+def case_configuration_that_only_root_may_read(service):
+    service.configure(UDP, TCP)
+    service.machine.path(service.config).chmod(0o600)
+
+
+def case_unit_without_its_program(service):
+    service.configure(UDP, TCP)
+    service.drop_in("upperd.service", "[Service]\nExecStart=\nExecStart=/usr/sbin/no-such-program\n")
+
+
+CASES = {name.removeprefix("case_"): function for name, function in list(globals().items())
+         if name.startswith("case_")}
+
+
+SOUND = {"sound", "credential", "user_that_is_not_there"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_check_as_service_agrees_with_a_start(case, service):
+    CASES[case](service)
+    service.listen()
+    try:
+        checked = as_service(service)
+        started = service.machine.systemctl("start", "upperd.service", check=False)
+    finally:
+        service.machine.path(service.config).chmod(0o644)
+    assert (checked.returncode == 0) == (started.returncode == 0), \
+        f"{checked.stdout}{checked.stderr}---{started.stderr}"
+    assert "Traceback" not in checked.stderr and "Sanitizer" not in checked.stderr
+    assert (started.returncode == 0) == (case in SOUND), started.stderr
+    assert ("looked as user upperd" in checked.stderr) == (checked.returncode == 0 or "of_root" in case
+                                                          or "socket" in case or "not_passed" in case
+                                                          or "root_may_read" in case)
+    assert checked.returncode == 0 or "error" in checked.stderr
+    assert ("upperd-certificate@NAME" in checked.stderr) == case.endswith("of_root")
+
+
+def test_check_as_service_of_a_low_port_that_the_unit_may_not_bind(service):
+    service.configure({**TCP, "port": 81})
+    service.machine.systemctl("enable", "upperd-bind.service")
+    try:
+        refused = as_service(service)
+        assert refused.returncode == 78 and "CAP_NET_BIND_SERVICE" in refused.stderr
+        assert service.machine.systemctl("start", "upperd-bind.service", check=False).returncode != 0
+        service.machine.systemctl("stop", "upperd-bind.service", check=False)
+        service.drop_in("upperd-bind.service", "[Service]\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n"
+                        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nPrivateUsers=no\n")
+        allowed = as_service(service)
+        started = service.machine.systemctl("start", "upperd-bind.service", check=False)
+        assert (allowed.returncode, started.returncode) == (0, 0), allowed.stderr + started.stderr
+    finally:
+        service.machine.systemctl("disable", "--now", "upperd-bind.service", check=False)
