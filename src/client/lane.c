@@ -334,6 +334,9 @@ static int receive_one(struct lane *lane)
 		return r;
 	arrival.at_us = clock_us();
 	lane->owner->on_arrival(lane, &arrival);
+	/* A short read of a socket has emptied it; a session of TLS may hold more. */
+	if (!lane->link.session && arrival.len < (size_t)4 * ROOM)
+		return LINK_E_AGAIN;
 	return lane->epoch == epoch ? 0 : LINK_E_AGAIN;
 }
 
