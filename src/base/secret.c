@@ -33,14 +33,25 @@ int secret_map(size_t size, void **ret_memory)
 	return 0;
 }
 
+/* Some machines have no such memory, whatever the kernel. */
+static int open_secret(void)
+{
+#ifdef SYS_memfd_secret
+	int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+#else
+	return -ENOSYS;
+#endif
+}
+
 static int secret_file(size_t size, int *ret_fd, void **ret_memory)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = open_secret();
 	void *memory;
 
-	fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (ftruncate(fd, (off_t)size) < 0)
 		return -errno;
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -84,7 +84,11 @@ static const struct policy_call worker_calls[] = {
 	ONLY("shutdown",       "a connection's last byte", 1, SHUT_WR),
 	ANY("recvmmsg",        "datagrams"),
 	FIXED("sendmmsg",      "datagrams, and no descriptor over a connection", 0),
+#ifdef SYS_poll
 	ANY("poll",            "an answer of the keeper"),
+#else
+	ANY("ppoll",           "an answer of the keeper"),
+#endif
 	ONLY("getsockopt",     "what a slow peer has taken", 2, TCP_INFO),
 	ONLY("getsockopt",     "what a slow peer has taken", 2, SO_MEMINFO),
 	ONLY("setsockopt",     "a reset for an answer that is cut", 2, SO_LINGER),

@@ -6,6 +6,7 @@
  * is the outcome (a byte), the length (32 bits) and the bytes. Numbers are as this machine has
  * them. It ends with its input, and with an error when the input ends inside a question. */
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static int convert_piece(
 	int r;
 
 	get(&length, sizeof(length));
+	length = le16toh(length);
 	get(text + *unfinished, length);
 
 	struct upper_in in = {text, text + *unfinished + length};
@@ -58,13 +60,15 @@ static void answer_question(enum upper_invalid invalid)
 	uint16_t pieces;
 	int r = 0;
 
-	for (get(&pieces, sizeof(pieces)); pieces > 0; pieces--)
+	get(&pieces, sizeof(pieces));
+	for (pieces = le16toh(pieces); pieces > 0; pieces--)
 		r = convert_piece(&rule, pieces == 1, &unfinished, &out);
 
 	const uint8_t outcome = (uint8_t)r;
-	const uint32_t length = (uint32_t)(out.at - answer);
+	const size_t length = (size_t)(out.at - answer);
+	const uint32_t said = htole32((uint32_t)length);
 	put(&outcome, sizeof(outcome));
-	put(&length, sizeof(length));
+	put(&said, sizeof(said));
 	put(answer, length);
 }
 

@@ -13,6 +13,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -23,21 +24,23 @@ KEEP, REPLACE = 0, 1
 PIECE = 0xFFFF
 SKIP = 77
 TEXTS = 10_000
+# What runs the helper when it was built for another machine.
+EMULATOR = shlex.split(os.environ.get("MESON_EXE_WRAPPER", ""))
 AGES = pathlib.Path("/usr/share/unicode/DerivedAge.txt")
 SURROGATES = range(0xD800, 0xE000)
 
 
 class Helper:
     def __init__(self, path, kernel):
-        self.process = subprocess.Popen([path, kernel], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([*EMULATOR, path, kernel], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.unicode_version = self.process.stdout.readline().decode().strip()
 
     def upper(self, invalid, pieces):
-        question = struct.pack("=BH", invalid, len(pieces))
-        question += b"".join(struct.pack("=H", len(piece)) + piece for piece in pieces)
+        question = struct.pack("<BH", invalid, len(pieces))
+        question += b"".join(struct.pack("<H", len(piece)) + piece for piece in pieces)
         self.process.stdin.write(question)
         self.process.stdin.flush()
-        outcome, length = struct.unpack("=BI", self.process.stdout.read(5))
+        outcome, length = struct.unpack("<BI", self.process.stdout.read(5))
         assert outcome == 0, f"outcome {outcome} of {pieces[:8]}"
         return self.process.stdout.read(length)
 

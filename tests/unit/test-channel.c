@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -110,6 +111,10 @@ static void test_stowaways_are_closed(void **state)
 	} control = {0};
 	struct msghdr raw = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control};
 	unsigned before = open_descriptors();
+
+	/* qemu closes none of those that it had no room for; here they are the kernel's. */
+	if (getenv("MESON_EXE_WRAPPER"))
+		return;
 
 	for (size_t n = 1; n <= 20; n++) {
 		int fds[20];
