@@ -88,8 +88,8 @@ def test_failed_start_says_why_to_the_service_manager(start, with_systemd):
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("workers = 1;\nlisteners = ({ prot = 1; });", "upperd.conf:2: listeners[0].transport: missing"),
-    ("nonsense", "upperd.conf:1: syntax"),
+    ("workers = 1;\nlisteners = ({ prot = 1; });", "upperd.conf:2: listeners[0].prot: unknown key"),
+    ("nonsense", "upperd.conf:1: nonsense: '=' is missing"),
 ])
 def test_a_fault_of_the_configuration_is_told_to_the_service_manager(
         start, with_systemd, text, words):
