@@ -185,6 +185,7 @@ static int keeper_on_drain(struct runtime *side, struct message *message)
 
 static const struct runtime_handler keeper_handlers[N_MESSAGES] = {
 	[MSG_SETUP] = {runtime_setup, "cannot read its configuration"},
+	[MSG_LOG_LEVEL] = {runtime_set_log_level, "cannot set the level of its records"},
 	[MSG_FILE] = {keeper_on_file},
 	[MSG_PREPARE] = {keeper_on_prepare},
 	[MSG_CLIENT] = {keeper_on_client, "cannot take a worker's channel"},

@@ -71,6 +71,16 @@ static int read_sealed(void *userdata, const char *path, char **ret_text, size_t
 	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);
 }
 
+int runtime_set_log_level(struct runtime *side, struct message *message)
+{
+	const struct msg_log_level *asked = (const void *)message->data;
+
+	if (asked->level > LOG_LEVEL_DEBUG)
+		return -EINVAL;
+	log_set_level(asked->level);
+	return 0;
+}
+
 int runtime_setup(struct runtime *side, struct message *message)
 {
 	struct conf_source source = {

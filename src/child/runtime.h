@@ -44,6 +44,8 @@ struct runtime {
 int runtime_run(struct runtime *side);
 void runtime_done(struct runtime *side);
 
+/* For LOG_LEVEL. */
+int runtime_set_log_level(struct runtime *side, struct message *message);
 /* For SETUP: the configuration and the counters. */
 int runtime_setup(struct runtime *side, struct message *message);
 /* The last of getting ready: enters the sandbox of the role, and says so. Returns 0 or an exit code. */

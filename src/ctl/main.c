@@ -36,6 +36,7 @@ static const struct {
 	{"drain", "* finish what is open, and stop"},
 	{"sandbox", "* try to break the sandbox of every role; fails when anything gives way"},
 	{"upgrade", "* put the installed program in the place of the running one"},
+	{"log", "* LEVEL: write records of that level until the next reload", ""},
 	{ATTACH, "* NAME: serve the socket of upperd-NAME.socket, too, without a restart", ""},
 };
 
@@ -240,7 +241,7 @@ static int check_words(const char *verb, const char *argument)
 	if (i == N_VERBS)
 		return unknown_verb(verb);
 	if (verbs[i].argument && verbs[i].argument[0] == '\0')
-		return argument ? 0 : usage("a name is missing, such as \"tls\", after ", verb);
+		return argument ? 0 : usage("a name or a level is missing after ", verb);
 	if (!argument || (verbs[i].argument && strcmp(argument, verbs[i].argument) == 0))
 		return 0;
 	if (!verbs[i].argument || verb_find(argument) < N_VERBS)

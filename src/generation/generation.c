@@ -632,6 +632,16 @@ void generation_forgive(struct generation *g)
 		slot_forgive(g->keeper);
 }
 
+void generation_set_log_level(struct generation *g, enum log_level level)
+{
+	struct slot *slot;
+
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		slot_set_log_level(slot, level);
+	if (g->keeper)
+		slot_set_log_level(g->keeper, level);
+}
+
 struct list *generation_node(struct generation *g)
 {
 	return &g->node;

@@ -124,6 +124,8 @@ void generation_add_counters(const struct generation *generation, struct sums *s
 bool generation_end_stuck(struct generation *generation);
 /* Time passed in which neither we nor they could do anything: patience with them begins anew. */
 void generation_forgive(struct generation *generation);
+/* Which records its children send, those to come too. */
+void generation_set_log_level(struct generation *generation, enum log_level level);
 /* Where its owner keeps it. */
 struct list *generation_node(struct generation *generation);
 struct generation *generation_of_node(struct list *node);

@@ -47,6 +47,20 @@ static void slot_end_channel(struct slot *slot)
 		child_send(&slot->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
 }
 
+static void slot_send_log_level(struct slot *slot)
+{
+	const struct msg_log_level level = {.level = (uint32_t)slot->log_level};
+
+	if (slot->log_level >= 0)
+		child_send(&slot->child, MSG_LOG_LEVEL, &level, sizeof(level), NULL);
+}
+
+void slot_set_log_level(struct slot *slot, enum log_level level)
+{
+	slot->log_level = (int)level;
+	slot_send_log_level(slot);
+}
+
 int slot_start(struct slot *slot)
 {
 	struct child *child = &slot->child;
@@ -59,6 +73,7 @@ int slot_start(struct slot *slot)
 		return r;
 	keeper_fd = slot_make_channel(slot);
 	plan_supply(slot->plan, child, keeper_fd);
+	slot_send_log_level(slot);
 	log_each(EVENT_CHILD_STARTED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"started");
 	return 0;
@@ -168,6 +183,7 @@ int slot_init(struct slot *slot, const struct slot_parts *parts, enum role role,
 	slot->child.userdata = parts->userdata;
 	slot->plan = parts->plan;
 	slot->keeper = parts->keeper;
+	slot->log_level = -1;
 	slot->again.on_time = slot_on_again;
 	return 0;
 }

@@ -17,6 +17,7 @@ struct slot {
 	uint64_t missing_ms; /* since when nothing serves in its place; 0: it serves itself */
 	bool missed;         /* and the log says so */
 	char why[160];       /* the last attempt to replace it failed */
+	int log_level;       /* instead of the configured one; -1: none */
 };
 
 /* What a slot is made with; `userdata` becomes that of the child. */
@@ -32,6 +33,8 @@ int slot_init(struct slot *slot, const struct slot_parts *parts, enum role role,
 /* Ends the child at once. */
 void slot_done(struct slot *slot);
 int slot_start(struct slot *slot);
+/* Which records it sends, and another in its place. */
+void slot_set_log_level(struct slot *slot, enum log_level level);
 void slot_serve(struct slot *slot);
 /* It is to finish, if it runs, and is not replaced. */
 void slot_drain(struct slot *slot);

@@ -107,6 +107,8 @@ enum message_times { ONCE, ANY };
 	MESSAGE(FAULT,       CHILD,      A_WORKER | A_KEEPER, IN_STARTING | IN_DRAINING, ANY,  0, PAYLOAD(msg_fault)) \
 	/* It cannot serve, and ends. */ \
 	MESSAGE(FAILED,      CHILD,      ANYONE,              ALWAYS,              ONCE, 0, PAYLOAD(msg_failed)) \
+	/* Which records to send, until the next configuration. */ \
+	MESSAGE(LOG_LEVEL,   SUPERVISOR, A_SERVER,            ALWAYS,              ANY,  0, PAYLOAD(msg_log_level)) \
 	/* The way to a worker of another generation that reads, or has read, the same DTLS socket. */ \
 	MESSAGE(SIBLING,     SUPERVISOR, A_WORKER,            ONCE_READY,          ANY,  1, PAYLOAD(msg_sibling))
 // clang-format on
@@ -122,6 +124,10 @@ struct msg_setup {
 	uint32_t index;
 	uint32_t refuse_expired; /* what has expired is refused */
 	uint64_t connections;    /* at most this many open, in all workers together */
+};
+
+struct msg_log_level {
+	uint32_t level; /* enum log_level */
 };
 
 struct msg_listener {

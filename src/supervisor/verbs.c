@@ -101,6 +101,32 @@ static int verb_attach(void *userdata, const struct control_question *question)
 	return r == 0 ? verb_reload(userdata, question) : r < 0 ? EX_OSERR : EX_TEMPFAIL;
 }
 
+/* A reload takes up the configured level again. */
+static int verb_log(void *userdata, const struct control_question *question)
+{
+	struct supervisor *s = userdata;
+	enum log_level level = LOG_LEVEL_ERROR;
+
+	while (level < LOG_LEVEL_DEBUG && strcmp(log_level_name(level), question->argument) != 0)
+		level++;
+	if (strcmp(log_level_name(level), question->argument) != 0) {
+		fprintf(question->out,
+			"a level is error, warning, notice, info or debug, and not \"%s\"\n",
+			question->argument);
+		return EX_USAGE;
+	}
+	if (!s->generations.serving) {
+		fprintf(question->out, "no workers of this program serve now\n");
+		return EX_TEMPFAIL;
+	}
+	log_set_level(level);
+	generation_set_log_level(s->generations.serving, level);
+	fprintf(question->out,
+		question->json ? "{\"level\":\"%s\"}\n" : "level %s until the next reload\n",
+		log_level_name(level));
+	return EX_OK;
+}
+
 const struct control_verb supervisor_verbs[] = {
 	{"status", false, verb_status},
 	{"metrics", false, verb_metrics},
@@ -110,5 +136,6 @@ const struct control_verb supervisor_verbs[] = {
 	{"sandbox", true, verb_sandbox},
 	{"upgrade", true, verb_upgrade},
 	{"attach", true, verb_attach},
+	{"log", true, verb_log},
 	{NULL, false, NULL},
 };

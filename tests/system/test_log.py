@@ -306,3 +306,33 @@ def test_configuration_that_works_is_quiet(daemon):
     d.reload()
     d.stop()
     assert [r for r in d.records() if r.get("level") in ("warning", "error")] == []
+
+
+# upperctl log
+
+
+def test_level_of_a_running_daemon(daemon):
+    """For the supervisor and its children, those that are started later too, until the next reload."""
+    d = daemon(tcp(), workers=1, log={"level": "warning", "access": True})
+    tcp_ask(d.listeners[0], b"a")
+    assert d.records("access") == []
+    assert run_upperctl(d, "log", "info").stdout == "level info until the next reload\n"
+    tcp_ask(d.listeners[0], b"a")
+    d.expect("access")
+    d.killed += 1
+    since = d.mark()
+    os.kill(d.workers()[0], signal.SIGKILL)
+    d.expect("child-started", since)
+    d.wait_for(lambda: tcp_ask(d.listeners[0], b"a") and d.records("access", since), "a record of the new one")
+    run_upperctl(d, "reload")
+    since = d.mark()
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+    d.stop()
+    assert d.records("access", since) == []
+
+
+def test_level_that_is_none(daemon):
+    d = daemon(tcp())
+    done = run_upperctl(d, "log", "loud")
+    assert done.returncode == 64 and "error, warning, notice, info or debug" in done.stdout
+    assert run_upperctl(d, "log").returncode == 64
