@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/probe.h"
 #include "net/dtls_session.h"
 #include "net/stopwatch.h"
 
@@ -120,6 +121,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	if (r != 0)
 		return r;
 	stopwatch_stop(&dtls->counters->service, start, 1);
+	PROBE3(message, dtls->socket.name, len, 1);
 	dtls->counters->counted[COUNT_replies]++;
 	dtls->counters->counted[COUNT_bytes_out] += length;
 	s->bytes_out += length;
@@ -143,6 +145,7 @@ static int session_shake(struct dtls_session *s)
 	handshakes_remove(s->dtls->handshakes, &s->shake);
 	handshake_count(s->dtls->counters, &s->transport.agreement);
 	stopwatch_stop(&s->dtls->counters->agreement, s->shake.start, 1);
+	PROBE2(handshake, s->dtls->socket.name, s->transport.agreement.version);
 	deadline_set(&s->dtls->idle, &s->deadline);
 	return 0;
 }
@@ -310,6 +313,7 @@ void session_begin(struct dtls *dtls, const struct dtls_datagram *d, const struc
 	acceptor_gained(acceptor, &dtls->allotment);
 	handshakes_add(dtls->handshakes, &s->shake);
 	dtls->counters->counted[COUNT_connections]++;
+	PROBE2(accept, dtls->socket.name, -1);
 	flows_add(&dtls->flows, &s->flow);
 	list_append(&dtls->sessions, &s->node);
 	deadline_set(&dtls->handshake, &s->deadline);

@@ -5,6 +5,7 @@
 #include "net/refusals.h"
 
 #include "base/log.h"
+#include "base/probe.h"
 
 #define QUIET_MS 10000
 #define LOOK_MS  1000
@@ -55,6 +56,7 @@ static void refusals_add(
 
 void refuse(struct refusals *refusals, enum reason reason, const struct addr *peer)
 {
+	PROBE2(refusal, refusals->listener, reason_name(reason));
 	refusals_add(refusals, reason, peer, 1);
 }
 
@@ -73,6 +75,7 @@ void connection_end_record(const struct connection_end *e)
 	const struct log_about about = {
 		.listener = e->listener, .peer = e->peer, .reason = reason_name(e->reason)};
 
+	PROBE2(close, e->listener, about.reason);
 	e->counters->counted[COUNT_closed]++;
 	e->counters->reasons[e->reason]++;
 	if (e->access)

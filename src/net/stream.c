@@ -31,6 +31,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/probe.h"
 #include "net/refusals.h"
 #include "net/stopwatch.h"
 
@@ -434,6 +435,7 @@ static int stream_turn(struct stream *s)
 	start = stopwatch_start();
 	r = stream_answer(s, &in, was_blocked ? 0 : had);
 	stopwatch_stop(&counters->service, start, counters->counted[COUNT_replies] - replies);
+	PROBE3(message, s->class->name, n, counters->counted[COUNT_replies] - replies);
 	if (r != 0)
 		return r;
 	if (reads && s->stage == STAGE_ANSWER && buf_len(&s->out) == 0)
@@ -485,6 +487,7 @@ static int stream_handshake(struct stream *s)
 	handshakes_remove(s->class->handshakes, &s->handshake);
 	handshake_count(s->class->counters, &s->transport.agreement);
 	stopwatch_stop(&s->class->counters->agreement, s->handshake.start, 1);
+	PROBE2(handshake, s->class->name, s->transport.agreement.version);
 	s->stage = STAGE_ANSWER;
 	deadline_set(&s->class->idle, &s->deadline);
 	return s->transport.drained && !s->hangup ? TRANSPORT_E_WAIT : 0;
@@ -653,6 +656,7 @@ int stream_begin(struct stream_class *class, struct transport *transport, const 
 		deadline_set(&class->idle, &s->deadline);
 	}
 	class->counters->counted[COUNT_connections]++;
+	PROBE2(accept, class->name, s->transport.fd);
 	return 0;
 }
 

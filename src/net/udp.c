@@ -28,6 +28,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "core/proxy.h"
 #include "net/stopwatch.h"
 #include "net/udp_batch.h"
@@ -302,6 +303,7 @@ static int udp_receive_batch(struct datagram_socket *socket)
 		answer_arrival(udp, udp_batch_arrival(udp->batch, (unsigned)i), &sent);
 	udp_batch_send(udp->batch, udp->socket.fd, &sent);
 	stopwatch_stop(&udp->counters->service, start, *replies - had);
+	PROBE3(message, udp->socket.name, sent.bytes, *replies - had);
 	udp->counters->counted[COUNT_bytes_out] += sent.bytes;
 	udp->counters->reasons[REASON_send] += sent.failed;
 	return n;

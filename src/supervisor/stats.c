@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/probe.h"
 #include "base/text.h"
 #include "supervisor/manager.h"
 #include "upgrade/handover.h"
@@ -192,6 +193,7 @@ void stats_on_second(struct stats *stats, const struct moment *moment)
 
 void stats_count_reload(struct stats *stats, bool worked)
 {
+	PROBE2(reload, stats->lasting.generation, worked);
 	stats->reload_failed = !worked;
 	*(worked ? &stats->lasting.reloads : &stats->lasting.failed_reloads) += 1;
 	stats->status[0] = '\0'; /* the service manager shows another line now */
