@@ -136,7 +136,7 @@ def test_oneshot_that_comes_byte_by_byte_is_answered_whole(server):
             time.sleep(0.01)
         begun = time.monotonic()
         assert read_all(s) == b"HELLO, STRASSE"
-        assert time.monotonic() - begun > 0.09
+        assert time.monotonic() - begun > 0.08  # the sleep after the last byte is part of the quiet
 
 
 def test_oneshot_ends_with_a_character_that_is_not_whole(server):
