@@ -39,7 +39,7 @@ static void proto_number(FILE *out, unsigned field, uint64_t value)
 
 static void proto_signed(FILE *out, unsigned field, int64_t value)
 {
-	proto_number(out, field, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+	proto_number(out, field, ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0));
 }
 
 static void proto_double(FILE *out, unsigned field, double value)
@@ -108,7 +108,7 @@ static void fill_bucket(FILE *out, const void *data)
 /* All of our buckets are one span: empty ones in between cost a byte. */
 static void fill_span(FILE *out, const void *data)
 {
-	proto_signed(out, 1, TIMING_LEAST << TIMING_SCHEMA);
+	proto_signed(out, 1, TIMING_LEAST * (1 << TIMING_SCHEMA));
 	proto_number(out, 2, TIMING_BUCKETS);
 }
 
