@@ -13,7 +13,6 @@
 #include "tls/inside.h"
 #include "tls/pem.h"
 #include "tls/provider.h"
-#include "tls/wire.h"
 
 int tls_new(struct tls **ret_tls)
 {
@@ -25,8 +24,9 @@ int tls_new(struct tls **ret_tls)
 		return -ENOMEM;
 	tls->signer = SIGNER_EMPTY;
 	tls->library = OSSL_LIB_CTX_new();
-	tls->wire = wire_method_new();
-	r = tls->library && tls->wire ? provider_load(tls->library, tls->providers) : -ENOMEM;
+	tls->stream_method = stream_method_new();
+	r = tls->library && tls->stream_method ? provider_load(tls->library, tls->providers)
+					       : -ENOMEM;
 	if (r < 0) {
 		tls_free(tls);
 		return r;
@@ -42,7 +42,7 @@ void tls_free(struct tls *tls)
 	provider_unload(tls->providers);
 	OSSL_LIB_CTX_free(tls->library);
 	signer_done(&tls->signer);
-	BIO_meth_free(tls->wire);
+	BIO_meth_free(tls->stream_method);
 	free(tls);
 }
 

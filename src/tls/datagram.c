@@ -29,20 +29,14 @@ struct tls_datagrams {
 	long mtu;
 };
 
-struct box {
-	SSL *ssl;
-	const struct tls_context *context;
-	struct tally tally;
-	bool has_begun;
-};
-
-static int box_bio_read(BIO *bio, char *data, int size)
+static int memory_read(BIO *bio, char *data, int size)
 {
 	struct datagram_transport *transport = BIO_get_data(bio);
 	size_t n = (size_t)size;
 
 	BIO_clear_retry_flags(bio);
 	if (!transport->in) {
+		((struct session *)transport->session)->waits = true;
 		BIO_set_retry_read(bio);
 		return -1;
 	}
@@ -53,7 +47,7 @@ static int box_bio_read(BIO *bio, char *data, int size)
 	return (int)n;
 }
 
-static int box_bio_write(BIO *bio, const char *data, int n)
+static int memory_write(BIO *bio, const char *data, int n)
 {
 	struct datagram_transport *transport = BIO_get_data(bio);
 
@@ -63,23 +57,23 @@ static int box_bio_write(BIO *bio, const char *data, int n)
 	return n;
 }
 
-static long box_bio_ctrl(BIO *bio, int command, long number, void *pointer)
+static long memory_ctrl(BIO *bio, int command, long number, void *pointer)
 {
 	if (command == BIO_CTRL_DGRAM_GET_MTU_OVERHEAD)
 		return OVERHEAD;
 	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DGRAM_SET_NEXT_TIMEOUT;
 }
 
-static BIO_METHOD *box_bio_method(void)
+static BIO_METHOD *memory_method(void)
 {
 	BIO_METHOD *method =
 		BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "upperd datagram");
 
 	if (!method)
 		return NULL;
-	BIO_meth_set_read(method, box_bio_read);
-	BIO_meth_set_write(method, box_bio_write);
-	BIO_meth_set_ctrl(method, box_bio_ctrl);
+	BIO_meth_set_read(method, memory_read);
+	BIO_meth_set_write(method, memory_write);
+	BIO_meth_set_ctrl(method, memory_ctrl);
 	return method;
 }
 
@@ -102,188 +96,134 @@ void datagram_rules(SSL_CTX *ctx)
 	SSL_CTX_set_cookie_generate_cb(ctx, on_cookie_wanted);
 }
 
-/* A record that is garbled, forged or comes twice is no error: the library drops it and waits. */
-static int box_outcome(struct datagram_transport *transport, int r)
-{
-	struct box *box = transport->session;
-
-	switch (SSL_get_error(box->ssl, r)) {
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
-		ERR_clear_error();
-		return TRANSPORT_E_WAIT;
-	case SSL_ERROR_ZERO_RETURN:
-		return TRANSPORT_E_END;
-	default:
-		transport->reason = (uint8_t)tally_reason(ERR_peek_error());
-		ERR_clear_error();
-		return TRANSPORT_E_GONE;
-	}
-}
-
 /* Tells the library with which numbers the two go on, since it has not seen how they began. */
-static bool box_begin(struct box *box)
+static bool session_begin_numbers(struct session *session)
 {
 	BIO_ADDR *unknown = BIO_ADDR_new();
 
-	box->has_begun = unknown && DTLSv1_listen(box->ssl, unknown) == 1;
+	session->has_begun = unknown && DTLSv1_listen(session->ssl, unknown) == 1;
 	BIO_ADDR_free(unknown);
-	return box->has_begun;
+	return session->has_begun;
 }
 
-static int box_handshake(struct datagram_transport *transport)
+/* A record that is garbled, forged or comes twice is no error: the library drops it and waits. */
+static int tls_datagram_handshake(struct datagram_transport *transport)
 {
-	struct box *box = transport->session;
-	uint64_t failed = box->context->tls->signer.failed;
-	uint32_t records;
+	struct session *session = transport->session;
 	int r;
 
 	ERR_clear_error();
-	if (!box->has_begun && !box_begin(box)) {
-		box_outcome(transport, -1);
+	if (!session->has_begun && !session_begin_numbers(session)) {
+		session_outcome(session, -1, &transport->reason);
 		return TRANSPORT_E_GONE;
 	}
-	do {
-		records = box->tally.records;
-		ERR_clear_error();
-		r = SSL_accept(box->ssl);
-		if (r == 1) {
-			box->tally.established = true;
-			tally_agreement(box->ssl, &transport->agreement);
-			return 0;
-		}
-		r = box_outcome(transport, r);
-	} while (r == TRANSPORT_E_WAIT && box->tally.records != records);
-
-	if (box->context->tls->signer.failed != failed)
-		transport->reason = REASON_tls_keeper;
-	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
-}
-
-static int box_read(struct datagram_transport *transport, void *data, size_t size, size_t *ret_n)
-{
-	struct box *box = transport->session;
-	uint32_t records;
-	int r;
-
-	do {
-		records = box->tally.records;
-		ERR_clear_error();
-		r = SSL_read_ex(box->ssl, data, size, ret_n);
-		if (r == 1) {
-			tally_forget(&box->tally);
-			return 0;
-		}
-		r = box_outcome(transport, r);
-		if (tally_excess(&box->tally) != REASON_done) {
-			transport->reason = (uint8_t)tally_excess(&box->tally);
-			return TRANSPORT_E_GONE;
-		}
-	} while (r == TRANSPORT_E_WAIT && box->tally.records != records);
+	r = session_handshake(session, &transport->reason);
+	if (r == 0)
+		session_agreement(session, &transport->agreement);
 	return r;
 }
 
-/* The library takes it for an error of ours to send more than the peer has asked for, and ends all. */
-static size_t box_longest(const struct box *box)
+static int tls_datagram_read(
+	struct datagram_transport *transport, void *data, size_t size, size_t *ret_n)
 {
-	uint8_t asked = SSL_SESSION_get_max_fragment_length(SSL_get_session(box->ssl));
+	const struct iovec to = {data, size};
+
+	return session_read(transport->session, &to, ret_n, &transport->reason);
+}
+
+/* The library takes it for an error of ours to send more than the peer has asked for, and ends all. */
+static size_t session_longest(const struct session *session)
+{
+	uint8_t asked = SSL_SESSION_get_max_fragment_length(SSL_get_session(session->ssl));
 
 	return asked == TLSEXT_max_fragment_length_DISABLED ? DATAGRAM_LONGEST
 							    : (size_t)256 << asked;
 }
 
-static int box_write(struct datagram_transport *transport, const void *data, size_t n)
+static int tls_datagram_write(struct datagram_transport *transport, const void *data, size_t n)
 {
-	struct box *box = transport->session;
+	struct session *session = transport->session;
+	const struct iovec from = {(void *)(uintptr_t)data, n};
 	size_t written;
 	int r;
 
-	if (n > box_longest(box))
+	if (n > session_longest(session))
 		return DATAGRAM_E_LONG;
-	ERR_clear_error();
-	r = SSL_write_ex(box->ssl, data, n, &written);
-	if (r == 1)
-		return 0;
-	r = box_outcome(transport, r);
-	return r == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
+	r = session_write(session, &from, &written, &transport->reason);
+	return r == 0 || r == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
 }
 
-static int box_remind(struct datagram_transport *transport)
+static int tls_datagram_remind(struct datagram_transport *transport)
 {
-	struct box *box = transport->session;
+	struct session *session = transport->session;
 
 	ERR_clear_error();
-	if (DTLSv1_handle_timeout(box->ssl) >= 0)
+	if (DTLSv1_handle_timeout(session->ssl) >= 0)
 		return 0;
-	return box_outcome(transport, -1) == TRANSPORT_E_WAIT ? 0 : TRANSPORT_E_GONE;
+	return session_outcome(session, -1, &transport->reason) == TRANSPORT_E_WAIT
+		? 0
+		: TRANSPORT_E_GONE;
 }
 
-static void box_rest(struct datagram_transport *transport)
+static void tls_datagram_rest(struct datagram_transport *transport)
 {
-	struct box *box = transport->session;
+	struct session *session = transport->session;
 
-	SSL_free_buffers(box->ssl);
+	SSL_free_buffers(session->ssl);
 }
 
 /* The library makes its buffers when it reads and takes them for granted when it writes, so it reads
  * before its last word. */
-static void box_finish(struct datagram_transport *transport)
+static void tls_datagram_finish(struct datagram_transport *transport)
 {
-	struct box *box = transport->session;
+	struct session *session = transport->session;
 	char nothing;
 	int r;
 
 	transport->in = NULL;
 	ERR_clear_error();
-	r = SSL_peek(box->ssl, &nothing, sizeof(nothing));
-	if (r > 0 || box_outcome(transport, r) != TRANSPORT_E_GONE)
-		SSL_shutdown(box->ssl);
+	r = SSL_peek(session->ssl, &nothing, sizeof(nothing));
+	if (r > 0 || session_outcome(session, r, &transport->reason) != TRANSPORT_E_GONE)
+		SSL_shutdown(session->ssl);
 	ERR_clear_error();
 }
 
-static void box_close(struct datagram_transport *transport)
+static void tls_datagram_close(struct datagram_transport *transport)
 {
-	struct box *box = transport->session;
+	struct session *session = transport->session;
 
-	SSL_free(box->ssl);
-	free(box);
+	SSL_free(session->ssl);
+	free(session);
 	transport->session = NULL;
 }
 
 static const struct datagram_transport_ops ops = {
-	.handshake = box_handshake,
-	.read = box_read,
-	.write = box_write,
-	.remind = box_remind,
-	.rest = box_rest,
-	.finish = box_finish,
-	.close = box_close,
+	.handshake = tls_datagram_handshake,
+	.read = tls_datagram_read,
+	.write = tls_datagram_write,
+	.remind = tls_datagram_remind,
+	.rest = tls_datagram_rest,
+	.finish = tls_datagram_finish,
+	.close = tls_datagram_close,
 };
 
 static int datagrams_open(void *userdata, struct datagram_transport *transport)
 {
 	const struct tls_datagrams *datagrams = userdata;
-	struct box *box = calloc(1, sizeof(*box));
+	struct session *session = calloc(1, sizeof(*session));
 	BIO *bio = BIO_new(datagrams->method);
 
-	if (box)
-		box->ssl = SSL_new(datagrams->context->certificates[0].ctx);
-	if (!box || !box->ssl || !bio) {
-		if (box)
-			SSL_free(box->ssl);
-		free(box);
+	if (!session || !bio || session_open(session, datagrams->context) < 0) {
+		free(session);
 		BIO_free(bio);
 		ERR_clear_error();
 		return -ENOMEM;
 	}
 	BIO_set_data(bio, transport);
 	BIO_set_init(bio, 1);
-	SSL_set_bio(box->ssl, bio, bio);
-	SSL_set_mtu(box->ssl, datagrams->mtu - SEAL);
-	SSL_set_accept_state(box->ssl);
-	SSL_set_app_data(box->ssl, &box->tally);
-	box->context = datagrams->context;
-	transport->session = box;
+	SSL_set_bio(session->ssl, bio, bio);
+	SSL_set_mtu(session->ssl, datagrams->mtu - SEAL);
+	transport->session = session;
 	transport->ops = &ops;
 	return 0;
 }
@@ -330,7 +270,7 @@ int tls_datagrams_new(struct tls_context *context, const uint8_t secret[static 3
 		return -ENOMEM;
 	datagrams->context = context;
 	datagrams->mtu = (long)mtu;
-	datagrams->method = box_bio_method();
+	datagrams->method = memory_method();
 	datagrams->mac = mac_with(context->tls->library, secret);
 	if (!datagrams->method || !datagrams->mac) {
 		tls_datagrams_free(datagrams);

@@ -4,6 +4,7 @@
 /* What the files of this room share and nobody else sees. */
 
 #include <openssl/ssl.h>
+#include <sys/uio.h>
 
 #include "core/counters.h"
 #include "tls/provider.h"
@@ -14,7 +15,7 @@ struct tls {
 	OSSL_LIB_CTX *library;
 	OSSL_PROVIDER *providers[PROVIDERS];
 	struct signer signer;
-	BIO_METHOD *wire; /* of every connection */
+	BIO_METHOD *stream_method;
 };
 
 /* One certificate of a listener, and how a connection is made that shows it first. */
@@ -45,8 +46,6 @@ int certificate_load(struct tls *tls, const struct tls_certificate_spec *spec, b
 	struct tls_fault *fault, struct certificate *certificate);
 void certificate_done(struct certificate *certificate);
 
-/* names.c: who may be who. */
-int names_of(X509 *x509, char ***ret_names, size_t *ret_n);
 /* The certificate for a name that a client asks for: an exact one before a wildcard, else the first. */
 struct certificate *names_choose(const struct tls_context *context, const char *host);
 /* Whether `other` has all names of `one`. */
@@ -59,27 +58,43 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 /* resume.c: seals and opens tickets with the keys of the ring; for SSL_CTX of a listener with one. */
 void resume_by_tickets(SSL_CTX *ctx, uint64_t lifetime_ms);
 
-/* tally.c: what has to be counted while messages come in. It is the app data of its SSL. */
+/* session.c */
 struct tally {
-	uint32_t records; /* that came in, of whatever kind */
+	uint32_t records; /* that came in, of every kind */
 	uint8_t updates, hellos, alerts;
 	bool established;
 };
 
-void tally_watch(SSL_CTX *ctx);
-/* What there was too much of, or REASON_done. */
-enum reason tally_excess(const struct tally *tally);
-/* Some data has come. */
-static inline void tally_forget(struct tally *tally)
-{
-	tally->updates = tally->hellos = tally->alerts = 0;
-}
+/* One peer, over a stream or datagrams. What the last call of the library found out is in `drained` and
+ * `waits`, which are set where it reads its input. */
+struct session {
+	SSL *ssl;
+	const struct tls_context *context;
+	struct tally tally; /* the app data of its SSL */
+	bool drained;       /* a read took all there was */
+	bool waits;         /* the input is empty */
+	bool ended;         /* the peer sends nothing more */
+	bool has_begun;     /* over datagrams: the library knows its first numbers */
+	int fd;             /* of a stream; borrowed */
+};
 
-/* What the two have agreed on, for the counters. */
-void tally_agreement(SSL *ssl, struct agreement *ret_agreement);
+/* For a context: messages of its sessions are counted. */
+void session_count_messages(SSL_CTX *ctx);
+/* Its SSL is freed by the owner, and the session has to outlive it. */
+int session_open(struct session *session, const struct tls_context *context);
+void session_forget_errors(void);
+/* The outcome of a call of the library that returned `r`, as transport.h has them. */
+int session_outcome(const struct session *session, int r, uint8_t *ret_reason);
+int session_handshake(struct session *session, uint8_t *ret_reason);
+/* The outcome of a handshake, for the counters. */
+void session_agreement(const struct session *session, struct agreement *ret_agreement);
+int session_read(
+	struct session *session, const struct iovec *to, size_t *ret_n, uint8_t *ret_reason);
+int session_write(
+	struct session *session, const struct iovec *from, size_t *ret_n, uint8_t *ret_reason);
 
-/* An error of the library in our words. */
-enum reason tally_reason(unsigned long error);
+/* stream.c: the socket under sessions. One does for all; it is freed with BIO_meth_free(). */
+BIO_METHOD *stream_method_new(void);
 
 /* datagram.c: for SSL_CTX of a listener for datagrams. */
 void datagram_rules(SSL_CTX *ctx);

@@ -251,7 +251,7 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
 	SSL_CTX_set_tlsext_servername_arg(ctx, context);
 	apply_tickets(context, spec, ctx);
-	tally_watch(ctx);
+	session_count_messages(ctx);
 
 	r = apply_lists(spec, ctx, fault);
 	if (r == 0)

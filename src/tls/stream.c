@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* TLS as a transport. The library is told to come back after every record, so that what a peer sends
- * beside its data can be counted: see tally.c. */
+/* TLS as a transport over a socket. The library's own BIO for sockets is replaced, since it forgets what a
+ * call has found out: a socket that has just said that it is empty is not asked again. A message then costs
+ * one read and not two. */
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -10,139 +11,119 @@
 #include <unistd.h>
 
 #include "tls/inside.h"
-#include "tls/wire.h"
 
-struct session {
-	SSL *ssl;
-	struct wire wire;
-	struct tally tally;
-};
-
-static int session_outcome(struct transport *transport, int r)
+static int socket_outcome(struct session *session, ssize_t n, BIO *bio, int retry)
 {
-	struct session *session = transport->session;
-	unsigned long error;
-
-	switch (SSL_get_error(session->ssl, r)) {
-	case SSL_ERROR_WANT_READ:
-		return TRANSPORT_E_WAIT;
-	case SSL_ERROR_WANT_WRITE:
-		transport->wants_room = true;
-		return TRANSPORT_E_WAIT;
-	case SSL_ERROR_ZERO_RETURN:
-		return TRANSPORT_E_END;
-	default:
-		error = ERR_peek_error();
-		transport->reason = (uint8_t)tally_reason(error);
-		ERR_clear_error();
-		return TRANSPORT_E_GONE;
-	}
+	session->waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+	BIO_clear_retry_flags(bio);
+	if (session->waits)
+		BIO_set_flags(bio, retry | BIO_FLAGS_SHOULD_RETRY);
+	return (int)n;
 }
 
-/* The library tells a failure by what is in its queue of errors, which is nearly always empty before a
- * call; to look is ten times cheaper than to clear it. */
-static void forget_errors(void)
+static int socket_read(BIO *bio, char *data, int size)
 {
-	if (ERR_peek_error() != 0)
-		ERR_clear_error();
+	struct session *session = BIO_get_data(bio);
+	ssize_t n = recv(session->fd, data, (size_t)size, 0);
+
+	session->drained = n < size;
+	session->ended = n == 0;
+	return socket_outcome(session, n, bio, BIO_FLAGS_READ);
 }
 
-/* Whether it is worth while to ask again at once: what came was no data, or no whole message, and the
- * socket has not yet said that there is no more. */
-static bool session_goes_on(const struct session *session, uint32_t records)
+static int socket_write(BIO *bio, const char *data, int size)
 {
-	return session->tally.records != records && !session->wire.waits;
+	struct session *session = BIO_get_data(bio);
+	ssize_t n = send(session->fd, data, (size_t)size, MSG_NOSIGNAL);
+
+	return socket_outcome(session, n, bio, BIO_FLAGS_WRITE);
+}
+
+/* All is sent at once; every other question of the library is answered with no. */
+static long socket_ctrl(BIO *bio, int command, long number, void *data)
+{
+	const struct session *session = BIO_get_data(bio);
+
+	return command == BIO_CTRL_FLUSH || (command == BIO_CTRL_EOF && session->ended);
+}
+
+BIO_METHOD *stream_method_new(void)
+{
+	int kind = BIO_get_new_index();
+	BIO_METHOD *method =
+		kind < 0 ? NULL : BIO_meth_new(kind | BIO_TYPE_SOURCE_SINK, "upperd socket");
+
+	if (!method)
+		return NULL;
+	BIO_meth_set_read(method, socket_read);
+	BIO_meth_set_write(method, socket_write);
+	BIO_meth_set_ctrl(method, socket_ctrl);
+	return method;
 }
 
 /* The library may hold more than it has given away; and what it gave may be of an earlier read, since
  * which an event has told of more. */
 static bool session_is_drained(const struct session *session)
 {
-	return session->wire.drained && !SSL_has_pending(session->ssl);
+	return session->drained && !SSL_has_pending(session->ssl);
 }
 
-static int session_handshake(struct transport *transport)
+/* The library waits for the socket to be readable or, less often, to have room. */
+static int note_wait(struct transport *transport, int r)
 {
-	struct session *session = transport->session;
-	const struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(session->ssl));
-	uint64_t failed = context->tls->signer.failed;
-	uint32_t records;
-	int r;
+	const struct session *session = transport->session;
 
-	do {
-		records = session->tally.records;
-		wire_forget(&session->wire);
-		forget_errors();
-		r = SSL_accept(session->ssl);
-		if (r == 1) {
-			session->tally.established = true;
-			tally_agreement(session->ssl, &transport->agreement);
-			transport->drained = session_is_drained(session);
-			return 0;
-		}
-		r = session_outcome(transport, r);
-	} while (r == TRANSPORT_E_WAIT && session_goes_on(session, records));
-
-	if (context->tls->signer.failed != failed)
-		transport->reason = REASON_tls_keeper;
-	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
-}
-
-static int session_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
-{
-	struct session *session = transport->session;
-	uint32_t records;
-	int r;
-
-	do {
-		records = session->tally.records;
-		wire_forget(&session->wire);
-		forget_errors();
-		r = SSL_read_ex(session->ssl, data, size, ret_n);
-		if (r == 1) {
-			tally_forget(&session->tally);
-			transport->drained = session_is_drained(session);
-			return 0;
-		}
-		r = session_outcome(transport, r);
-		transport->reason = tally_excess(&session->tally) != REASON_done
-			? (uint8_t)tally_excess(&session->tally)
-			: transport->reason;
-		if (tally_excess(&session->tally) != REASON_done)
-			return TRANSPORT_E_GONE;
-	} while (r == TRANSPORT_E_WAIT && session_goes_on(session, records));
+	if (r == TRANSPORT_E_WAIT && SSL_want_write(session->ssl))
+		transport->wants_room = true;
 	return r;
 }
 
-static int session_write(struct transport *transport, const void *data, size_t n, size_t *ret_n)
+static int tls_stream_handshake(struct transport *transport)
 {
 	struct session *session = transport->session;
-	int r;
+	int r = session_handshake(session, &transport->reason);
 
-	forget_errors();
-	r = SSL_write_ex(session->ssl, data, n, ret_n);
-	if (r == 1)
-		return 0;
-	r = session_outcome(transport, r);
-	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
+	if (r == 0) {
+		session_agreement(session, &transport->agreement);
+		transport->drained = session_is_drained(session);
+	}
+	return note_wait(transport, r);
 }
 
-/* First in the words of TLS, then in those of TCP, for those who only hear these. */
-static int session_finish(struct transport *transport)
+static int tls_stream_read(struct transport *transport, void *data, size_t size, size_t *ret_n)
+{
+	struct session *session = transport->session;
+	int r = session_read(session, &(struct iovec){data, size}, ret_n, &transport->reason);
+
+	if (r == 0)
+		transport->drained = session_is_drained(session);
+	return note_wait(transport, r);
+}
+
+static int tls_stream_write(struct transport *transport, const void *data, size_t n, size_t *ret_n)
+{
+	const struct iovec from = {(void *)(uintptr_t)data, n};
+
+	return note_wait(
+		transport, session_write(transport->session, &from, ret_n, &transport->reason));
+}
+
+/* First with close_notify, then with FIN, for a peer that hears of FIN alone. */
+static int tls_stream_finish(struct transport *transport)
 {
 	struct session *session = transport->session;
 	int r;
 
-	forget_errors();
+	session_forget_errors();
 	r = SSL_shutdown(session->ssl);
 	if (r < 0) {
-		r = session_outcome(transport, r);
-		return r == TRANSPORT_E_END ? 0 : r;
+		r = session_outcome(session, r, &transport->reason);
+		return r == TRANSPORT_E_END ? 0 : note_wait(transport, r);
 	}
 	return shutdown(transport->fd, SHUT_WR) < 0 ? TRANSPORT_E_GONE : 0;
 }
 
-static void session_close(struct transport *transport)
+static void tls_stream_close(struct transport *transport)
 {
 	struct session *session = transport->session;
 
@@ -155,30 +136,30 @@ static void session_close(struct transport *transport)
 }
 
 static const struct transport_ops transport_tls = {
-	.handshake = session_handshake,
-	.read = session_read,
-	.write = session_write,
-	.finish = session_finish,
-	.close = session_close,
+	.handshake = tls_stream_handshake,
+	.read = tls_stream_read,
+	.write = tls_stream_write,
+	.finish = tls_stream_finish,
+	.close = tls_stream_close,
 };
 
 int tls_open(void *context, int fd, struct transport *ret_transport)
 {
 	const struct tls_context *of = context;
 	struct session *session = calloc(1, sizeof(*session));
+	BIO *bio = BIO_new(of->tls->stream_method);
 
-	if (session)
-		session->ssl = SSL_new(of->certificates[0].ctx);
-	if (!session || !session->ssl ||
-		wire_attach(&session->wire, of->tls->wire, session->ssl, fd) < 0) {
-		if (session)
-			SSL_free(session->ssl);
+	if (!session || !bio || session_open(session, of) < 0) {
 		free(session);
+		BIO_free(bio);
+		ERR_clear_error();
 		close(fd);
 		return -ENOMEM;
 	}
-	SSL_set_accept_state(session->ssl);
-	SSL_set_app_data(session->ssl, &session->tally);
+	session->fd = fd;
+	BIO_set_data(bio, session);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(session->ssl, bio, bio);
 	*ret_transport = (struct transport){.ops = &transport_tls, .session = session, .fd = fd};
 	return 0;
 }
