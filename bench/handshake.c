@@ -82,7 +82,7 @@ static int keep(const struct made *made)
 		struct pollfd wait = {.fd = pair[0], .events = POLLIN};
 
 		poll(&wait, 1, -1);
-		r = keys_answer(keys, pair[0]);
+		r = keys_reply(keys, pair[0]);
 	}
 	_exit(0);
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Runs as `user`, holds the private keys, and has nothing but channels: one to the supervisor, and one
- * to each worker, over which it is asked to sign. It has no network socket and no file: key files come
- * as descriptors, are read once, and are closed.
+/* The process that holds the private keys. It runs as `user` and has only channels: one to the supervisor,
+ * and one to each worker, for requests to sign. It has no network socket and opens no file: keys come as
+ * sealed copies of their files, in the order in which they are counted, are read once, and are closed.
  *
- * A worker that asks what no worker would ask is cut off, for it is no longer one of ours. The channel of
- * a worker that has ended is closed at once, in case a copy of it is in other hands. */
+ * Its life: SETUP, a FILE for each key, PREPARE; then it enters its sandbox, is READY, and serves requests
+ * until it is told to drain, which happens when the last worker of its generation has ended. The supervisor
+ * sends the channel of each worker (CLIENT), and says when a worker has ended (CLIENT_GONE).
+ *
+ * Workers are not trusted. A request is checked in tls/keys.c; one that no honest worker makes closes its
+ * channel, and so does the end of the worker, in case a copy of the channel is elsewhere. This file must not
+ * read a request itself, and has no time-out to keep: a worker that sends nothing costs nothing. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,18 +61,18 @@ static void client_end(struct client *client)
 	loop_defer(&client->keeper->side.loop, &client->task);
 }
 
-/* One at a time: who asks waits for the answer, and the loop tells of more. */
+/* One request at a time: the worker waits for the reply, and the loop reports more. */
 static void client_on_event(struct source *source, uint32_t events)
 {
 	struct client *client = container_of(source, struct client, source);
 	int r;
 
-	r = keys_answer(client->keeper->keys, client->fd);
+	r = keys_reply(client->keeper->keys, client->fd);
 	if (r == 0 || r == KEYS_E_WAIT)
 		return;
 	if (r == KEYS_E_MALFORMED)
 		log_event(EVENT_KEEPER_CUT, ABOUT_NOTHING,
-			"worker %u asked what is no question, and is not heard any more",
+			"malformed signing request from worker %u; its channel is closed",
 			client->worker);
 	client_end(client);
 }
@@ -77,7 +82,7 @@ static struct keeper *keeper_of(struct runtime *side)
 	return container_of(side, struct keeper, side);
 }
 
-/* The channel of a worker that has ended is worth as much as the worker was: it may be in other hands. */
+/* A copy of the channel may be held elsewhere. */
 static void keeper_forget(struct keeper *k, uint32_t worker)
 {
 	list_foreach (node, &k->clients) {

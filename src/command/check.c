@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Does in one process what a generation does in several: reads every file, keys included, matches keys
- * to certificates, and builds the contexts. It runs for --check alone, and never serves. */
+/* --check of the files of TLS: one process does the work of a generation. It reads every file, keys
+ * included, matches keys to certificates, and builds the contexts; it never serves. */
 
 #include "command/check.h"
 

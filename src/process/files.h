@@ -26,8 +26,7 @@ enum file_kind {
 	N_FILE_KINDS
 };
 
-/* A file, or another value of a tls group: what a child is told with the file, and what it reports a fault
- * of. */
+/* A file, or another value of a tls group. A child gets it with the file, and reports it with a fault. */
 struct file_place {
 	uint32_t kind;
 	uint32_t listener; /* its place in the configuration */
@@ -67,7 +66,7 @@ uint64_t file_fingerprint(const char *path);
 /* "listeners.NAME.tls.certificates[0].key" */
 const char *file_key(
 	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY]);
-/* The name of the file in the configuration; NULL for what is none. */
+/* The name of the file in the configuration; NULL for other values. */
 const char *file_name(const struct conf *conf, const struct file_place *place);
 
 /* Whether the configuration has such a place. */

@@ -56,7 +56,7 @@ static int names_of(X509 *x509, char ***ret_names, size_t *ret_n)
 	return 0;
 }
 
-/* "*.example.org" is for what has one label more, and for nothing else. */
+/* "*.example.org" matches names with exactly one label more. */
 static bool is_wildcard_for(const char *name, const char *host)
 {
 	const char *rest = strchr(host, '.');
@@ -105,17 +105,17 @@ bool names_cover(const struct certificate *other, const struct certificate *one)
 static int key_of_keeper(struct tls *tls, const struct tls_certificate_spec *spec, X509 *leaf,
 	struct tls_fault *fault, EVP_PKEY **ret_key)
 {
-	struct question question = {.head = {.what = ASK_PUBLIC, .key = spec->key_id}};
+	struct key_request request = {.head = {.what = REQUEST_PUBLIC, .key = spec->key_id}};
 	_cleanup_pkey_ EVP_PKEY *public = NULL;
-	struct answer answer;
-	const unsigned char *from = answer.data;
+	struct key_reply reply;
+	const unsigned char *from = reply.data;
 	int r;
 
-	r = signer_ask(&tls->signer, &question, &answer);
+	r = signer_request(&tls->signer, &request, &reply);
 	if (r < 0)
 		return pem_refuse(
 			fault, &spec->chain, "the keeper does not answer: %s", strerror(-r));
-	public = d2i_PUBKEY_ex(NULL, &from, (long)answer.head.len, tls->library, NULL);
+	public = d2i_PUBKEY_ex(NULL, &from, (long)reply.head.len, tls->library, NULL);
 	if (!public)
 		return -ENOMEM;
 	if (EVP_PKEY_eq(X509_get0_pubkey(leaf), public) != 1)
@@ -142,7 +142,8 @@ static int key_of_file(struct tls *tls, const struct tls_certificate_spec *spec,
 	return 0;
 }
 
-/* What has expired is worth a warning where somebody may look, and is refused where nobody does. */
+/* An expired certificate is a warning of --check, for a person who reads it, and is refused when files are
+ * taken up unattended. */
 static int check_dates(const struct tls_certificate_spec *spec, const X509 *leaf,
 	bool refuse_expired, struct tls_fault *fault)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A listener's certificates become one SSL_CTX each, all with the same rules. Which of them serves a
- * connection is decided by the name that the client asks for; which of the certificates in it, by what
- * kinds of signature the client can check. */
+/* Each certificate of a listener becomes an SSL_CTX, all with the same rules. The name that a client asks
+ * for selects the SSL_CTX; the signatures that it can check select a certificate in it. */
 
 #include <errno.h>
 #include <openssl/err.h>

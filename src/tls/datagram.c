@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* DTLS as net/datagram_transport.h wants it. The library is given one datagram at a time, in memory, and what it says
- * leaves at once; it never sees a socket. It is not asked whether a client is where it seems to be either:
- * that was found out before there was a session, and cookies are not known here but as bytes. */
+/* DTLS behind net/datagram_transport.h. The library gets one datagram at a time, in memory, and its answers
+ * leave at once; it never sees a socket. Cookies are no matter of the library either: net/dtls.c has checked
+ * one before a session is made. */
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "tls/inside.h"
 
-/* What sealing adds to a message at most. The library reckons with none when it fills a datagram. */
+/* The most that sealing adds to a message. The library reckons with none when it fills a datagram. */
 #define SEAL 24
 
 /* Of UDP and IPv4. The library takes no size that is too small to be that of a link, less this. */
@@ -97,7 +97,7 @@ void datagram_rules(SSL_CTX *ctx)
 }
 
 /* Tells the library with which numbers the two go on, since it has not seen how they began. */
-static bool session_begin_numbers(struct session *session)
+static bool learn_numbers(struct session *session)
 {
 	BIO_ADDR *unknown = BIO_ADDR_new();
 
@@ -113,7 +113,7 @@ static int tls_datagram_handshake(struct datagram_transport *transport)
 	int r;
 
 	ERR_clear_error();
-	if (!session->has_begun && !session_begin_numbers(session)) {
+	if (!session->has_begun && !learn_numbers(session)) {
 		session_outcome(session, -1, &transport->reason);
 		return TRANSPORT_E_GONE;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the files of this room share and nobody else sees. */
+/* Shared by the files of this room, and by no other. */
 
 #include <openssl/ssl.h>
 #include <sys/uio.h>
@@ -51,7 +51,7 @@ struct certificate *names_choose(const struct tls_context *context, const char *
 /* Whether `other` has all names of `one`. */
 bool names_cover(const struct certificate *other, const struct certificate *one);
 
-/* rules.c: what is spoken, on every SSL_CTX of a listener alike. */
+/* rules.c: versions, ciphers and the like, the same for every SSL_CTX of a listener. */
 int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
 	struct tls_fault *fault);
 
@@ -65,8 +65,8 @@ struct tally {
 	bool established;
 };
 
-/* One peer, over a stream or datagrams. What the last call of the library found out is in `drained` and
- * `waits`, which are set where it reads its input. */
+/* One peer, over a stream or datagrams. `drained` and `waits` are findings of the last call of the library;
+ * they are set where it reads its input. */
 struct session {
 	SSL *ssl;
 	const struct tls_context *context;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Private keys, in memory that is neither swapped nor dumped, and the signatures made with them. A
- * question comes from a process that talks to the network and may have been captured. So every field of
+ * request comes from a process that talks to the network and may have been captured. So every field of
  * it is checked, and the text to sign has to be one that the server of a TLS handshake signs on a listener
  * of this key: no certificate, no other protocol, no proof of a client. See handshake_text.c. */
 
@@ -18,12 +18,12 @@
 #include "base/cleanup.h"
 #include "tls/handshake_text.h"
 #include "tls/pem.h"
-#include "tls/question.h"
+#include "tls/request.h"
 
 #define SECURE_HEAP  (1 << 20)
 #define SECURE_LEAST 32
 
-/* A key, and what it takes to sign with it in each way, from the first time on. */
+/* A key, and a prepared signing operation for each digest and padding, made at the first use. */
 struct key {
 	EVP_PKEY *pkey;
 	enum key_use use;
@@ -37,16 +37,16 @@ struct keys {
 	struct text_curves curves;
 };
 
-const char *const question_digests[N_DIGESTS] = {
+const char *const request_digests[N_DIGESTS] = {
 	[DIGEST_SHA256] = "SHA256",
 	[DIGEST_SHA384] = "SHA384",
 	[DIGEST_SHA512] = "SHA512",
 };
 
-static const size_t most[N_QUESTIONS] = {
-#define QUESTION(name, most) [ASK_##name] = most,
-	QUESTIONS(QUESTION)
-#undef QUESTION
+static const size_t most[N_REQUESTS] = {
+#define REQUEST(name, most) [REQUEST_##name] = most,
+	REQUESTS(REQUEST)
+#undef REQUEST
 };
 
 int keys_new(struct keys **ret_keys)
@@ -100,7 +100,7 @@ int keys_add(
 }
 
 /* Which digests and paddings go with which key. DTLS 1.2 does not use Ed25519 here. */
-static bool suits(const struct key *key, const struct question_head *head)
+static bool suits(const struct key *key, const struct request_head *head)
 {
 	bool digest = head->digest != DIGEST_NONE, padding = head->padding != PADDING_NONE;
 
@@ -111,21 +111,21 @@ static bool suits(const struct key *key, const struct question_head *head)
 	return !digest && !padding && key->use != KEY_USE_DTLS;
 }
 
-static bool is_question(const struct keys *keys, const struct question *question, size_t n)
+static bool is_request(const struct keys *keys, const struct key_request *request, size_t n)
 {
-	const struct question_head *head = &question->head;
+	const struct request_head *head = &request->head;
 
-	return n >= sizeof(*head) && head->what < N_QUESTIONS && head->len <= most[head->what] &&
+	return n >= sizeof(*head) && head->what < N_REQUESTS && head->len <= most[head->what] &&
 		n == sizeof(*head) + head->len && head->key < keys->n && head->digest < N_DIGESTS &&
 		head->padding < N_PADDINGS;
 }
 
-static size_t answer_public(EVP_PKEY *key, struct answer *answer)
+static size_t reply_public(EVP_PKEY *key, struct key_reply *reply)
 {
-	unsigned char *to = answer->data;
+	unsigned char *to = reply->data;
 	int len = i2d_PUBKEY(key, NULL);
 
-	if (len <= 0 || len > ANSWER_DATA)
+	if (len <= 0 || len > REPLY_DATA)
 		return 0;
 	return (size_t)i2d_PUBKEY(key, &to);
 }
@@ -143,12 +143,12 @@ static bool set_padding(EVP_PKEY_CTX *pkey_ctx, uint32_t padding)
 static EVP_MD *digest_of(struct keys *keys, uint32_t digest)
 {
 	if (!keys->digests[digest])
-		keys->digests[digest] = EVP_MD_fetch(NULL, question_digests[digest], NULL);
+		keys->digests[digest] = EVP_MD_fetch(NULL, request_digests[digest], NULL);
 	return keys->digests[digest];
 }
 
-/* Made once: what the library looks up for it costs it a tenth of a signature. */
-static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct question_head *head)
+/* Made once: the lookups of the library cost a tenth of a signature. */
+static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct request_head *head)
 {
 	EVP_PKEY_CTX *made = key->signing[head->digest][head->padding];
 
@@ -164,55 +164,54 @@ static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct questi
 	return made;
 }
 
-static size_t sign_digest(
-	struct keys *keys, struct key *key, const struct question *question, struct answer *answer)
+static size_t sign_digest(struct keys *keys, struct key *key, const struct key_request *request,
+	struct key_reply *reply)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	EVP_MD *md = digest_of(keys, question->head.digest);
-	EVP_PKEY_CTX *ctx = md ? signing_of(key, md, &question->head) : NULL;
-	size_t len = ANSWER_DATA;
+	EVP_MD *md = digest_of(keys, request->head.digest);
+	EVP_PKEY_CTX *ctx = md ? signing_of(key, md, &request->head) : NULL;
+	size_t len = REPLY_DATA;
 	unsigned digest_len;
 
 	if (!ctx ||
-		EVP_Digest(question->data, question->head.len, digest, &digest_len, md, NULL) !=
-			1 ||
-		EVP_PKEY_sign(ctx, answer->data, &len, digest, digest_len) != 1)
+		EVP_Digest(request->data, request->head.len, digest, &digest_len, md, NULL) != 1 ||
+		EVP_PKEY_sign(ctx, reply->data, &len, digest, digest_len) != 1)
 		return 0;
 	return len;
 }
 
-/* Ed25519 signs what there is, and no digest of it. */
-static size_t sign_whole(EVP_PKEY *pkey, const struct question *question, struct answer *answer)
+/* Ed25519 signs the whole text, and no digest of it. */
+static size_t sign_whole(EVP_PKEY *pkey, const struct key_request *request, struct key_reply *reply)
 {
 	EVP_MD_CTX *md_ctx = EVP_MD_CTX_new();
-	size_t len = ANSWER_DATA;
+	size_t len = REPLY_DATA;
 	bool ok;
 
 	ok = md_ctx && EVP_DigestSignInit_ex(md_ctx, NULL, NULL, NULL, NULL, pkey, NULL) == 1 &&
-		EVP_DigestSign(md_ctx, answer->data, &len, question->data, question->head.len) == 1;
+		EVP_DigestSign(md_ctx, reply->data, &len, request->data, request->head.len) == 1;
 	EVP_MD_CTX_free(md_ctx);
 	return ok ? len : 0;
 }
 
-static size_t sign(struct keys *keys, const struct question *question, struct answer *answer)
+static size_t sign(struct keys *keys, const struct key_request *request, struct key_reply *reply)
 {
-	struct key *key = &keys->list[question->head.key];
+	struct key *key = &keys->list[request->head.key];
 
-	if (question->head.digest == DIGEST_NONE)
-		return sign_whole(key->pkey, question, answer);
-	return sign_digest(keys, key, question, answer);
+	if (request->head.digest == DIGEST_NONE)
+		return sign_whole(key->pkey, request, reply);
+	return sign_digest(keys, key, request, reply);
 }
 
-static int answer_sign(
-	struct keys *keys, const struct question *question, struct answer *answer, size_t *ret_len)
+static int reply_sign(struct keys *keys, const struct key_request *request, struct key_reply *reply,
+	size_t *ret_len)
 {
-	const struct key *key = &keys->list[question->head.key];
-	const struct text text = {question->data, question->head.len};
+	const struct key *key = &keys->list[request->head.key];
+	const struct text text = {request->data, request->head.len};
 	enum text_kind kind = text_kind(&text, key->use, &keys->curves);
 
-	if (kind == TEXT_FOREIGN || !suits(key, &question->head))
+	if (kind == TEXT_FOREIGN || !suits(key, &request->head))
 		return KEYS_E_MALFORMED;
-	*ret_len = kind == TEXT_HANDSHAKE ? sign(keys, question, answer) : 0;
+	*ret_len = kind == TEXT_HANDSHAKE ? sign(keys, request, reply) : 0;
 	return 0;
 }
 
@@ -223,11 +222,11 @@ static int keys_outcome(int error)
 	return error == EPIPE || error == ECONNRESET ? KEYS_E_CLOSED : -error;
 }
 
-int keys_answer(struct keys *keys, int fd)
+int keys_reply(struct keys *keys, int fd)
 {
-	struct question question;
-	struct answer answer;
-	struct iovec part = {&question, sizeof(question)};
+	struct key_request request;
+	struct key_reply reply;
+	struct iovec part = {&request, sizeof(request)};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	size_t len;
 	ssize_t n;
@@ -238,18 +237,17 @@ int keys_answer(struct keys *keys, int fd)
 		return keys_outcome(errno);
 	if (n == 0)
 		return KEYS_E_CLOSED;
-	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
-		!is_question(keys, &question, (size_t)n))
+	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || !is_request(keys, &request, (size_t)n))
 		return KEYS_E_MALFORMED;
 
-	if (question.head.what == ASK_PUBLIC)
-		len = answer_public(keys->list[question.head.key].pkey, &answer);
+	if (request.head.what == REQUEST_PUBLIC)
+		len = reply_public(keys->list[request.head.key].pkey, &reply);
 	else
-		r = answer_sign(keys, &question, &answer, &len);
+		r = reply_sign(keys, &request, &reply, &len);
 	if (r != 0)
 		return r;
-	answer.head = (struct answer_head){question.head.number, (uint32_t)len};
-	if (send(fd, &answer, sizeof(answer.head) + len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	reply.head = (struct reply_head){request.head.number, (uint32_t)len};
+	if (send(fd, &reply, sizeof(reply.head) + len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return keys_outcome(errno);
 	return 0;
 }

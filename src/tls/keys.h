@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The keeper's side: private keys, and the questions of workers about them. */
+/* The keeper's side: private keys, and the requests of workers to sign with them. */
 
 #include <stdint.h>
 
@@ -9,7 +9,7 @@
 
 struct keys;
 
-/* What the listener of a key speaks: nothing else is signed with it. */
+/* The versions that the listener of a key speaks: no others are signed with it. */
 enum key_use {
 	KEY_USE_TLS,     /* 1.2 and 1.3 */
 	KEY_USE_TLS_1_3, /* 1.3 alone */
@@ -24,10 +24,10 @@ int keys_add(
 	struct keys *keys, const struct tls_text *pem, enum key_use use, struct tls_fault *fault);
 
 enum {
-	KEYS_E_WAIT = 1, /* nothing is asked */
+	KEYS_E_WAIT = 1, /* no request is there */
 	KEYS_E_CLOSED,   /* the worker is gone */
-	KEYS_E_MALFORMED /* no question a worker could have: it is not to be trusted any more */
+	KEYS_E_MALFORMED /* no request of an honest worker: this one is captured */
 };
 
-/* Reads one question from a worker's channel, and answers it. */
-int keys_answer(struct keys *keys, int fd);
+/* Reads one request from a worker's channel, and replies. */
+int keys_reply(struct keys *keys, int fd);

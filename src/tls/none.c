@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A build without TLS. The configuration refuses whatever would need it, so nobody comes here. */
+/* A build without TLS. The configuration refuses all listeners that need it, so these are never called. */
 
 #include <errno.h>
 #include <unistd.h>
@@ -100,7 +100,7 @@ int keys_add(
 	return -ENOTSUP;
 }
 
-int keys_answer(struct keys *keys, int fd)
+int keys_reply(struct keys *keys, int fd)
 {
 	return -ENOTSUP;
 }

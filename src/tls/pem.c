@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What people put into files, and what is wrong with it, in their words and not in the library's. */
+/* Files in PEM form, and their faults in the words of the people who wrote them, not in the library's. */
 
 #include "tls/pem.h"
 
@@ -35,7 +35,7 @@ static BIO *bio_of(const struct tls_text *text)
 	return BIO_new_mem_buf(text->data, (int)text->len);
 }
 
-/* Nobody is there to be asked: an encrypted key is refused, and said to be one. */
+/* A daemon cannot ask for a password: an encrypted key is refused, with its own message. */
 static int no_password(char *buffer, int size, int writing, void *userdata)
 {
 	*(bool *)userdata = true;
@@ -75,7 +75,7 @@ int pem_key(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault
 	key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_password, &encrypted, library, NULL);
 	if (encrypted)
 		return pem_refuse(fault, text,
-			"the key is encrypted, and nobody is there to be asked for a password; "
+			"the key is encrypted, and upperd cannot ask for a password; "
 			"'openssl pkey -in FILE -out FILE' removes it");
 	if (!key)
 		return pem_refuse(fault, text, "no private key in PEM form");

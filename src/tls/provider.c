@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A provider of two kinds of operation: keys that are known by a number and their public half, and
- * signing with them, which is to ask the keeper. What the library wants to know of a key is asked of
- * its public half, which the library's own provider holds.
+/* A provider of OpenSSL with two kinds of operation: keys, known by a number and their public half, and
+ * signatures with them, which are requested of the keeper. Properties of a key, such as its size, are those
+ * of the public half, which the library's own provider holds.
  *
- * A key must not be exported with its private half, for then the library would try to sign with what
- * it got; hence the first lines of keymgmt_export(). */
+ * A key must not be exported with its private half, or the library would try to sign with the copy; hence
+ * the first lines of keymgmt_export(). */
 
 #include "tls/provider.h"
 
@@ -32,8 +32,8 @@ struct key {
 
 struct signing {
 	const struct key *key;
-	enum question_digest digest;
-	enum question_padding padding;
+	enum request_digest digest;
+	enum request_padding padding;
 };
 
 static void *keymgmt_new(void *provider)
@@ -170,7 +170,7 @@ static int signature_set_params(void *data, const OSSL_PARAM params[])
 }
 
 /* The library calls them by either name. */
-static bool is_digest(const char *name, enum question_digest digest)
+static bool is_digest(const char *name, enum request_digest digest)
 {
 	static const char *const others[N_DIGESTS] = {
 		[DIGEST_SHA256] = "SHA2-256",
@@ -178,7 +178,7 @@ static bool is_digest(const char *name, enum question_digest digest)
 		[DIGEST_SHA512] = "SHA2-512",
 	};
 
-	return strcasecmp(name, question_digests[digest]) == 0 ||
+	return strcasecmp(name, request_digests[digest]) == 0 ||
 		strcasecmp(name, others[digest]) == 0;
 }
 
@@ -208,29 +208,29 @@ static int signature_sign(void *data, unsigned char *signature, size_t *ret_len,
 	const unsigned char *text, size_t len)
 {
 	const struct signing *signing = data;
-	struct question question = {
+	struct key_request request = {
 		.head =
 			{
-				.what = ASK_SIGN,
+				.what = REQUEST_SIGN,
 				.key = signing->key->id,
 				.digest = signing->digest,
 				.padding = signing->padding,
 				.len = (uint32_t)len,
 			},
 	};
-	struct answer answer;
+	struct key_reply reply;
 
 	if (!signature) {
 		*ret_len = (size_t)EVP_PKEY_get_size(signing->key->public);
 		return 1;
 	}
-	if (len > sizeof(question.data))
+	if (len > sizeof(request.data))
 		return 0;
-	memcpy(question.data, text, len);
-	if (signer_ask(signing->key->signer, &question, &answer) != 0 || answer.head.len > size)
+	memcpy(request.data, text, len);
+	if (signer_request(signing->key->signer, &request, &reply) != 0 || reply.head.len > size)
 		return 0;
-	memcpy(signature, answer.data, answer.head.len);
-	*ret_len = answer.head.len;
+	memcpy(signature, reply.data, reply.head.len);
+	*ret_len = reply.head.len;
 	return 1;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What is spoken, and with whom: versions, ciphers, groups, protocols, certificates of clients. The
- * defaults leave out whatever has no forward secrecy or no authenticated encryption, and the
- * configuration cannot bring that back. */
+/* The rules of a listener: versions, ciphers, groups, protocols, certificates of clients. The defaults have
+ * forward secrecy and authenticated encryption throughout, and the configuration cannot bring back anything
+ * weaker. */
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -20,7 +20,7 @@
 #define GROUPS       "X25519:P-256:P-384"
 /* With a key exchange that holds against a quantum computer first. Not every library has it. */
 #define GROUPS_PQ    "X25519MLKEM768:" GROUPS
-/* What the keeper can sign; no SHA-1 and no SHA-224. */
+/* All that the keeper signs with; no SHA-1 and no SHA-224. */
 #define SIGNATURES                                                         \
 	"ECDSA+SHA256:ed25519:RSA-PSS+SHA256:ECDSA+SHA384:RSA-PSS+SHA384:" \
 	"RSA-PSS+SHA512:ECDSA+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
@@ -172,8 +172,8 @@ static int on_name(SSL *ssl, int *ret_alert, void *userdata)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* A session is resumed only where it was made, over a stream or datagrams, and by who asks the same of
- * clients: the authorities are a part of its name. */
+/* Session id context: a ticket is good only for the same kind of transport and the same rules for client
+ * certificates. */
 static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
 {
 	const unsigned char kind[] = {(unsigned char)spec->client_auth, spec->is_datagram};

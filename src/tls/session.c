@@ -54,7 +54,7 @@ static const struct {
 	{SSL_R_READ_TIMEOUT_EXPIRED, REASON_handshake},
 };
 
-static enum reason reason_of(unsigned long error)
+static enum reason reason_of_error(unsigned long error)
 {
 	int code = ERR_GET_REASON(error);
 
@@ -63,7 +63,7 @@ static enum reason reason_of(unsigned long error)
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
 		if (reasons[i].error == code)
 			return reasons[i].reason;
-	/* The library numbers what the peer complains of from here on. */
+	/* From here on are the numbers of alerts that the peer sent. */
 	return code >= SSL_AD_REASON_OFFSET ? REASON_tls_refused : REASON_tls_failed;
 }
 
@@ -130,14 +130,14 @@ int session_outcome(const struct session *session, int r, uint8_t *ret_reason)
 	case SSL_ERROR_ZERO_RETURN:
 		return TRANSPORT_E_END;
 	default:
-		*ret_reason = (uint8_t)reason_of(ERR_peek_error());
+		*ret_reason = (uint8_t)reason_of_error(ERR_peek_error());
 		ERR_clear_error();
 		return TRANSPORT_E_GONE;
 	}
 }
 
 /* Begins a call of the library. */
-static uint32_t session_begin(struct session *session)
+static uint32_t begin_call(struct session *session)
 {
 	session->drained = session->waits = false;
 	session_forget_errors();
@@ -158,7 +158,7 @@ int session_handshake(struct session *session, uint8_t *ret_reason)
 	int r;
 
 	do {
-		records = session_begin(session);
+		records = begin_call(session);
 		r = SSL_accept(session->ssl);
 		if (r == 1) {
 			session->tally.established = true;
@@ -194,7 +194,7 @@ int session_read(
 	int r;
 
 	do {
-		records = session_begin(session);
+		records = begin_call(session);
 		r = SSL_read_ex(session->ssl, to->iov_base, to->iov_len, ret_n);
 		if (r == 1) {
 			session->tally.updates = session->tally.hellos = session->tally.alerts = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One question at a time. It is waited for, since the library that asks cannot be told to come back
- * later, and meanwhile the worker does nothing else. A keeper answers in a millisecond. One that does not
- * is waited for once, for the time-out that the socket has from whoever made it; until it says something,
- * further questions are given up at once, so that a handshake is all that it costs. */
+/* One request at a time. The worker blocks until the reply comes, since the library cannot be told to come
+ * back later. A keeper replies within a millisecond. One that does not is waited for once, for the time-out
+ * that the supervisor has set on the socket; until it sends something, further requests fail at once, so
+ * that a keeper which hangs costs handshakes, and holds up nothing else. */
 
 #include "tls/signer.h"
 
@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "net/stopwatch.h"
 
-#define STALE_MOST 64 /* answers to questions that were given up */
+#define STALE_MOST 64 /* replies to requests that were given up */
 
 void signer_done(struct signer *signer)
 {
@@ -25,18 +25,18 @@ void signer_done(struct signer *signer)
 
 /* The sandbox of a worker has room for these two calls on a channel, and for no other: sendmsg() could
  * carry descriptors. */
-static int signer_send(const struct signer *signer, struct question *question)
+static int signer_send(const struct signer *signer, struct key_request *request)
 {
-	const size_t len = sizeof(question->head) + question->head.len;
+	const size_t len = sizeof(request->head) + request->head.len;
 
-	if (send(signer->fd, question, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(signer->fd, request, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return -errno;
 	return 0;
 }
 
-static int signer_receive(const struct signer *signer, struct answer *ret_answer, int flags)
+static int signer_receive(const struct signer *signer, struct key_reply *ret_reply, int flags)
 {
-	struct iovec part = {ret_answer, sizeof(*ret_answer)};
+	struct iovec part = {ret_reply, sizeof(*ret_reply)};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	ssize_t n;
 
@@ -47,54 +47,55 @@ static int signer_receive(const struct signer *signer, struct answer *ret_answer
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	if (n == 0)
 		return -EPIPE;
-	if ((size_t)n < sizeof(ret_answer->head) ||
-		(size_t)n - sizeof(ret_answer->head) != ret_answer->head.len)
+	if ((size_t)n < sizeof(ret_reply->head) ||
+		(size_t)n - sizeof(ret_reply->head) != ret_reply->head.len)
 		return -EBADMSG;
 	return 0;
 }
 
-static int signer_hear(const struct signer *signer, struct answer *ret_answer)
+static int signer_await(const struct signer *signer, struct key_reply *ret_reply)
 {
 	for (int i = 0; i < STALE_MOST; i++) {
-		int r = signer_receive(signer, ret_answer, 0);
+		int r = signer_receive(signer, ret_reply, 0);
 
 		if (r < 0)
 			return r;
-		if (ret_answer->head.number == signer->number)
-			return ret_answer->head.len > 0 ? 0 : -EACCES;
+		if (ret_reply->head.number == signer->number)
+			return ret_reply->head.len > 0 ? 0 : -EACCES;
 	}
 	return -EBADMSG;
 }
 
-/* What was not answered in time still is, once it goes on. */
-static bool signer_is_silent(struct signer *signer, struct answer *scratch)
+/* A late reply shows that the keeper goes on. */
+static bool signer_is_silent(struct signer *signer, struct key_reply *scratch)
 {
 	if (signer->silent)
 		signer->silent = signer_receive(signer, scratch, MSG_DONTWAIT) == -ETIMEDOUT;
 	return signer->silent;
 }
 
-static int signer_try(struct signer *signer, struct question *question, struct answer *ret_answer)
+static int signer_try(
+	struct signer *signer, struct key_request *request, struct key_reply *ret_reply)
 {
 	int r;
 
 	if (signer->fd < 0)
 		return -ENOTCONN;
-	if (signer_is_silent(signer, ret_answer))
+	if (signer_is_silent(signer, ret_reply))
 		return -ETIMEDOUT;
-	question->head.number = ++signer->number;
-	r = signer_send(signer, question);
+	request->head.number = ++signer->number;
+	r = signer_send(signer, request);
 	if (r < 0)
 		return r;
-	r = signer_hear(signer, ret_answer);
+	r = signer_await(signer, ret_reply);
 	signer->silent = r == -ETIMEDOUT;
 	return r;
 }
 
-int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer)
+int signer_request(struct signer *signer, struct key_request *request, struct key_reply *ret_reply)
 {
 	uint64_t start = stopwatch_start();
-	int r = signer_try(signer, question, ret_answer);
+	int r = signer_try(signer, request, ret_reply);
 
 	if (r < 0)
 		signer->failed++;

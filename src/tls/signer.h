@@ -8,11 +8,11 @@
 #include <stdint.h>
 
 #include "core/timing.h"
-#include "tls/question.h"
+#include "tls/request.h"
 
 struct signer {
 	int fd;      /* owned, with a time-out; -1: there is no keeper for the moment */
-	bool silent; /* the last question was not answered in time, and nothing has come since */
+	bool silent; /* the last request was not replied to in time, and nothing has come since */
 	uint32_t number;
 	uint64_t failed;       /* counts */
 	struct timing *timing; /* NULL: answers are not timed */
@@ -22,6 +22,6 @@ struct signer {
 
 void signer_done(struct signer *signer);
 
-/* Waits for the answer, though not for ever, nor again while it is silent. `question` but for its number is filled in; a negative
- * errno when there is no answer, or the answer is no. */
-int signer_ask(struct signer *signer, struct question *question, struct answer *ret_answer);
+/* Fills in the number of the request, and waits for the reply, once, with a time-out. A negative errno when
+ * there is none, or the keeper refuses. */
+int signer_request(struct signer *signer, struct key_request *request, struct key_reply *ret_reply);

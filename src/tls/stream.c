@@ -39,7 +39,7 @@ static int socket_write(BIO *bio, const char *data, int size)
 	return socket_outcome(session, n, bio, BIO_FLAGS_WRITE);
 }
 
-/* All is sent at once; every other question of the library is answered with no. */
+/* All is sent at once; for every other command of the library the result is 0. */
 static long socket_ctrl(BIO *bio, int command, long number, void *data)
 {
 	const struct session *session = BIO_get_data(bio);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* TLS for those who serve: from certificates and a few words to connections. No type of the library
- * behind it shows here; a build without it has none.c, which keeps the same promises. */
+/* TLS for servers: from certificates and a few settings to connections. No type of OpenSSL shows here; a
+ * build without it has none.c behind the same calls. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ enum tls_part {
 /* The version of the library that runs, which may be newer than what we were built with; NULL: none. */
 const char *tls_library_version(void);
 
-/* What is in a file, and what to call it. */
+/* The text of a file, and its name for messages. */
 struct tls_text {
 	const char *name; /* NULL: there is no such file */
 	const char *data;
@@ -99,7 +99,7 @@ int tls_check_certificate(struct tls *tls, const struct tls_certificate_spec *sp
 int tls_context_new(struct tls *tls, const struct tls_spec *spec, struct tls_fault *fault,
 	struct tls_context **ret_context);
 void tls_context_free(struct tls_context *context);
-/* What the certificate number `index` is called, which is valid as long as the context, and its validity;
+/* The name of certificate number `index`, valid as long as the context, and its validity;
  * NULL when there are not so many. */
 const char *tls_context_certificate(
 	const struct tls_context *context, size_t index, struct tls_dates *ret_dates);

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "tls/keys.h"
-#include "tls/question.h"
+#include "tls/request.h"
 
 #define FILLER 0x5a
 
@@ -71,7 +71,7 @@ static int teardown(void **state)
 
 /* A text that grows. */
 struct made {
-	unsigned char data[QUESTION_DATA];
+	unsigned char data[REQUEST_DATA];
 	size_t len;
 };
 
@@ -113,21 +113,21 @@ enum said { SIGNED, REFUSED, CUT };
 
 static enum said ask(uint32_t key, const struct made *text)
 {
-	struct question question = {.head = {.what = ASK_SIGN, .key = key}};
-	const size_t size = sizeof(question.head) + text->len;
-	struct answer answer;
+	struct key_request request = {.head = {.what = REQUEST_SIGN, .key = key}};
+	const size_t size = sizeof(request.head) + text->len;
+	struct key_reply reply;
 	int r;
 
-	question.head.len = (uint32_t)text->len;
-	question.head.digest = key < KEY_ED25519 ? DIGEST_SHA256 : DIGEST_NONE;
-	memcpy(question.data, text->data, text->len);
-	assert_int_equal(send(worker, &question, size, 0), size);
-	r = keys_answer(keys, keeper);
+	request.head.len = (uint32_t)text->len;
+	request.head.digest = key < KEY_ED25519 ? DIGEST_SHA256 : DIGEST_NONE;
+	memcpy(request.data, text->data, text->len);
+	assert_int_equal(send(worker, &request, size, 0), size);
+	r = keys_reply(keys, keeper);
 	if (r == KEYS_E_MALFORMED)
 		return CUT;
 	assert_int_equal(r, 0);
-	assert_true(recv(worker, &answer, sizeof(answer), 0) >= (ssize_t)sizeof(answer.head));
-	return answer.head.len > 0 ? SIGNED : REFUSED;
+	assert_true(recv(worker, &reply, sizeof(reply), 0) >= (ssize_t)sizeof(reply.head));
+	return reply.head.len > 0 ? SIGNED : REFUSED;
 }
 
 /* Of a handshake */
