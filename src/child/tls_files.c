@@ -21,6 +21,12 @@
 #define LONGEST_FILE (16 << 20)
 #define DAY          86400
 
+/* The last record of a certificate. */
+struct expiry_log {
+	time_t at; /* 0: there was none */
+	unsigned stage;
+};
+
 struct tls_file {
 	struct file_place place;
 	char *text;
@@ -47,8 +53,11 @@ void tls_files_done(struct tls_files *files)
 		tls_context_free(files->contexts[i]);
 	for (size_t i = 0; files->rings && i < n; i++)
 		secret_unmap(files->rings[i], sizeof(**files->rings));
+	for (size_t i = 0; files->logged && i < n; i++)
+		free(files->logged[i]);
 	free(files->contexts);
 	free(files->rings);
+	free(files->logged);
 	secret_unmap(files->tickets, sizeof(*files->tickets));
 	tls_free(files->tls);
 	*files = TLS_FILES_EMPTY;
@@ -241,7 +250,10 @@ static int tls_files_prepare(struct tls_files *files)
 		files->contexts = calloc(n, sizeof(struct tls_context *));
 	if (!files->rings)
 		files->rings = calloc(n, sizeof(struct ticket_ring *));
-	return files->contexts && files->rings ? tls_files_need_tls(files) : -ENOMEM;
+	if (!files->logged)
+		files->logged = calloc(n, sizeof(struct expiry_log *));
+	return files->contexts && files->rings && files->logged ? tls_files_need_tls(files)
+								: -ENOMEM;
 }
 
 /* Some of a listener's certificates, and where their context goes. */
@@ -457,15 +469,17 @@ void tls_files_warn(const struct tls_files *files, time_t now,
 	}
 }
 
-/* The next of the days at which it is logged; 0 when there is time enough. */
-static unsigned days_to_log(int64_t days)
+/* How near a certificate is to its end: a third, a sixth, a twelfth of its lifetime is left, or a day, or
+ * none. 0: time enough. */
+static unsigned expiry_stage(const struct tls_dates *dates, time_t now)
 {
-	static const unsigned steps[] = {1, 7, 14, 30};
+	const int64_t lifetime = dates->ends - dates->begins, left = dates->ends - now;
 
-	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
-		if (days < steps[i])
-			return steps[i];
-	return 0;
+	if (left <= 0)
+		return 5;
+	if (left <= DAY && left < lifetime / 3)
+		return 4;
+	return (left <= lifetime / 3) + (left <= lifetime / 6) + (left <= lifetime / 12);
 }
 
 static void log_certificate(const struct conf_listener *l, const char *name, int64_t left)
@@ -496,25 +510,33 @@ static void log_crls(struct tls_files *files, time_t now)
 	files->crl_logged = any;
 }
 
+/* Each stage is logged once, and no two on one day. */
+static void log_stage(struct tls_files *files, size_t listener, size_t index, time_t now)
+{
+	struct expiry_log *log = &files->logged[listener][index];
+	const char *name;
+	struct tls_dates dates;
+	unsigned stage;
+
+	name = tls_context_certificate(files->contexts[listener], index, &dates);
+	stage = name ? expiry_stage(&dates, now) : 0;
+	if (stage <= log->stage || (log->at != 0 && now - log->at < DAY))
+		return;
+	log_certificate(&files->conf->listeners[listener], name, dates.ends - now);
+	*log = (struct expiry_log){now, stage};
+}
+
 void tls_files_log_expiry(struct tls_files *files, time_t now)
 {
 	size_t n = files->contexts ? files->conf->n_listeners : 0;
-	unsigned logged = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const char *name = NULL;
-		int64_t left;
-		unsigned days;
+		const struct conf_tls *tls = &files->conf->listeners[i].tls;
 
-		if (!files->contexts[i])
-			continue;
-		left = tls_context_expiry(files->contexts[i], &name) - now;
-		days = days_to_log(left < 0 ? -1 : left / DAY);
-		if (days > 0 && (files->days_logged == 0 || days < files->days_logged))
-			log_certificate(&files->conf->listeners[i], name, left);
-		if (days > 0 && (logged == 0 || days < logged))
-			logged = days;
+		if (files->contexts[i] && !files->logged[i])
+			files->logged[i] = calloc(tls->n_certificates, sizeof(*files->logged[i]));
+		for (size_t c = 0; files->logged[i] && c < tls->n_certificates; c++)
+			log_stage(files, i, c, now);
 	}
-	files->days_logged = logged;
 	log_crls(files, now);
 }

@@ -10,6 +10,7 @@
 #include "tls/tls.h"
 
 struct tls_file;
+struct expiry_log;
 
 struct tls_files {
 	const struct conf *conf;
@@ -19,8 +20,8 @@ struct tls_files {
 	const struct ticket_page *tickets; /* NULL: only what is in files */
 	struct ticket_ring **rings;        /* per listener, from a file; owned */
 	struct tls_context **contexts;     /* per listener; NULL where it is not TLS */
+	struct expiry_log **logged;        /* per listener and certificate */
 	bool refuse_expired;               /* what has expired is refused */
-	unsigned days_logged;              /* until the first certificate expires */
 	bool crl_logged;                   /* a revocation list is out of date */
 };
 
@@ -65,6 +66,6 @@ time_t tls_files_expiry(const struct tls_files *files);
 void tls_files_set_timing(struct tls_files *files, struct timing *timing);
 /* Lists the certificates of all listeners, for status and metrics. */
 void tls_files_list_certificates(const struct tls_files *files, struct counters *counters);
-/* Logs that 30, 14, 7 days or 1 are left to the first that expires, once each, and that a list is out of
- * date. */
+/* Logs of each certificate that a third, a sixth, a twelfth of its lifetime is left, or a day, once each and
+ * at most one a day; and that a list is out of date. */
 void tls_files_log_expiry(struct tls_files *files, time_t now);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Authorities, certificates and keys, made on the spot by openssl."""
 
+import datetime
 import subprocess
 import time
 from pathlib import Path
@@ -86,6 +87,25 @@ class Authority:
             self.key_of(kind, pair.key)
         self.sign(pair.key, pair.certificate, sans[0] if sans else "nobody", sans, days, usage,
                   until)
+        return pair
+
+    def issue_for(self, kind, days_before, days_after):
+        """A certificate that began so many days ago and ends in so many."""
+        pair = self.issue(kind)
+        database = self.folder / "issued.txt"
+        database.write_text("")
+        config = self.folder / "issue.cnf"
+        config.write_text(f"[ca]\ndefault_ca=this\n[this]\ndatabase={database}\n"
+                          f"new_certs_dir={self.folder}\ndefault_md=sha256\nrand_serial=yes\n"
+                          "policy=any\n[any]\ncommonName=supplied\n")
+        request = self.folder / "request.pem"
+        request.write_bytes(openssl("req", "-new", "-key", pair.key, "-subj", "/CN=localhost"))
+        extensions = self.folder / f"extensions-{self.n}"
+        dates = [(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days))
+                 .strftime("%Y%m%d%H%M%SZ") for days in (-days_before, days_after)]
+        openssl("ca", "-batch", "-config", config, "-cert", self.file, "-keyfile", self.key,
+                "-in", request, "-out", pair.certificate, "-notext", "-extfile", extensions,
+                "-startdate", dates[0], "-enddate", dates[1])
         return pair
 
     def revoke(self, *pairs, more=()):

@@ -3,6 +3,7 @@
 
 import functools
 import json
+import math
 import ssl
 import subprocess
 
@@ -417,12 +418,17 @@ def test_what_has_expired_is_a_warning_and_an_error_when_strict(authority, tmp_p
     assert "warning" not in strict.stderr and "error: listeners.tls.tls" in strict.stderr
 
 
-@pytest.mark.parametrize(("days", "said"), [(2, True), (29, True), (90, False), (-1, True)])
-def test_expiry_is_told(daemon, authority, days, said):
-    running = daemon(tls(authority.issue("ec", days=days)))
+@pytest.mark.parametrize(("lifetime", "left", "said"), [
+    (90, 90, False), (90, 31, False), (90, 29, True), (90, 14, True), (90, 7, True), (90, 0.5, True),
+    (45, 29, False), (45, 16, False), (45, 14, True), (6, 5.9, False), (6, 2.1, False), (6, 1.9, True),
+    (1, 0.9, False), (1, 0.3, True), (90, -1, True), (6, -1, True)])
+def test_expiry_is_told_as_a_part_of_the_lifetime(daemon, authority, lifetime, left, said):
+    pair = authority.issue_for("ec", lifetime - left, left)
+    running = daemon(tls(pair))
     if said:
-        running.expect("certificate-expires", listener="tls")
-    assert bool(running.records("certificate-expires")) == said
+        record = running.expect("certificate-expires", listener="tls")
+        assert ("has expired" if left < 0 else f"in {math.ceil(left)} day(s)") in record["message"]
+    assert len(running.records("certificate-expires")) == said
 
 
 def flags_of(pid, name):
