@@ -61,6 +61,7 @@
 	REASON(dtls_cookie, DTLS, "a DTLS cookie that is not ours, or too old")                  \
 	REASON(dtls_full, DTLS, "no room for another DTLS session; the client may try again")    \
 	REASON(dtls_piece, DTLS, "a fragmented DTLS ClientHello")                                \
+	REASON(dtls_forged, DTLS, "a DTLS record that no peer of its session can have sent")     \
 	REASON(dtls_replaced, DTLS,                                                              \
 		"the client started a new session from the same address and port")               \
 	REASON(dtls_replayed, DTLS, "a DTLS ClientHello that was answered before")               \

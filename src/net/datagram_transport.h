@@ -18,6 +18,7 @@ struct datagram_transport {
 	/* The datagram that has arrived; NULL once it is read. */
 	const uint8_t *in;
 	size_t in_len;
+	unsigned forged; /* records that were left out of it, since no peer can have sent them */
 	void (*send)(struct datagram_transport *transport, const void *data, size_t len);
 };
 

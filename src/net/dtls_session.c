@@ -176,6 +176,8 @@ void session_feed(struct dtls_session *s, const uint8_t *data, size_t len)
 	s->transport.in_len = len;
 	r = session_talk(s);
 	s->transport.in = NULL;
+	s->dtls->counters->reasons[REASON_dtls_forged] += s->transport.forged;
+	s->transport.forged = 0;
 	if (r != TRANSPORT_E_WAIT)
 		session_end_as(s, r);
 	else if (s->is_agreed)

@@ -156,9 +156,10 @@ def ask(s, data, seconds=5):
 
 class Tap:
     """Stands between one client and the server, and keeps what the client sends and how long the answers
-    are."""
+    are. `before` goes in front of each datagram with data."""
 
-    def __init__(self, at):
+    def __init__(self, at, before=b""):
+        self.before = before
         self.inside = client_socket(at)
         self.outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.outside.bind(("127.0.0.1", 0))
@@ -174,7 +175,7 @@ class Tap:
                     if s is self.outside:
                         data, client = s.recvfrom(65536)
                         self.sent.append(data)
-                        self.inside.send(data)
+                        self.inside.send(self.before + data if data[0] == 23 else data)
                     else:
                         answer = s.recv(65536)
                         self.lengths.append(len(answer))

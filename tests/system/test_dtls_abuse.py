@@ -57,6 +57,39 @@ def test_replayed_records_change_nothing(daemon, pair):
     tap.close()
 
 
+@pytest.mark.parametrize("kind", [20, 21, 22, 23])
+@pytest.mark.parametrize("suite", ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"])
+def test_records_that_no_peer_can_have_sent_never_reach_the_library(daemon, pair, kind, suite):
+    """Too short for the cipher, or of an epoch that there is no way to: anybody can forge them."""
+    running = daemon(dtls(pair))
+    tap = Tap(running.listeners[0])
+    shortest = 24 if "GCM" in suite else 16
+    with Session(tap.at, "-cipher", suite) as session:
+        session.ask("one")
+        short = [record(kind, b"x" * n, 1000 + n, 1, 0xfefd) for n in range(shortest)]
+        later = [record(kind, b"x" * 64, n, epoch, 0xfefd) for n, epoch in enumerate((2, 3, 255, 65535))]
+        tap.replay(*short, *later)
+        tap.replay(b"".join(short[1:]))
+        session.ask("two", times=3)
+        assert count(running, "connections") == 1
+        reasons = reasons_of(running)
+        # The empty one is refused before it comes to a session, and what comes behind it.
+        assert reasons["dtls_forged"] == 2 * (len(short) - 1) + len(later)
+        assert reasons["tls_garbage"] == 1
+    tap.close()
+
+
+def test_a_forged_record_beside_an_honest_one_takes_nothing_along(daemon, pair):
+    running = daemon(dtls(pair))
+    tap = Tap(running.listeners[0], before=record(23, b"xxx", 7, 1, 0xfefd))
+    with Session(tap.at) as session:
+        session.ask("one")
+        session.ask("two")
+    assert count(running, "messages") == 2
+    assert reasons_of(running)["dtls_forged"] >= 2
+    tap.close()
+
+
 def test_a_hello_that_is_replayed_in_a_reload_steals_no_session(daemon, pair):
     running = daemon(dtls(pair), drain="60s")
     tap = Tap(running.listeners[0])
