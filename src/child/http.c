@@ -305,7 +305,7 @@ unsigned http_quality(struct http_span accept, const char *type)
 struct http_span http_host_name(struct http_span host)
 {
 	const char *end = host.len > 0 && host.at[0] == '[' ? memchr(host.at, ']', host.len) : NULL;
-	const char *colon = end ? NULL : memchr(host.at, ':', host.len);
+	const char *colon = end || host.len == 0 ? NULL : memchr(host.at, ':', host.len);
 
 	if (end)
 		host.len = (size_t)(end - host.at) + 1;

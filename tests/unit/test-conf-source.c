@@ -2,6 +2,8 @@
 
 /* Files that are no text, too much of anything, and includes. */
 
+#include <libconfig.h>
+
 #include "conf-text.h"
 
 static void assert_file_faults(const struct conf_file *files, const char *part)
@@ -32,8 +34,10 @@ static void test_what_is_no_text(void **state)
 		{{"a", "x = 1; )"}, "a:1:8: error: syntax error: nothing is open"},
 		{{"a", "x = (\n}"},
 			"a:2:1: error: x: syntax error: this '}' cannot close the '(' of line 1"},
+#if LIBCONFIG_VER_MAJOR == 1 && LIBCONFIG_VER_MINOR < 7 /* later ones take a comma at the end */
 		{{"a", "x = ( 1, # one\n )"},
 			"a:2:2: error: x: syntax error: a comma goes between"},
+#endif
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
