@@ -22,7 +22,7 @@ const char *__lsan_default_suppressions(void)
 }
 #endif
 
-static int run(const struct options *options)
+static int run_action(const struct options *options)
 {
 	switch (options->action) {
 	case ACTION_RUN:
@@ -52,7 +52,7 @@ int main(int argc, char *argv[])
 	log_set_sink(logtext_to_stderr, NULL);
 	if (options_parse(argc, argv, &options) != 0)
 		return EX_USAGE;
-	exit_code = run(&options);
+	exit_code = run_action(&options);
 	options_done(&options);
 	return exit_code;
 }

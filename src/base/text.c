@@ -39,7 +39,7 @@ static bool is_control(const char *from, size_t len)
 	return len == 2 && byte[0] == 0xc2 && byte[1] < 0xa0;
 }
 
-static size_t copy(const char *from, size_t len, char to[static PIECE_MAX])
+static size_t text_copy_bytes(const char *from, size_t len, char to[static PIECE_MAX])
 {
 	memcpy(to, from, len);
 	return len;
@@ -62,9 +62,9 @@ static size_t escape_plain(const char *from, size_t len, char to[static PIECE_MA
 	if (len == 0 || is_control(from, len))
 		return write_bytes(from, len ? len : 1, "\\", to);
 	if (*from == '\\')
-		return copy("\\\\", 2, to);
+		return text_copy_bytes("\\\\", 2, to);
 
-	return copy(from, len, to);
+	return text_copy_bytes(from, len, to);
 }
 
 static size_t escape_json(const char *from, size_t len, char to[static PIECE_MAX])
@@ -72,16 +72,16 @@ static size_t escape_json(const char *from, size_t len, char to[static PIECE_MAX
 	if (len == 0)
 		return write_bytes(from, 1, "\\\\", to);
 	if (*from == '"')
-		return copy("\\\"", 2, to);
+		return text_copy_bytes("\\\"", 2, to);
 	if (*from == '\\')
-		return copy("\\\\", 2, to);
+		return text_copy_bytes("\\\\", 2, to);
 	if (*from == '\n')
-		return copy("\\n", 2, to);
+		return text_copy_bytes("\\n", 2, to);
 	if (is_control(from, len))
 		return (size_t)snprintf(
 			to, PIECE_MAX, "\\u%04x", (unsigned)(unsigned char)from[len - 1]);
 
-	return copy(from, len, to);
+	return text_copy_bytes(from, len, to);
 }
 
 static size_t escape(const char *from, size_t len, char *to, size_t size, escape_fn write)

@@ -38,7 +38,7 @@ struct keeper {
 	char why[TLS_WHY]; /* the first key that will not do; empty: all do */
 };
 
-struct client {
+struct key_client {
 	struct source source;
 	struct keeper *keeper;
 	struct task task;
@@ -49,10 +49,10 @@ struct client {
 
 static void client_free_task(struct task *task)
 {
-	free(container_of(task, struct client, task));
+	free(container_of(task, struct key_client, task));
 }
 
-static void client_end(struct client *client)
+static void client_end(struct key_client *client)
 {
 	loop_unwatch(&client->keeper->side.loop, &client->source);
 	close(take_fd(&client->fd));
@@ -62,9 +62,9 @@ static void client_end(struct client *client)
 }
 
 /* One request at a time: the worker waits for the reply, and the loop reports more. */
-static void client_on_event(struct source *source, uint32_t events)
+static void key_client_on_event(struct source *source, uint32_t events)
 {
-	struct client *client = container_of(source, struct client, source);
+	struct key_client *client = container_of(source, struct key_client, source);
 	int r;
 
 	r = keys_reply(client->keeper->keys, client->fd);
@@ -86,7 +86,7 @@ static struct keeper *keeper_of(struct runtime *side)
 static void keeper_forget(struct keeper *k, uint32_t worker)
 {
 	list_foreach (node, &k->clients) {
-		struct client *client = container_of(node, struct client, node);
+		struct key_client *client = container_of(node, struct key_client, node);
 
 		if (client->worker == worker)
 			client_end(client);
@@ -105,7 +105,7 @@ static int keeper_on_client(struct runtime *side, struct message *message)
 {
 	struct keeper *k = keeper_of(side);
 	const struct msg_client *head = (const void *)message->data;
-	struct client *client;
+	struct key_client *client;
 	int r;
 
 	if (!k->ready)
@@ -116,7 +116,7 @@ static int keeper_on_client(struct runtime *side, struct message *message)
 	keeper_forget(k, head->worker);
 	client->keeper = k;
 	client->worker = head->worker;
-	client->source.on_event = client_on_event;
+	client->source.on_event = key_client_on_event;
 	client->fd = take_fd(&message->fds[0]);
 	list_append(&k->clients, &client->node);
 	r = loop_watch(&k->side.loop, &client->source, client->fd, EPOLLIN);
@@ -207,7 +207,7 @@ int keeper_main(void)
 	list_init(&k.clients);
 	exit_code = runtime_run(&k.side);
 	list_foreach (node, &k.clients)
-		client_end(container_of(node, struct client, node));
+		client_end(container_of(node, struct key_client, node));
 	keys_free(k.keys);
 	runtime_done(&k.side);
 	return exit_code;

@@ -66,7 +66,7 @@ static void records_to_channel(enum log_level level, uint64_t *lost)
 	log_set_sink(record_in_channel, NULL);
 }
 
-static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+static int read_configuration(void *userdata, const char *path, char **ret_text, size_t *ret_len)
 {
 	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);
 }
@@ -85,7 +85,7 @@ int runtime_setup(struct runtime *side, struct message *message)
 {
 	struct conf_source source = {
 		.file = "configuration",
-		.read = read_sealed,
+		.read = read_configuration,
 		.userdata = &message->fds[0],
 	};
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;

@@ -145,7 +145,7 @@ static void print_value(FILE *to, const struct conf_row *row, const void *object
 	}
 }
 
-static bool is_set(const struct conf_row *row, const void *object)
+static bool is_value_set(const struct conf_row *row, const void *object)
 {
 	const void *field = (const char *)object + row->offset;
 
@@ -182,7 +182,7 @@ static void print_row(
 	const char *name = dot ? dot + 1 : row->key;
 
 	print_indent(d);
-	if (!is_set(row, object)) {
+	if (!is_value_set(row, object)) {
 		fprintf(d->to, "# %s is not set\n", name);
 		return;
 	}

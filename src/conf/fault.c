@@ -26,7 +26,7 @@ static void fault_done(struct fault *f)
 	free(f->source);
 }
 
-static bool copy(const char *from, char **ret_to)
+static bool fault_text_copy(const char *from, char **ret_to)
 {
 	*ret_to = from ? strdup(from) : NULL;
 	return *ret_to || !from;
@@ -45,7 +45,7 @@ static bool copy_line(const char *line, size_t len, char **ret_line)
 	return *ret_line;
 }
 
-static int compare(const struct fault *a, const struct fault *b)
+static int fault_order(const struct fault *a, const struct fault *b)
 {
 	int by_file = strcmp(a->file ? a->file : "", b->file ? b->file : "");
 
@@ -62,12 +62,12 @@ static bool same(const char *a, const char *b)
 }
 
 /* A value that several things inherit is wrong only once. */
-static bool is_known(const struct faults *faults, const struct fault *fault)
+static bool fault_is_known(const struct faults *faults, const struct fault *fault)
 {
 	for (size_t i = 0; i < faults->n; i++) {
 		const struct fault *f = &faults->list[i];
 
-		if (compare(f, fault) == 0 && same(f->key, fault->key) &&
+		if (fault_order(f, fault) == 0 && same(f->key, fault->key) &&
 			same(f->message, fault->message))
 			return true;
 	}
@@ -86,7 +86,7 @@ static bool insert(struct faults *faults, const struct fault *fault)
 		return false;
 	faults->list = list;
 
-	while (at > 0 && compare(&list[at - 1], fault) > 0)
+	while (at > 0 && fault_order(&list[at - 1], fault) > 0)
 		at--;
 	memmove(&list[at + 1], &list[at], (faults->n - at) * sizeof(*list));
 	list[at] = *fault;
@@ -114,8 +114,9 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 	if (!ok)
 		fault.message = NULL;
 
-	ok = ok && copy(place->file, &fault.file) && copy(place->key, &fault.key);
-	if (ok && is_known(faults, &fault)) {
+	ok = ok && fault_text_copy(place->file, &fault.file) &&
+		fault_text_copy(place->key, &fault.key);
+	if (ok && fault_is_known(faults, &fault)) {
 		fault_done(&fault);
 	} else if (!ok || !insert(faults, &fault)) {
 		fault_done(&fault);

@@ -178,7 +178,7 @@ static const char *lacks(const struct conf_row *row, const void *object)
 	return conf_schema_lacks(row->words[word].needs);
 }
 
-static char *origin_of(const struct load *load, const config_setting_t *setting)
+static char *origin_of_setting(const struct load *load, const config_setting_t *setting)
 {
 	const char *set = set_of(setting);
 	size_t size;
@@ -270,7 +270,7 @@ static int read_set(const struct load *load, const struct section *section,
 		load_fault(load, setting, section->path, row->key, "%s", reason);
 
 	if (!(*section->origins)[i]) {
-		(*section->origins)[i] = origin_of(load, setting);
+		(*section->origins)[i] = origin_of_setting(load, setting);
 		if (!(*section->origins)[i])
 			return -ENOMEM;
 	}

@@ -71,7 +71,7 @@ static int try_help(void)
 	return EX_USAGE;
 }
 
-static int usage(const char *what, const char *which)
+static int usage_error(const char *what, const char *which)
 {
 	fprintf(stderr, "upperctl: %s%s\n", what, which);
 	return try_help();
@@ -241,11 +241,11 @@ static int check_words(const char *verb, const char *argument)
 	if (i == N_VERBS)
 		return unknown_verb(verb);
 	if (verbs[i].argument && verbs[i].argument[0] == '\0')
-		return argument ? 0 : usage("a name or a level is missing after ", verb);
+		return argument ? 0 : usage_error("a name or a level is missing after ", verb);
 	if (!argument || (verbs[i].argument && strcmp(argument, verbs[i].argument) == 0))
 		return 0;
 	if (!verbs[i].argument || verb_find(argument) < N_VERBS)
-		return usage("one verb at a time, and not also ", argument);
+		return usage_error("one verb at a time, and not also ", argument);
 	fprintf(stderr, "upperctl: all that can follow %s is \"%s\", not %s\n", verb,
 		verbs[i].argument, argument);
 	return try_help();
@@ -257,11 +257,11 @@ static int request_take(struct request *request, int argc, char *argv[])
 	int len, r;
 
 	if (optind == argc)
-		return usage("a verb is missing, such as \"status\"", "");
+		return usage_error("a verb is missing, such as \"status\"", "");
 	if (argc - optind > 2)
-		return usage("one thing at a time: ", argv[optind + 2]);
+		return usage_error("one thing at a time: ", argv[optind + 2]);
 	if (request->watch && (request->check || argument || strcmp(argv[optind], "status") != 0))
-		return usage("--watch goes with status, and with nothing else", "");
+		return usage_error("--watch goes with status, and with nothing else", "");
 	if (request->check)
 		argument = argument ? "--check and more" : "--check";
 	r = check_words(argv[optind], argument);
@@ -270,7 +270,7 @@ static int request_take(struct request *request, int argc, char *argv[])
 	len = snprintf(request->text, sizeof(request->text), "%s%s%s%s",
 		request->json ? CONTROL_JSON : "", argv[optind], argument ? " " : "",
 		argument ? argument : "");
-	return (size_t)len < sizeof(request->text) ? 0 : usage("too long: ", argv[optind]);
+	return (size_t)len < sizeof(request->text) ? 0 : usage_error("too long: ", argv[optind]);
 }
 
 static long number_in(const char *variable)
@@ -295,7 +295,7 @@ static int attach_passed(struct request *request, const char *name)
 	len = snprintf(request->text, sizeof(request->text), "%s" ATTACH " %s",
 		request->json ? CONTROL_JSON : "", passed_as ? passed_as : name);
 	return (size_t)len < sizeof(request->text) ? control_ask(request, stdout)
-						   : usage("too long: ", ATTACH);
+						   : usage_error("too long: ", ATTACH);
 }
 
 /* The service manager passes the socket to the unit that runs this. At a shell, a script has to ask the manager

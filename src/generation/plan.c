@@ -48,7 +48,7 @@ static int plan_seal(struct plan *plan)
 	return fd_sealed("upperd-configuration", text, strlen(text), &plan->conf_fd);
 }
 
-static int read_sealed(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+static int read_sealed_conf(void *userdata, const char *path, char **ret_text, size_t *ret_len)
 {
 	const struct plan *plan = userdata;
 
@@ -59,7 +59,7 @@ int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
 {
 	struct conf_source source = {
 		.file = "the configuration that serves",
-		.read = read_sealed,
+		.read = read_sealed_conf,
 		.userdata = (void *)(uintptr_t)plan,
 	};
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;

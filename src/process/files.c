@@ -269,7 +269,7 @@ const char *origin_of(char **origins, enum conf_scope scope, const char *key)
 	return origins && row ? origins[row - conf_schemas[scope].rows] : NULL;
 }
 
-static bool is_set(const char *origin)
+static bool is_origin_set(const char *origin)
 {
 	return strncmp(origin, "--set ", 6) == 0;
 }
@@ -281,7 +281,7 @@ void fault_at_origin(const char *origin, enum fault_level level, const char *key
 	char *colon = file ? strrchr(file, ':') : NULL;
 	struct fault_place at = {.level = level, .key = key};
 
-	if (colon && !is_set(file) && colon[1] >= '0' && colon[1] <= '9') {
+	if (colon && !is_origin_set(file) && colon[1] >= '0' && colon[1] <= '9') {
 		*colon = '\0';
 		at.line = (unsigned)strtoul(colon + 1, NULL, 10);
 	}
@@ -289,7 +289,7 @@ void fault_at_origin(const char *origin, enum fault_level level, const char *key
 	faults_add(faults, &at, "%s", message);
 }
 
-static bool is_known(const struct faults *faults, const char *key, const char *message)
+static bool is_fault_known(const struct faults *faults, const char *key, const char *message)
 {
 	for (size_t i = 0; i < faults->n; i++)
 		if (faults->list[i].key && strcmp(faults->list[i].key, key) == 0 &&
@@ -314,6 +314,6 @@ void fault_at_file(const struct conf *conf, const struct file_place *place, enum
 	char key[FILE_WHY];
 
 	file_key(place, conf, key);
-	if (!is_known(faults, key, message))
+	if (!is_fault_known(faults, key, message))
 		fault_at_origin(origin_of_file(conf, place), level, key, message, faults);
 }

@@ -23,7 +23,7 @@ enum {
 	OPTION_SOCKETS
 };
 
-static const struct row {
+static const struct daemon_option {
 	int value; /* the letter, or one of the above */
 	const char *name;
 	int argument;
@@ -69,7 +69,7 @@ void options_print(void)
 	       "71 the system refused something, 70 a bug. See upperd(8) and upperd.conf(5).\n");
 }
 
-static int usage(const char *program)
+static int options_refuse(const char *program)
 {
 	fprintf(stderr, "Try '%s --help'.\n", program);
 	return OPTIONS_E_USAGE;
@@ -163,17 +163,17 @@ int options_parse(int argc, char *argv[], struct options *ret_options)
 	options_tables(longs, letters);
 	while ((value = getopt_long(argc, argv, letters, longs, NULL)) != -1)
 		if (options_take(&options, value, optarg, &n_sets) != 0)
-			return usage(argv[0]);
+			return options_refuse(argv[0]);
 	if (optind < argc) {
 		fprintf(stderr,
 			"upperd: unexpected argument \"%s\"; name the configuration with -c\n",
 			argv[optind]);
-		return usage(argv[0]);
+		return options_refuse(argv[0]);
 	}
 	if (options.json && options.action != ACTION_CHECK && options.action != ACTION_VERSION &&
 		options.action != ACTION_HELP) {
 		fprintf(stderr, "upperd: --json is for --check and --version\n");
-		return usage(argv[0]);
+		return options_refuse(argv[0]);
 	}
 	*ret_options = options;
 	options.sets = NULL;

@@ -14,7 +14,7 @@
 
 #define MOST 4096
 
-static int number_of(const char *variable, unsigned long *ret_number)
+static int inherited_number(const char *variable, unsigned long *ret_number)
 {
 	const char *text = getenv(variable);
 	char *end;
@@ -62,9 +62,9 @@ int inheritance_take(struct inheritance *ret_inheritance)
 	unsigned long pid, n;
 	int r;
 
-	r = number_of("LISTEN_PID", &pid);
+	r = inherited_number("LISTEN_PID", &pid);
 	if (r == 0 && pid == (unsigned long)getpid())
-		r = number_of("LISTEN_FDS", &n);
+		r = inherited_number("LISTEN_FDS", &n);
 	else if (r == 0)
 		r = -ENOENT; /* meant for another */
 	if (r == 0)

@@ -24,7 +24,7 @@
 #define AGAIN_MS    100
 #define ANSWER_MAX  (1 << 20)
 
-struct client {
+struct control_client {
 	struct source source;
 	struct control *control;
 	struct list node;
@@ -38,10 +38,10 @@ struct client {
 
 static void client_reap(struct task *task)
 {
-	free(container_of(task, struct client, reap));
+	free(container_of(task, struct control_client, reap));
 }
 
-static void client_close(struct client *client)
+static void client_close(struct control_client *client)
 {
 	if (client->fd < 0)
 		return;
@@ -53,7 +53,8 @@ static void client_close(struct client *client)
 	loop_defer(client->control->loop, &client->reap);
 }
 
-static void client_answer(struct client *client, int exit_code, const char *text, size_t len)
+static void client_answer(
+	struct control_client *client, int exit_code, const char *text, size_t len)
 {
 	if (control_send_text(client->fd, text, len))
 		control_send_end(client->fd, exit_code);
@@ -76,7 +77,7 @@ int control_deny(const struct control_question *question)
 	return EX_NOPERM;
 }
 
-static void client_ask(struct client *client, char *text, int *passed)
+static void client_ask(struct control_client *client, char *text, int *passed)
 {
 	struct control_question question = {
 		.verb = text,
@@ -126,7 +127,7 @@ static void client_ask(struct client *client, char *text, int *passed)
 
 /* A question, and at most one descriptor; the kernel closes those for which there is no room. */
 static ssize_t client_receive(
-	const struct client *client, char text[static CONTROL_QUESTION], int *passed)
+	const struct control_client *client, char text[static CONTROL_QUESTION], int *passed)
 {
 	struct iovec part = {text, CONTROL_QUESTION - 1};
 	union {
@@ -147,9 +148,9 @@ static ssize_t client_receive(
 	return n;
 }
 
-static void client_on_event(struct source *source, uint32_t events)
+static void control_client_on_event(struct source *source, uint32_t events)
 {
-	struct client *client = container_of(source, struct client, source);
+	struct control_client *client = container_of(source, struct control_client, source);
 	_cleanup_close_ int passed = -1;
 	char text[CONTROL_QUESTION];
 	ssize_t n;
@@ -178,7 +179,7 @@ static bool may_change(int fd)
 
 static int client_new(struct control *control, int fd)
 {
-	_cleanup_free_ struct client *client = NULL;
+	_cleanup_free_ struct control_client *client = NULL;
 	int size = ANSWER_MAX, r;
 
 	client = calloc(1, sizeof(*client));
@@ -186,7 +187,7 @@ static int client_new(struct control *control, int fd)
 		return -ENOMEM;
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	client->control = control;
-	client->source.on_event = client_on_event;
+	client->source.on_event = control_client_on_event;
 	r = loop_watch(control->loop, &client->source, fd, EPOLLIN);
 	if (r < 0)
 		return r;
@@ -353,7 +354,8 @@ void control_describe(const struct control *control, struct handover *h)
 		control->group == (gid_t)-1 ? (intmax_t)-1 : (intmax_t)control->group);
 	for (struct list *node = control->clients.next; node != &control->clients;
 		node = node->next) {
-		const struct client *client = container_of(node, struct client, node);
+		const struct control_client *client =
+			container_of(node, struct control_client, node);
 
 		fprintf(h->state, "client %d %d %s\n", handover_fd(h, client->fd), client->json,
 			client->verb);
@@ -374,13 +376,13 @@ int control_take(struct control *control, struct loop *loop, char *line)
 /* The newest client is the last of the list. */
 int control_take_client(struct control *control, char *line, uint64_t build)
 {
-	struct client *client;
+	struct control_client *client;
 	int r;
 
 	r = client_new(control, handover_own(&line));
 	if (r < 0)
 		return r;
-	client = container_of(control->clients.prev, struct client, node);
+	client = container_of(control->clients.prev, struct control_client, node);
 	client->build = build;
 	client->json = handover_number(&line) == 1;
 	snprintf(client->verb, sizeof(client->verb), "%s", handover_word(&line));
@@ -392,7 +394,7 @@ void control_done(struct control *control)
 	if (control->fd < 0)
 		return;
 	list_foreach (node, &control->clients) {
-		struct client *client = container_of(node, struct client, node);
+		struct control_client *client = container_of(node, struct control_client, node);
 
 		close(client->fd);
 		loop_cancel(&client->reap);
@@ -401,7 +403,7 @@ void control_done(struct control *control)
 	control_close(control);
 }
 
-static void client_answer_later(struct client *client, const struct control_answer *answer)
+static void client_answer_later(struct control_client *client, const struct control_answer *answer)
 {
 	const char *text = client->json ? answer->json : answer->text;
 
@@ -413,7 +415,7 @@ void control_answer(struct control *control, const char *verb, const struct cont
 	if (control->fd < 0)
 		return;
 	list_foreach (node, &control->clients) {
-		struct client *client = container_of(node, struct client, node);
+		struct control_client *client = container_of(node, struct control_client, node);
 
 		if (client->build == 0 && strcmp(client->verb, verb) == 0)
 			client_answer_later(client, answer);
@@ -426,7 +428,7 @@ void control_answer_build(
 	if (control->fd < 0)
 		return;
 	list_foreach (node, &control->clients) {
-		struct client *client = container_of(node, struct client, node);
+		struct control_client *client = container_of(node, struct control_client, node);
 
 		if (client->build > 0 && client->build <= number)
 			client_answer_later(client, answer);

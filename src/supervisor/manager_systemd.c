@@ -98,7 +98,7 @@ void manager_feed_watchdog(void)
 	manager_notify(ping);
 }
 
-static uint64_t number_of(const char *variable)
+static uint64_t variable_number(const char *variable)
 {
 	const char *text = getenv(variable);
 	unsigned long long number;
@@ -113,9 +113,10 @@ static uint64_t number_of(const char *variable)
 
 uint64_t manager_watchdog_ms(void)
 {
-	bool is_ours = !getenv("WATCHDOG_PID") || number_of("WATCHDOG_PID") == (uint64_t)getpid();
+	bool is_ours =
+		!getenv("WATCHDOG_PID") || variable_number("WATCHDOG_PID") == (uint64_t)getpid();
 
-	return is_ours ? number_of("WATCHDOG_USEC") / 1000 : 0;
+	return is_ours ? variable_number("WATCHDOG_USEC") / 1000 : 0;
 }
 
 /* JOURNAL_STREAM has the device and inode of the stream that the manager connected. */

@@ -272,7 +272,7 @@ static void collect_certificates(const struct collection *c)
 }
 
 // clang-format off
-static const struct row {
+static const struct metric_row {
 	struct metric metric;
 	void (*collect)(const struct collection *collection);
 	unsigned which;

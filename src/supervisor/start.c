@@ -19,7 +19,7 @@
 #include "supervisor/records.h"
 #include "supervisor/supervisor.h"
 
-static bool is_set(const struct conf *conf, const char *key)
+static bool is_variable_set(const struct conf *conf, const char *key)
 {
 	return origin_of(conf->origins, SCOPE_TOP, key) != NULL;
 }
@@ -48,7 +48,7 @@ static bool people_exist(const struct supervisor *s, const struct conf *conf)
 {
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 
-	if (!ident_is_root() && (is_set(conf, "user") || is_set(conf, "group")))
+	if (!ident_is_root() && (is_variable_set(conf, "user") || is_variable_set(conf, "group")))
 		log_each(EVENT_NOTICE, ABOUT_NOTHING,
 			"not started as root, so \"user\" and \"group\" are passed over");
 	configuration_check_accounts(conf, &faults);
@@ -87,7 +87,7 @@ static bool trial_can_take_over(const struct supervisor *s)
 	return s->can_take_over;
 }
 
-static int run(struct supervisor *s)
+static int start_and_serve(struct supervisor *s)
 {
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	_cleanup_conf_ struct conf *conf = NULL;
@@ -133,7 +133,7 @@ int supervisor_main(const struct options *options)
 	supervisor_init(&s, options);
 	r = supervisor_find_handover(&s);
 	if (r >= 0)
-		r = s.handed && !s.trial ? resume(&s) : run(&s);
+		r = s.handed && !s.trial ? resume(&s) : start_and_serve(&s);
 	supervisor_done(&s);
 	if (r < 0)
 		return r == -EPERM || r == -EACCES ? EX_NOPERM : EX_OSERR;

@@ -14,13 +14,13 @@
 
 #define ROWS_SHOWN 1000
 
-struct row {
+struct client_row {
 	uint8_t host[16];
 	uint64_t open, offences, away_ms;
 };
 
 struct rows {
-	struct row *list;
+	struct client_row *list;
 	size_t n;
 };
 
@@ -31,12 +31,12 @@ static void rows_add_clients(struct rows *rows, const struct clients *clients)
 
 		if (open == 0 || clients->hosts[slot][0] == CLIENTS_NO_CLIENT)
 			continue;
-		rows->list[rows->n] = (struct row){.open = open};
+		rows->list[rows->n] = (struct client_row){.open = open};
 		memcpy(rows->list[rows->n++].host, clients->hosts[slot], 16);
 	}
 }
 
-static struct row *rows_find(struct rows *rows, size_t n, const uint8_t host[16])
+static struct client_row *rows_find(struct rows *rows, size_t n, const uint8_t host[16])
 {
 	const size_t len = host[0] == 0 ? 16 : 8;
 
@@ -54,14 +54,14 @@ static void rows_add_penalties(
 	for (size_t slot = 0; slot < PENALTY_SLOTS; slot++) {
 		const struct penalty *penalty = &penalties->slots[slot];
 		uint64_t offences = penalty_offences(penalty, now_ms), until_ms;
-		struct row *row;
+		struct client_row *row;
 
 		if (offences == 0)
 			continue;
 		row = rows_find(rows, n_open, penalty->host);
 		if (!row) {
 			row = &rows->list[rows->n++];
-			*row = (struct row){0};
+			*row = (struct client_row){0};
 			memcpy(row->host, penalty->host, 16);
 		}
 		until_ms = atomic_load(&penalty->until_ms);
@@ -70,9 +70,9 @@ static void rows_add_penalties(
 	}
 }
 
-static int compare(const void *a, const void *b)
+static int client_row_order(const void *a, const void *b)
 {
-	const struct row *one = a, *two = b;
+	const struct client_row *one = a, *two = b;
 
 	if (one->away_ms != two->away_ms)
 		return one->away_ms < two->away_ms ? 1 : -1;
@@ -134,7 +134,7 @@ static int clients_clear(struct supervisor *s, const struct control_question *qu
 int verb_clients(void *userdata, const struct control_question *question)
 {
 	struct supervisor *s = userdata;
-	_cleanup_free_ struct row *list = NULL;
+	_cleanup_free_ struct client_row *list = NULL;
 	struct rows rows;
 
 	if (strcmp(question->argument, "clear") == 0)
@@ -149,7 +149,7 @@ int verb_clients(void *userdata, const struct control_question *question)
 	rows = (struct rows){.list = list};
 	rows_add_clients(&rows, &s->resources.shared->clients);
 	rows_add_penalties(&rows, &s->resources.shared->penalties, s->loop.now_ms);
-	qsort(rows.list, rows.n, sizeof(*rows.list), compare);
+	qsort(rows.list, rows.n, sizeof(*rows.list), client_row_order);
 	if (question->json)
 		print_rows_json(&rows, question->out);
 	else

@@ -24,14 +24,14 @@
 #define SECURE_LEAST 32
 
 /* A key, and a prepared signing operation for each digest and padding, made at the first use. */
-struct key {
+struct kept_key {
 	EVP_PKEY *pkey;
 	enum key_use use;
 	EVP_PKEY_CTX *signing[N_DIGESTS][N_PADDINGS];
 };
 
 struct keys {
-	struct key *list;
+	struct kept_key *list;
 	size_t n;
 	EVP_MD *digests[N_DIGESTS];
 	struct text_curves curves;
@@ -85,22 +85,22 @@ int keys_add(
 	struct keys *keys, const struct tls_text *pem, enum key_use use, struct tls_fault *fault)
 {
 	_cleanup_pkey_ EVP_PKEY *key = NULL;
-	struct key *longer;
+	struct kept_key *longer;
 	int r;
 
 	r = pem_key(NULL, pem, fault, &key);
 	if (r != 0)
 		return r;
-	longer = realloc(keys->list, (keys->n + 1) * sizeof(struct key));
+	longer = realloc(keys->list, (keys->n + 1) * sizeof(struct kept_key));
 	if (!longer)
 		return -ENOMEM;
 	keys->list = longer;
-	keys->list[keys->n++] = (struct key){.pkey = take_ptr(&key), .use = use};
+	keys->list[keys->n++] = (struct kept_key){.pkey = take_ptr(&key), .use = use};
 	return 0;
 }
 
 /* Which digests and paddings go with which key. DTLS 1.2 does not use Ed25519 here. */
-static bool suits(const struct key *key, const struct request_head *head)
+static bool suits(const struct kept_key *key, const struct request_head *head)
 {
 	bool digest = head->digest != DIGEST_NONE, padding = head->padding != PADDING_NONE;
 
@@ -148,7 +148,7 @@ static EVP_MD *digest_of(struct keys *keys, uint32_t digest)
 }
 
 /* Made once: the lookups of the library cost a tenth of a signature. */
-static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct request_head *head)
+static EVP_PKEY_CTX *signing_of(struct kept_key *key, EVP_MD *md, const struct request_head *head)
 {
 	EVP_PKEY_CTX *made = key->signing[head->digest][head->padding];
 
@@ -164,8 +164,8 @@ static EVP_PKEY_CTX *signing_of(struct key *key, EVP_MD *md, const struct reques
 	return made;
 }
 
-static size_t sign_digest(struct keys *keys, struct key *key, const struct key_request *request,
-	struct key_reply *reply)
+static size_t sign_digest(struct keys *keys, struct kept_key *key,
+	const struct key_request *request, struct key_reply *reply)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD *md = digest_of(keys, request->head.digest);
@@ -195,7 +195,7 @@ static size_t sign_whole(EVP_PKEY *pkey, const struct key_request *request, stru
 
 static size_t sign(struct keys *keys, const struct key_request *request, struct key_reply *reply)
 {
-	struct key *key = &keys->list[request->head.key];
+	struct kept_key *key = &keys->list[request->head.key];
 
 	if (request->head.digest == DIGEST_NONE)
 		return sign_whole(key->pkey, request, reply);
@@ -205,7 +205,7 @@ static size_t sign(struct keys *keys, const struct key_request *request, struct 
 static int reply_sign(struct keys *keys, const struct key_request *request, struct key_reply *reply,
 	size_t *ret_len)
 {
-	const struct key *key = &keys->list[request->head.key];
+	const struct kept_key *key = &keys->list[request->head.key];
 	const struct text text = {request->data, request->head.len};
 	enum text_kind kind = text_kind(&text, key->use, &keys->curves);
 

@@ -24,26 +24,26 @@
 #define PROPERTY  "provider=" PROVIDER
 #define PARAM_KEY "upperd-key"
 
-struct key {
+struct provider_key {
 	EVP_PKEY *public;
 	uint32_t id;
 	struct signer *signer;
 };
 
 struct signing {
-	const struct key *key;
+	const struct provider_key *key;
 	enum request_digest digest;
 	enum request_padding padding;
 };
 
 static void *keymgmt_new(void *provider)
 {
-	return calloc(1, sizeof(struct key));
+	return calloc(1, sizeof(struct provider_key));
 }
 
 static void keymgmt_free(void *data)
 {
-	struct key *key = data;
+	struct provider_key *key = data;
 
 	if (key)
 		EVP_PKEY_free(key->public);
@@ -52,14 +52,14 @@ static void keymgmt_free(void *data)
 
 static int keymgmt_has(const void *data, int selection)
 {
-	return ((const struct key *)data)->public != NULL;
+	return ((const struct provider_key *)data)->public != NULL;
 }
 
 /* All in one parameter, since both ends are this file. */
 static int keymgmt_import(void *data, int selection, const OSSL_PARAM params[])
 {
 	const OSSL_PARAM *param = OSSL_PARAM_locate_const(params, PARAM_KEY);
-	struct key *key = data;
+	struct provider_key *key = data;
 
 	if (!param || param->data_size != sizeof(*key))
 		return 0;
@@ -77,7 +77,7 @@ static const OSSL_PARAM *keymgmt_import_types(int selection)
 
 static int keymgmt_export(void *data, int selection, OSSL_CALLBACK *take, void *userdata)
 {
-	const struct key *key = data;
+	const struct provider_key *key = data;
 	OSSL_PARAM *params = NULL;
 	int ok;
 
@@ -105,7 +105,7 @@ static const OSSL_PARAM *keymgmt_export_types(int selection)
 
 static int keymgmt_get_params(void *data, OSSL_PARAM params[])
 {
-	return EVP_PKEY_get_params(((struct key *)data)->public, params);
+	return EVP_PKEY_get_params(((struct provider_key *)data)->public, params);
 }
 
 static const OSSL_PARAM *keymgmt_gettable_params(void *provider)
@@ -125,7 +125,8 @@ static const OSSL_PARAM *keymgmt_gettable_params(void *provider)
 
 static int keymgmt_match(const void *a, const void *b, int selection)
 {
-	return EVP_PKEY_eq(((const struct key *)a)->public, ((const struct key *)b)->public);
+	return EVP_PKEY_eq(
+		((const struct provider_key *)a)->public, ((const struct provider_key *)b)->public);
 }
 
 static const char *keymgmt_query_operation_name(int operation)
@@ -315,7 +316,7 @@ void provider_unload(OSSL_PROVIDER *loaded[static PROVIDERS])
 
 EVP_PKEY *provider_key(OSSL_LIB_CTX *library, EVP_PKEY *public, uint32_t id, struct signer *signer)
 {
-	struct key key = {public, id, signer};
+	struct provider_key key = {public, id, signer};
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_octet_string(PARAM_KEY, &key, sizeof(key)),
 		OSSL_PARAM_construct_end(),

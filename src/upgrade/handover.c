@@ -184,7 +184,7 @@ const char *handover_word(char **line)
 	return word ? word : "";
 }
 
-static int64_t number_of(const char *word)
+static int64_t descriptor_number(const char *word)
 {
 	char *end;
 	long long number = strtoll(word, &end, 10);
@@ -194,7 +194,7 @@ static int64_t number_of(const char *word)
 
 int64_t handover_number(char **line)
 {
-	return number_of(handover_word(line));
+	return descriptor_number(handover_word(line));
 }
 
 int handover_own(char **line)

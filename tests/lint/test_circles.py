@@ -17,13 +17,6 @@ OBJECT = re.compile(r"(?P<room>\w+)/[\w.]+\.p/(?P<file>\w+)\.c\.o$")
 # The same sources once more, for libupper and for the tests of conf.
 TWICE = ("libupper.so", "libupper.a.p", "libconf_whole")
 
-# Circles of the old layout that are still to be cut; each is a set of files.
-NOT_YET = [
-    {"net/stream", "net/stream_class"},
-]
-# Names that still stand for two things.
-TWO_MEANINGS = {"dtls_open", "options_parse", "stream_open", "tls_open"}
-
 
 def objects():
     """Yields ("room/file", path) for each object of src/."""
@@ -107,8 +100,6 @@ def test_no_two_files_call_each_other(symbols):
     edges = calls_of(symbols)
     wrong = []
     for circle in circles_of(edges):
-        if any(circle <= known for known in NOT_YET):
-            continue
         wrong += [f"{unit} needs {other}: "
                   f"{', '.join(sorted(symbols[unit][1] & symbols[other][0])[:5])}"
                   for unit in sorted(circle) for other in sorted(edges[unit] & circle)]
@@ -123,7 +114,7 @@ def test_no_two_headers_include_each_other():
 
 def test_a_name_has_one_meaning(symbols):
     twice = {name: sorted(units) for name, units in homes_of(symbols).items()
-             if len(units) > 1 and name != "main" and name not in TWO_MEANINGS}
+             if len(units) > 1 and name != "main"}
     assert not twice
 
 

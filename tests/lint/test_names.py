@@ -17,11 +17,6 @@ ALTERNATIVES = [
     {"src/client/idn_libidn2.c", "src/client/idn_none.c"},
     {"src/upper/avx512.c", "src/upper/portable.c"},
 ]
-# Names that still stand for two things.
-NOT_YET = {
-    "client", "client_on_event", "compare", "copy", "is_known", "is_set", "key",
-    "number_of", "origin_of", "read_sealed", "row", "run", "take", "tls_open", "usage",
-}
 
 
 def are_alternatives(paths):
@@ -54,6 +49,5 @@ def shared_names(kind, suffixes):
                          ids=["functions", "structs"])
 def test_a_name_has_one_meaning(kind, suffixes):
     shared = shared_names(kind, suffixes)
-    wrong = [f"{name}: {', '.join(homes)}" for name, homes in sorted(shared.items())
-             if name not in NOT_YET]
+    wrong = [f"{name}: {', '.join(homes)}" for name, homes in sorted(shared.items())]
     assert not wrong, "these names stand for several things:\n" + "\n".join(wrong)
