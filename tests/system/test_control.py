@@ -13,6 +13,7 @@ import pytest
 import process
 import rig
 from settings import SANDBOX, tcp
+from wire import connect, tcp_ask
 
 OUTPUT, TRY_AGAIN, PERMISSION, CONFIGURATION = 74, 75, 77, 78
 
@@ -261,3 +262,81 @@ def test_unknown_control_group_is_a_fault(start, tmp_path):
     d = start(tcp(), control={"path": str(tmp_path / "0/control"), "group": "no-such-group"})
     assert d.wait() == CONFIGURATION
     assert any("no-such-group" in line for line in d.ears.lines)
+
+# Sockets that are attached
+
+
+def control_ask(d, text, *fds):
+    """One question with descriptors; the exit code, and the text."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.settimeout(rig.PATIENCE)
+        s.connect(str(d.folder / "control"))
+        socket.send_fds(s, [text.encode()], list(fds))
+        said = b""
+        while packet := s.recv(65536):
+            if packet[:1] == b"E":
+                return int(packet[1:]), said.decode()
+            said += packet[1:]
+    raise AssertionError(f"the daemon went away after {said!r}")
+
+
+@contextmanager
+def listening(port):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        yield s
+
+
+def test_attached_socket_is_served_and_outlives_reloads(daemon):
+    d = daemon(tcp())
+    extra = tcp(name="extra")
+    with listening(extra["port"]) as s, connect(d.listeners[0]) as held:
+        d.reconfigure(d.listeners[0], extra)
+        assert control_ask(d, "attach extra", s.fileno()) == (0, "reloaded\n")
+    assert tcp_ask(extra, b"a") == b"A"  # also when that process has closed it
+    d.reload()
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    assert tcp_ask(extra, b"a") == b"A"
+
+
+def test_attached_socket_is_given_up_when_the_build_fails(daemon):
+    d = daemon(tcp())
+    extra = tcp(name="extra")
+    before = process.descriptors_of(d.pid)
+    with listening(extra["port"]) as s:
+        code, said = control_ask(d, "attach extra", s.fileno())
+        assert code == CONFIGURATION and "no listener has that name" in said
+        process.wait_until(lambda: process.descriptors_of(d.pid) <= before)
+    assert rig.run_upperctl(d, "reload").returncode == 0  # nothing is left of it
+
+
+def test_attached_socket_of_another_port_is_refused(daemon):
+    d = daemon(tcp())
+    extra = tcp(name="extra")
+    with listening(tcp()["port"]) as s:
+        d.reconfigure(d.listeners[0], extra)
+        code, said = control_ask(d, "attach extra", s.fileno())
+    assert code == CONFIGURATION and "change the .socket unit or the listener" in said
+    assert rig.run_upperctl(d, "reload").returncode == 0  # which binds it
+
+
+def test_what_is_no_listening_socket_is_not_attached(daemon):
+    d = daemon(tcp())
+    before = process.descriptors_of(d.pid)
+    with open("/dev/null") as file, socket.socket() as deaf, socket.socket(socket.AF_UNIX) as unbound:
+        for some in (file, deaf, unbound):
+            code, said = control_ask(d, "attach extra", some.fileno())
+            assert code == 71 and "cannot be used" in said
+        assert control_ask(d, "attach extra")[0] == 64
+        assert control_ask(d, "attach", deaf.fileno())[0] == 64
+    process.wait_until(lambda: process.descriptors_of(d.pid) <= before)
+
+
+def test_descriptors_that_were_not_asked_for_are_closed(daemon):
+    d = daemon(tcp())
+    before = process.descriptors_of(d.pid)
+    with open("/dev/null") as file:
+        for n in (1, 2, 100):
+            assert control_ask(d, "status", *[file.fileno()] * n)[0] == 0
+    process.wait_until(lambda: process.descriptors_of(d.pid) <= before)
