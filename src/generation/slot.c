@@ -135,7 +135,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(slot->child.loop, &slot->again, now_ms + BACKOFF_MS);
 		return;
 	}
-	sockets_mend(&slot->plan->resources->sockets);
+	sockets_reopen(&slot->plan->resources->sockets);
 	r = slot_start(slot);
 	if (r >= 0)
 		return;

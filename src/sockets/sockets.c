@@ -307,7 +307,7 @@ const char *sockets_unclaimed(const struct sockets *sockets, const struct conf *
 	return NULL;
 }
 
-static void group_mend(struct socket_group *group)
+static void group_reopen(struct socket_group *group)
 {
 	for (unsigned i = 0; i < group->n; i++) {
 		int r;
@@ -322,10 +322,10 @@ static void group_mend(struct socket_group *group)
 	}
 }
 
-void sockets_mend(struct sockets *sockets)
+void sockets_reopen(struct sockets *sockets)
 {
 	list_foreach (node, &sockets->all)
-		group_mend(container_of(node, struct socket_group, node));
+		group_reopen(container_of(node, struct socket_group, node));
 }
 
 struct socket_group *sockets_find(struct sockets *sockets, const struct conf_listener *listener)

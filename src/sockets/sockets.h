@@ -81,7 +81,7 @@ void sockets_hold(struct sockets *sockets, const struct socket_group *held);
 void sockets_prune(struct sockets *sockets, const struct conf *conf);
 
 /* Opens again what a child has shut down that was taken over; whoever is started from now on gets that. */
-void sockets_mend(struct sockets *sockets);
+void sockets_reopen(struct sockets *sockets);
 
 /* "udp [::]:12000" */
 const char *socket_group_text(const struct socket_group *group);

@@ -80,7 +80,7 @@ static void build_prepare(struct generations *all, struct conf *conf)
 	parts.faults = &all->build.faults;
 	/* An operator who asks for it is warned of what has expired; here, no one is looking. */
 	parts.refuse_expired = all->build.cause == BUILD_RENEWAL;
-	sockets_mend(&all->parts.resources->sockets);
+	sockets_reopen(&all->parts.resources->sockets);
 	exit_code = claim_tickets(all, conf, why);
 	if (exit_code == 0)
 		exit_code = generation_new(&parts, take_ptr(&conf), &all->build.generation, why);
