@@ -9,6 +9,7 @@
 #include "sockets/listen.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -283,12 +284,17 @@ static bool is_multicast(const struct addr *address)
 						 : IN_MULTICAST(ntohl(address->in.sin_addr.s_addr));
 }
 
-/* The kernel prefers another socket of the port to one that has a peer, which this one gets. */
+/* For datagrams, the kernel prefers another socket of the port to one that has a peer, which this one gets. A
+ * stream socket has no such way: it drops what comes, and the client tries again a second later. */
 void listen_divert(const struct listen_spec *spec, int fd)
 {
 	struct addr discard = discard_of(&spec->address);
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog program = {.len = 1, .filter = &drop};
 
-	if (spec->type == SOCK_DGRAM && !is_multicast(&spec->address))
+	if (spec->type == SOCK_STREAM)
+		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	else if (!is_multicast(&spec->address))
 		(void)connect(fd, &discard.sa, discard.len);
 }
 

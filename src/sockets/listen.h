@@ -48,7 +48,7 @@ int listen_adjust(const struct listen_spec *spec, int fd, const struct socket_fi
 /* A socket that was made elsewhere gets the options that serving needs; `ret_spec` says what it is and
  * is bound to, with the name of its device in `interface`. -EINVAL when it is none, or does not listen. */
 int listen_take(int fd, struct listen_spec *ret_spec, char interface[static LISTEN_INTERFACE]);
-/* Datagrams go to other sockets of the port from here on, and what is queued can still be read. */
+/* What comes goes to another socket of the port from here on; what is queued can still be taken. */
 void listen_divert(const struct listen_spec *spec, int fd);
 
 /* A shutdown is for the socket and not for the descriptor: when a child that was taken over shuts its

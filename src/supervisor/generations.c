@@ -205,10 +205,6 @@ static void set_aside(struct generations *all, struct generation *g)
 	}
 	list_append(&all->draining, generation_node(g));
 	all->n_draining++;
-	if (all->is_stopping)
-		generation_drain_last(g);
-	else
-		generation_drain(g);
 }
 
 static void build_done(struct generations *all)
@@ -230,9 +226,12 @@ static void on_served(struct generation *g)
 		all->next = BUILD_NONE; /* its files are compared with those that are there now */
 	if (build->replaced)
 		set_aside(all, build->replaced);
+	/* Then its workers are the last to have the sockets that are given up, and empty them before they close. */
+	prune_sockets(all);
+	if (build->replaced)
+		generation_drain(build->replaced);
 	list_foreach (node, &all->draining)
 		dtls_peers_take_over(g, generation_of_node(node));
-	prune_sockets(all);
 	all->owner->on_served(all);
 	if (!build->replaced && !build->is_held)
 		build_done(all);
@@ -308,8 +307,10 @@ void generations_stop(struct generations *all)
 	all->build.replaced = NULL;
 	all->build.is_held = false;
 	all->build.state = BUILD_IDLE;
-	if (all->serving)
-		set_aside(all, take_ptr(&all->serving));
+	if (all->serving) {
+		set_aside(all, all->serving);
+		generation_drain_last(take_ptr(&all->serving));
+	}
 	sockets_prune(&all->parts.resources->sockets, NULL);
 	if (all->n_draining == 0)
 		all->owner->on_stopped(all);
