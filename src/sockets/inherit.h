@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Sockets that were open before we were: the service manager's, or our own from before an upgrade. Both
+/* Sockets that were open before this program ran: the service manager's, or those from before an upgrade. Both
  * come as LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES say, from descriptor 3 on. */
 
 #include <stddef.h>

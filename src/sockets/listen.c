@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Sockets of one listener share its address by SO_REUSEPORT, and the kernel spreads the peers over
- * them. Since that would let a second daemon of the same user creep in unseen, the first socket of an
- * address is preceded by a probe that does not share.
+ * them. A second daemon of the same user could share it as well, and take its part unseen: so the first
+ * socket of an address is preceded by a probe that does not share.
  *
  * Runs in the supervisor, as root if it is started as root. */
 

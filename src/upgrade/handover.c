@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Nothing that the present supervisor needs is touched until all is written: up to then, a failure
- * leaves it as it was. */
+/* A process that executes another program keeps its number, its children and its open descriptors. The rest
+ * is written down: a line for each thing, in memory that cannot be changed afterwards, whose descriptor is
+ * named by a variable of the environment.
+ *
+ * Nothing that the present supervisor needs is touched until all is written: up to then, a failure leaves it
+ * as it was. From the first dup2() on, there is no way back but to execute the present program once more. */
 
 #include "upgrade/handover.h"
 

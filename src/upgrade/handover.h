@@ -3,7 +3,7 @@
 
 /* From one supervisor to the next, across an exec: sockets in the LISTEN_FDS protocol, and everything else
  * as lines of text in sealed memory, with the numbers of the descriptors that come along. A line is a
- * word and what belongs to it; who does not know the word passes it over. */
+ * word and what belongs to it; words that are not known are passed over. */
 
 #include <stdbool.h>
 #include <stddef.h>
