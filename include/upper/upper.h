@@ -23,7 +23,7 @@ enum upper_charset {
 	UPPER_ASCII, /* only a to z change; every other byte passes */
 };
 
-/* What becomes of bytes that are not UTF-8. */
+/* The treatment of bytes that are not UTF-8. */
 enum upper_invalid {
 	UPPER_KEEP,    /* they pass unchanged */
 	UPPER_REPLACE, /* U+FFFD for each maximal subpart */

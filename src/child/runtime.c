@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A child trusts its channel and nothing else. Without the supervisor there is nobody to serve for:
- * whoever restarts it wants the sockets. */
+/* A child trusts its channel and nothing else. Without the supervisor there is no point in serving:
+ * whatever restarts it wants the sockets. */
 
 #include "child/runtime.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What every child does alike: it hears its supervisor, is set up by it, shows that its loop turns, and
- * says why it cannot go on. struct child is the other side. */
+/* The part that all children share: each hears its supervisor, is set up by it, shows that its loop
+ * turns, and says why it cannot go on. struct child is the other side. */
 
 #include <stdint.h>
 
@@ -14,7 +14,7 @@
 
 struct runtime;
 
-/* What a role does with a message, by type. */
+/* How a role handles a message, by type. */
 struct runtime_handler {
 	/* Returns 0; or the exit code with which all is over; or a negative errno. NULL: it is for another role. */
 	int (*handle)(struct runtime *side, struct message *message);

@@ -181,7 +181,7 @@ static void worker_on_drained(struct timer *timer, uint64_t now_ms)
 	loop_defer(&w->side.loop, &w->leave);
 }
 
-/* Who was never told to serve has nothing to finish. */
+/* A worker that was never told to serve has nothing to finish. */
 static int worker_on_drain(struct runtime *side, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
@@ -199,7 +199,7 @@ static int worker_on_drain(struct runtime *side, struct message *message)
 	return 0;
 }
 
-/* What serving TLS needs. */
+/* The parts that TLS needs. */
 static int worker_on_tls_file(struct runtime *side, struct message *message)
 {
 	struct worker *w = worker_of(side);

@@ -254,7 +254,7 @@ static int passes(struct path_finder *path, struct shape shape, bool *ret_passes
 	return r == CLIENT_E_LOST || r == CLIENT_E_USAGE ? 0 : r;
 }
 
-/* What the kernel knows of the first hop. */
+/* The kernel's knowledge of the first hop. */
 static unsigned local_mtu(const struct path_finder *path)
 {
 	bool is_v6 = path->headers == IPV6_UDP;

@@ -2,9 +2,9 @@
 /* A bisection whose steps are made side by side: each connection of a round pauses for another time, so
  * that a round of N takes as long as its longest pause, and leaves 1/N of the range.
  *
- * A connection is alive when a question after the pause is answered. That a NAT has forgotten a flow of
- * plain datagrams does not show: the question begins a new one. With DTLS it does, since the session is
- * bound to the address. */
+ * * A connection is alive when a question after the pause is answered. A NAT that has forgotten a flow
+ * of plain datagrams does not show: the question begins a new one. With DTLS it does, since the session
+ * is bound to the address. */
 
 #include "client/path_idle.h"
 

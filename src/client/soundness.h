@@ -24,7 +24,7 @@ size_t soundness_find(const struct server *server, struct finding findings[stati
 struct finding soundness_old_version(struct server *plain);
 struct finding soundness_renegotiation(struct server *plain);
 
-/* What becomes of a ClientHello on its way. */
+/* The fate of a ClientHello on its way. */
 enum passage { PASSAGE_UNKNOWN, PASSAGE_ANSWERED, PASSAGE_LOST };
 
 /* Sends a usual ClientHello, or one that is as large as one with keys for post-quantum groups. */

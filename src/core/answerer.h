@@ -22,7 +22,7 @@ enum {
 };
 
 /* Answers message after message and advances both spans; 0 when nothing more can be answered.
- * What is then left of `in` waits for its rest, and the next call has it in front of what has arrived
+ * The rest of `in` then waits for its rest, and the next call has it in front of what has arrived
  * since; `seen` says how long it is. `messages` grows by each message whose end was answered. */
 int answerer_answer(const struct answerer *answerer, bool last, size_t seen, struct upper_in *in,
 	struct upper_out *out, uint64_t *messages);

@@ -61,7 +61,7 @@ uint64_t penalties_add(struct penalties *penalties, const struct siphash_key *ke
 	const uint8_t host[static 16], uint64_t now_ms);
 bool penalties_has(const struct penalties *penalties, const struct siphash_key *key,
 	const uint8_t host[static 16], uint64_t now_ms);
-/* What is remembered of a slot by now. */
+/* The state of a slot as of now. */
 uint64_t penalty_offences(const struct penalty *penalty, uint64_t now_ms);
 /* Forgives all; returns how many. */
 size_t penalties_clear(struct penalties *penalties);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What is counted. One page per worker, written by it alone with plain stores; the supervisor and the
+/* The counters. One page per worker, written by it alone with plain stores; the supervisor and the
  * exporter only read. The names are those of the metrics. */
 
 #include <stdatomic.h>
@@ -101,7 +101,7 @@ enum reason {
 		N_REASONS
 };
 
-/* What two peers agreed on in a handshake; the last word of each list stands for all others. */
+/* The agreement of two peers in a handshake; the last word of each list stands for all others. */
 // clang-format off
 #define AGREED_VERSIONS(WORD) \
 	WORD("TLSv1.2") \
@@ -174,10 +174,10 @@ struct counters {
 	struct listener_counters listeners[];
 };
 
-/* What the workers of all generations share and all may write: numbers, and no pointer or index. What a
- * limit counts must be counted together, or a client that reaches every worker had as many times the
- * limit; a worker that was taken over can spoil the limits with it, and nothing else. The supervisor
- * takes back what a worker that died had added to `open` and to the clients, and once a second puts `open`
+/* The page that the workers of all generations share and may write: numbers, and no pointer or index. A
+ * limit's count must be one for all, or a client that reaches every worker had as many times the limit;
+ * a worker that was taken over can spoil the limits with it, and nothing else. The supervisor takes
+ * back what a worker that died had added to `open` and to the clients, and once a second puts `open`
  * right by what each worker says of itself: what was written there by mistake or malice does not stay. */
 struct shared {
 	struct siphash_key key; /* random; written before any worker starts */

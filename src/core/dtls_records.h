@@ -2,7 +2,7 @@
 #pragma once
 
 /* Records of DTLS 1.2 before a library sees them: those that no peer of a session can have sent are left
- * out. Without keys, anybody can forge them, and libraries have stumbled over them. */
+ * out. Without keys, any host can forge them, and libraries have stumbled over them. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -42,8 +42,8 @@ void flows_remove(struct flows *flows, struct flow *flow)
 	flow->next = NULL;
 }
 
-/* A ClientHello never goes to a session that began with another one: that one would be lost to whoever can
- * forge a datagram. */
+/* A ClientHello never goes to a session that began with another one: that one could be ended by a peer
+ * that can forge a datagram. */
 enum flow_verdict flow_judge(int parsed, enum flow_state state, bool same)
 {
 	switch (parsed) {

@@ -54,7 +54,7 @@ static uint32_t take_number(struct cursor *c, size_t bytes)
 	return number;
 }
 
-/* What has its length in front of it, in so many bytes. */
+/* A part with its length in front of it, in so many bytes. */
 static struct hello_span take_span(struct cursor *c, size_t bytes)
 {
 	size_t len = take_number(c, bytes);

@@ -38,7 +38,7 @@ enum loopguard_outcome {
 
 /* Filled with zeros it is empty. Several processes may use one at the same time. */
 struct loopguard {
-	_Atomic(uint64_t) silent_until_ms; /* nobody is silenced any more */
+	_Atomic(uint64_t) silent_until_ms; /* nothing is silenced any more */
 	_Atomic(uint64_t) entries[LOOPGUARD_SETS][LOOPGUARD_WAYS];
 };
 

@@ -42,7 +42,7 @@ static uint32_t checksum(const uint8_t *data, size_t len, size_t own)
 	return ~crc;
 }
 
-/* What follows the addresses must at least be well made, and add up. */
+/* The rest behind the addresses must at least be well made, and add up. */
 static bool are_extras_sound(const uint8_t *data, size_t at, size_t len)
 {
 	while (at < len) {

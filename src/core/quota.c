@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* An allowance is one moment: when all that was spent of it will have come back. Each that is taken
- * moves it on by one part of a second; it may be no more than the burst ahead of now. What lies in the
- * past is an entry that is not needed any more, so time empties the table by itself.
+ * moves it on by one part of a second; it may be no more than the burst ahead of now. An entry in the
+ * past is not needed any more, so time empties the table by itself.
  *
- * When a set is full, the entry with the least spent gives way: a flood of addresses that each come
+ * * When a set is full, the entry with the least spent gives way: a flood of addresses that each come
  * once does not wash out the networks they come from. Two processes that replace the same entry at the
  * same moment may lose a count, and no more. */
 

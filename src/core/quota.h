@@ -13,13 +13,13 @@
  * 4 and 16 times the allowance for 256 and thousands of clients. */
 #define QUOTA_LEVELS 3
 
-/* What was not used adds up, to this long at the full rate. */
+/* An unused allowance adds up, to this long at the full rate. */
 #define QUOTA_BURST_MS 2000
 
 #define QUOTA_WAYS 4
 #define QUOTA_SETS 4096
 
-/* What is counted apart. */
+/* Separate allowances. */
 enum quota_kind { QUOTA_DATAGRAMS, QUOTA_UNCHANGED };
 
 struct quota_entry {

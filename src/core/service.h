@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a listener does with a message: upper-case it, echo it, or acknowledge it. */
+/* The services of a listener: upper-case it, echo it, or acknowledge it. */
 
 #include <upper/upper.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the tables that several processes share are made of: words that are read and written whole, and keys
+/* The parts of tables that several processes share: words that are read and written whole, and keys
  * of hosts. Addresses are of IPv6, those of IPv4 as IPv4-mapped. */
 
 #include <stdatomic.h>

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A child as the supervisor sees it: a process, its channel, the pipe of its stderr, and a page of counters
- * that it alone writes.
+/* A child as the supervisor sees it: a process, its channel, the pipe of its stderr, and a page of
+ * counters that it alone writes.
  *
- * Its state (process/channel.h) moves forward only: STARTING until it says READY, OPENING until it says
- * SERVING, DRAINING once it is told to, RELEASED when it takes nothing new any more, ENDED when it has been
- * reaped; then child_start() may begin again with the same page. The owner hears of each step by a callback,
- * in which it may send messages and kill, but must not free the child: sources of the child may have events in
- * this very round of the loop.
+ * * Its state (process/channel.h) moves forward only: STARTING until it says READY, OPENING until it
+ * says SERVING, DRAINING once it is told to, RELEASED when it takes nothing new any more, ENDED when it
+ * has been reaped; then child_start() may begin again with the same page. The owner hears of each step
+ * by a callback, in which it may send messages and kill, but must not free the child: sources of the
+ * child may have events in this very round of the loop.
  *
- * A child may be taken over by whoever it talks to. So every packet is held against the table of messages, and
- * one that is not permitted kills it; its log is bounded, records and stderr alike; the pages that it writes
- * are numbers, which are believed only as far as they can do no harm; and it is killed by its pidfd, which
- * cannot mean another process.
+ * * A child may be taken over by a peer. So every packet is held against the table of messages, and one
+ * that is not permitted kills it; its log is bounded, records and stderr alike; the pages that it
+ * writes are numbers, which are believed only as far as they can do no harm; and it is killed by its
+ * pidfd, which cannot mean another process.
  *
- * The end of a child is what its pidfd says. What it sent before that is read first, so that its last words
- * explain it. */
+ * * The end of a child is what its pidfd says. Messages sent before that are read first, so that its
+ * last words explain it. */
 
 #include "generation/child.h"
 
@@ -186,7 +186,7 @@ static void child_on_failed(struct child *child, const struct message *message)
 	child->owner->on_failed(child, failed->exit_code, why);
 }
 
-/* FAULTS_MAX bounds how many are kept; before it is ready, nobody from outside has made it say them. */
+/* FAULTS_MAX bounds how many are kept; before it is ready, no peer has made it say them. */
 static void child_on_fault(struct child *child, const struct message *message)
 {
 	const struct msg_fault *fault = (const void *)message->data;
@@ -335,7 +335,7 @@ static void child_on_ended(struct source *source, uint32_t events)
 	/* When that fails, it has ended all the same: its descriptor says so, and would do so for ever. */
 	if (waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
 		return;
-	/* What it sent before it died is still to be read. */
+	/* Messages that it sent before it died are still to be read. */
 	if (child->channel_fd >= 0)
 		child_on_channel(&child->channel, 0);
 	if (child->stderr_fd >= 0)

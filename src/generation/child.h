@@ -22,7 +22,7 @@ struct child_end {
 	int signal;    /* 0: it exited */
 };
 
-/* Who is told; `userdata` is the owner's. A callback must not free the child: child_end() may. */
+/* The owner's callbacks; `userdata` is the owner's. A callback must not free the child: child_end() may. */
 struct child_owner {
 	void (*on_ready)(struct child *child);
 	/* Told to serve, it does; NULL for those that are never told to. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two listeners are kin when they have the same socket, wherever they stand in their configurations. Whom
- * we cannot tell, since it has ended, is passed over; who is of another build is told to leave the socket. */
+/* Two listeners are kin when they have the same socket, wherever they stand in their configurations. A
+ * worker that has ended is passed over. */
 
 #include "generation/dtls_peers.h"
 
@@ -138,7 +138,7 @@ void dtls_peers_take_over(const struct generation *young, struct generation *old
 		dtls_peers_take_listener(young, i, old);
 }
 
-/* Whoever may have sessions keeps the socket, one of another build too. */
+/* A worker that may have sessions keeps the socket. */
 static void dtls_peers_hold(const struct generation *old, struct sockets *sockets)
 {
 	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)

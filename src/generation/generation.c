@@ -8,7 +8,7 @@
  *      SERVING    all have said that they serve. A child that dies is replaced from here on.
  *      DRAINING   told to drain. Nothing is replaced but a keeper that a worker still needs.
  *
- * What it is made from is the plan, which never changes: a worker has one configuration in its life, and a
+ * It is made from the plan, which never changes: a worker has one configuration in its life, and a
  * replacement gets what the first one got. The exception is the refusal of expired certificates, which is
  * meant for the moment of taking them up and ends with it.
  *
@@ -117,7 +117,7 @@ static void generation_on_served(struct generation *g)
 {
 	loop_clear_timer(&g->limit);
 	g->state = GENERATION_SERVING;
-	/* It was checked once. What expires from now on is no reason to leave a worker dead. */
+	/* It was checked once. A certificate that expires from now on is no reason to leave a worker dead. */
 	g->plan.refuse_expired = false;
 	g->parts.owner->on_served(g);
 }
@@ -296,7 +296,7 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 	else if (g->state == GENERATION_DRAINING)
 		generation_kill(g);
 	if (g->state == GENERATION_DRAINING && generation_all(g, CHILD_ENDED))
-		loop_defer(g->parts.loop, &g->report); /* there was nobody left to kill */
+		loop_defer(g->parts.loop, &g->report); /* there was no child left to kill */
 }
 
 /* The keeper first; when it is ready, so are its keys, and the workers begin. */

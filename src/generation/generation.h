@@ -37,13 +37,13 @@ struct generation_owner {
 		const struct child_end *end);
 	/* While it serves: a worker that is new is about to serve. */
 	void (*on_replaced)(struct generation *generation, unsigned worker);
-	/* While draining: it takes nothing new any more, so that whoever comes now meets the next one. */
+	/* While draining: it takes nothing new any more, so that new clients meet the next one. */
 	void (*on_released)(struct generation *generation);
 	/* While draining: nothing of it is left; it is to be freed. */
 	void (*on_gone)(struct generation *generation);
 };
 
-/* What generations are made with, and leave behind. */
+/* The parts that generations are made with. */
 struct generation_parts {
 	struct loop *loop;
 	struct resources *resources;
@@ -63,7 +63,7 @@ struct generation {
 	struct slot *slots; /* of workers */
 	unsigned n;
 	struct slot *keeper;   /* NULL: there are no private keys */
-	struct slot *exporter; /* NULL: nobody scrapes */
+	struct slot *exporter; /* NULL: no metrics are served */
 	struct timer limit;    /* on coming up, and on draining */
 	struct task report;
 	struct task reap;
@@ -81,7 +81,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 /* Ends whatever still runs, at once; the memory goes at the end of the round. */
 void generation_free(struct generation *generation);
 
-/* It is ready, and about to serve: its sockets are bound. What it returns when one cannot be had is as for
+/* It is ready, and about to serve: its sockets are bound. When one cannot be had, it returns as does
  * generation_new(). */
 int generation_bind(const struct generation *generation, char why[static 512]);
 void generation_serve(struct generation *generation);
@@ -115,7 +115,7 @@ uint64_t generation_open(const struct generation *generation, uint64_t most);
 unsigned generation_workers(const struct generation *generation);
 /* How many of them serve. */
 unsigned generation_workers_up(const struct generation *generation);
-/* What people should know of it now, such as children that cannot be replaced; empty when all is well. */
+/* Its troubles as of now, such as children that cannot be replaced; empty when all is well. */
 const char *generation_trouble(const struct generation *generation, char text[static 256]);
 /* Adds the counters of its workers. */
 void generation_add_counters(const struct generation *generation, struct sums *sums);

@@ -69,7 +69,7 @@ int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
 	return r > 0 ? -EINVAL : r;
 }
 
-/* What a listener lacks when some sockets were passed, but not its own. */
+/* The reason when sockets were passed, but not this listener's. */
 static int plan_lacks_socket(const struct conf_listener *l, const struct sockets *sockets,
 	const char *refused, char why[static 512])
 {
@@ -98,7 +98,7 @@ static unsigned sockets_of(const struct plan *plan, size_t listener)
 	return plan->conf->listeners[listener].transport == CONF_DTLS ? 1 : plan->workers;
 }
 
-/* What would do, where the system's word alone does not say. */
+/* Advice, where the system's error alone gives none. */
 static const char *advice_on(const struct conf_listener *l, int error)
 {
 	switch (error) {
@@ -187,7 +187,7 @@ bool plan_has_keys(const struct plan *plan)
 	return plan->files.n_keys > 0;
 }
 
-/* A port that is open and that nobody serves looks alive from outside, and is not. */
+/* An open port that no worker serves looks alive from outside, and is not. */
 static int plan_all_claimed(
 	const struct plan *plan, const struct sockets *sockets, char why[static 512])
 {
@@ -296,7 +296,7 @@ void plan_done(struct plan *plan)
 	*plan = PLAN_EMPTY;
 }
 
-/* Such listeners take turns with them. */
+/* Listeners whose socket one worker reads are dealt out round-robin. */
 unsigned plan_reader(size_t listener, unsigned workers)
 {
 	return (unsigned)(listener % workers);

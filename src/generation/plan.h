@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the children of a generation are made from: a configuration, sealed, and its sockets. */
+/* The plan of a generation: a configuration, sealed, and its sockets. */
 
 #include "conf/conf.h"
 #include "core/counters.h"
@@ -18,7 +18,7 @@ struct plan {
 	struct sockets *sockets;
 	struct socket_group **groups; /* per listener */
 	bool is_claim;                /* they are claimed, and do not serve yet */
-	struct socket_group *metrics; /* NULL: nobody scrapes */
+	struct socket_group *metrics; /* NULL: no metrics are served */
 	struct files files;           /* open, so that they stay what they were */
 	bool refuse_expired;          /* what has expired is refused */
 	struct faults *faults;        /* of its files */
@@ -31,7 +31,7 @@ struct plan {
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */
 int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512]);
-/* It is about to serve: its sockets are bound. What it returns when one cannot be had is as for plan_make(). */
+/* It is about to serve: its sockets are bound. When one cannot be had, it returns as does plan_make(). */
 int plan_bind(const struct plan *plan, char why[static 512]);
 /* It serves, and so do its sockets. */
 void plan_commit(struct plan *plan);

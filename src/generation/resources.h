@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What all generations use and none of them owns: it outlives reloads. */
+/* The resources that all generations use and none owns: they outlive reloads. */
 
 #include "core/counters.h"
 #include "generation/tickets.h"

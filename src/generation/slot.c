@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A slot is a child and what it takes to replace it. A worker that needs the keeper begins when there
- * is one, and each has a channel to it that nobody else has. */
+ * is one, and each has a channel to it of its own. */
 
 #include "generation/slot.h"
 
@@ -158,7 +158,7 @@ static void slot_take_back_clients(struct slot *slot)
 	}
 }
 
-/* What it had open is closed. Its numbers are its own, and may be anything. */
+/* Its connections are closed. Its numbers are its own, and may be anything. */
 void slot_take_back(struct slot *slot)
 {
 	struct shared *shared = slot->plan->resources->shared;

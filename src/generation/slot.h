@@ -20,7 +20,7 @@ struct slot {
 	int log_level;       /* instead of the configured one; -1: none */
 };
 
-/* What a slot is made with; `userdata` becomes that of the child. */
+/* The parts that a slot is made with; `userdata` becomes that of the child. */
 struct slot_parts {
 	struct loop *loop;
 	const struct plan *plan;

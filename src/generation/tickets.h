@@ -16,7 +16,7 @@ struct tickets {
 
 /* While the system still gives us such memory: the sandbox does not. */
 int tickets_init(struct tickets *tickets);
-/* Those of the supervisor before an upgrade; takes the descriptor over. */
+/* The tickets of the supervisor before an upgrade; takes the descriptor over. */
 int tickets_resume(struct tickets *tickets, int *fd);
 void tickets_done(struct tickets *tickets);
 

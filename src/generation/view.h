@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the children of a generation show of themselves, for status and metrics. All of it is read from
+/* A view of the children of a generation, for status and metrics. All of it is read from
  * pages that they write: a child that was taken over can lie about itself, and about nothing else. */
 
 #include "generation/generation.h"

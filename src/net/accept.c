@@ -186,7 +186,7 @@ static void listener_on_ready(
 		listener_begin(listener, fd, peer, since_ms);
 }
 
-/* What a proxy does wrong is not held against it: it speaks for many. */
+/* The mistakes of a proxy are not held against it: it speaks for many. */
 static void listener_on_refused(
 	struct proxy_wait *wait, const struct addr *peer, bool trusted, enum reason reason)
 {

@@ -17,7 +17,7 @@ struct idle_queue {
 	void (*displace)(struct deadline *deadline);
 };
 
-/* Those of a process. */
+/* The displacements of a process. */
 struct displacer {
 	struct loop *loop;
 	struct shared *shared;

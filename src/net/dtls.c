@@ -179,7 +179,7 @@ static struct flow_key key_of(const struct udp_arrival *arrival, const struct da
 	return key;
 }
 
-/* What arrived at once may be several datagrams; one that is empty is one too. */
+/* An arrival may hold several datagrams; an empty one is one too. */
 static void dtls_take_all(
 	struct dtls *dtls, const struct udp_arrival *arrival, struct udp_sent *sent)
 {

@@ -24,8 +24,9 @@ static void session_send(struct datagram_transport *transport, const void *data,
 		s->dtls->counters->reasons[REASON_send]++;
 }
 
-/* A forged datagram can make a handshake fail before its end: that is not held against the client. That it never finished is, since it has shown its cookie; and so is being evicted
- * again and again from a crowd of those that do not finish. */
+/* A forged datagram can make a handshake fail before its end: that is not held against the client. An
+ * unfinished one is, since it has shown its cookie; and so is being evicted again and again from a
+ * crowd of those that do not finish. */
 static void session_judge(const struct dtls_session *s, enum reason reason)
 {
 	if (s->is_agreed || reason == REASON_handshake || reason == REASON_tls_crowded)

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The guard joins the limits of core (loopguard, quota, clients, penalties) to the network: it turns addresses
- * into keys, passes over exempt prefixes, and gives each refusal its reason.
+/* The guard joins the limits of core (loopguard, quota, clients, penalties) to the network: it turns
+ * addresses into keys, passes over exempt prefixes, and gives each refusal its reason.
  *
- * A datagram is judged in the order of cost. What is never answered comes first and needs no memory: an empty
- * one, ports below 1024 and our own, multicast and broadcast. Then pairs that were found in a loop; then the
- * quotas of its client and of the networks around it. When its answer is known and equals the request, it is
- * judged once more, as one side of a possible loop. The first two verdicts depend on the sender alone, so
- * guard_sender() is called once for all datagrams that arrive together.
+ * * A datagram is judged in the order of cost. A datagram that is never answered comes first and needs
+ * no memory: an empty one, ports below 1024 and our own, multicast and broadcast. Then pairs that were
+ * found in a loop; then the quotas of its client and of the networks around it. When its answer is
+ * known and equals the request, it is judged once more, as one side of a possible loop. The first two
+ * verdicts depend on the sender alone, so guard_sender() is called once for all datagrams that arrive
+ * together.
  *
- * A connection is admitted by guard_enter(), which counts it, and must leave by guard_leave(). How it ended
- * may be an offence: guard_judge_end().
+ * * A connection is admitted by guard_enter(), which counts it, and must leave by guard_leave(). How it
+ * ended may be an offence: guard_judge_end().
  *
- * All tables are in the page that all workers share, so that limits hold for all of them together. With
- * limits.dry_run the verdicts are counted and logged, and the caller passes over them; what ends a loop holds
- * all the same. */
+ * * All tables are in the page that all workers share, so that limits hold for all of them together.
+ * With limits.dry_run the verdicts are counted and logged, and the caller passes over them; what ends a
+ * loop holds all the same. */
 
 #include "net/guard.h"
 

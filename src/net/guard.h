@@ -8,7 +8,7 @@
 #include "core/counters.h"
 #include "core/loopguard.h"
 
-/* What limits a client; the prefixes are its owner's. */
+/* The limits of a client; the prefixes are its owner's. */
 struct guard_limits {
 	uint64_t datagrams, unchanged; /* a second */
 	uint64_t per_client;           /* connections */
@@ -35,7 +35,7 @@ bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16]);
 struct datagram_ends guard_ends(
 	const struct addr *peer, const struct in6_addr *destination, bool broadcast);
 
-/* What depends on the sender alone, and so is the same for all datagrams that arrive as one. */
+/* The verdict that depends on the sender alone, and so is the same for all datagrams that arrive as one. */
 struct guard_sender {
 	struct datagram_ends ends;
 	int reason; /* GUARD_ANSWER, or why nothing from there is answered: ports, pairs in a loop */
@@ -45,7 +45,7 @@ struct guard_sender {
 struct guard_sender guard_sender(
 	const struct guard *guard, const struct datagram_ends *ends, uint64_t now_ms);
 
-/* What is counted of this sender, if anything is: GUARD_ANSWER, or REASON_rate. */
+/* The limit that this sender has reached, if any: GUARD_ANSWER, or REASON_rate. */
 int guard_count(const struct guard *guard, const struct guard_sender *sender, uint64_t now_ms);
 /* A datagram whose answer is the same as itself. A sender that it finds in a loop is silenced for the
  * next one already. */
@@ -79,7 +79,7 @@ void allotment_take(
 void allotment_return(
 	struct guard *guard, struct counters *counters, const struct allotment *allotment);
 
-/* GUARD_ANSWER, or the reason not to. What is let in must leave. A refusal that limits only count is
+/* GUARD_ANSWER, or the reason not to. A client that is let in must leave. A refusal that limits only count is
  * left in `ret_would`, which is else GUARD_ANSWER. */
 int guard_enter(struct guard *guard, struct counters *counters, const struct addr *peer,
 	uint64_t now_ms, int *ret_would);

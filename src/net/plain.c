@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A stream socket without anything around it. What a peer can cause is an outcome; only what points
+/* A stream socket without anything around it. Anything that a peer can cause is an outcome; only what points
  * to a bug of ours, such as a bad descriptor, comes back as an errno. */
 
 #include <assert.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a listener refuses and how its connections end: counted, and told in the log. Refusals are counted
- * one by one and logged once: the first of a reason is a record, and so is the end, when none has come for
- * a while; between the two there are only numbers. */
+/* The refusals of a listener and the ends of its connections: counted, and told in the log. Refusals
+ * are counted one by one and logged once: the first of a reason is a record, and so is the end, when
+ * none has come for a while; between the two there are only numbers. */
 
 #include "base/addr.h"
 #include "base/loop.h"

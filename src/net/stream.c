@@ -17,7 +17,7 @@
  * times, after which the others get their turn and a task goes on. Therefore whatever stops the pump must
  * have an event or a deadline that starts it again.
  *
- * What may never happen: that a part of an answer looks whole. While there is an `out`, the kernel is told
+ * One thing may never happen: that a part of an answer looks whole. While there is an `out`, the kernel is told
  * to reset the connection if it is closed, by us or because this process dies; a connection ends in order
  * only when all that was read is answered and sent.
  *
@@ -52,7 +52,8 @@ enum stage {
 	STAGE_CLOSED, /* waits for the loop to reap it */
 };
 
-/* Small: there may be many, and nearly all of them idle. What every message touches comes first. */
+/* Small: there may be many, and nearly all of them idle. The members that every message touches come
+ * first. */
 struct stream {
 	struct source source;
 	enum stage stage : 8;

@@ -15,7 +15,7 @@
 #include "net/scratch.h"
 #include "net/transport.h"
 
-/* What all connections of a listener have in common. */
+/* The common part of all connections of a listener. */
 struct stream_class {
 	struct loop *loop;
 	struct scratch *scratch;

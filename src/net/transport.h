@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What carries a stream: plain sockets here, TLS in its own room. Five calls and no library type. */
+/* The carrier of a stream: plain sockets here, TLS in its own room. Five calls and no library type. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ uint64_t transport_progress(const struct transport *transport);
 /* Whether a close tells the peer that something is missing, by a reset, also when it is the kernel that
  * closes for a process that has died. A unix socket has no such option: see transport_release(). */
 void transport_set_reset(const struct transport *transport, bool resets);
-/* What was read from a unix socket is answered: takes it out of the socket, by way of a buffer. Until then it
+/* Input from a unix socket has been answered: takes it out of the socket, by way of a buffer. Until then it
  * stays there, since a unix socket is reset when it is closed with data unread, and only then. Must be called
  * before the next read. */
 void transport_release(struct transport *transport, void *buffer, size_t size);

@@ -271,7 +271,7 @@ static void answer_each_datagram(struct udp *udp, const struct udp_arrival *arri
 	} while (at < arrival->len);
 }
 
-/* What arrived at once may be several datagrams, all of one sender. */
+/* An arrival may hold several datagrams, all of one sender. */
 static void answer_arrival(
 	struct udp *udp, const struct udp_arrival *arrival, struct udp_sent *sent)
 {

@@ -286,7 +286,7 @@ static ssize_t send_one(struct udp_reply *reply, int fd)
 	return sendmmsg(fd, &one, 1, MSG_DONTWAIT) < 0 ? -1 : (ssize_t)one.msg_len;
 }
 
-/* What could not be sent as one: a packet of that size may be too long for the way to this peer. */
+/* A run that could not be sent as one: a packet of that size may be too long for the way to this peer. */
 static void send_each(struct udp_reply *reply, int fd, struct udp_sent *sent)
 {
 	struct iovec all = reply->span;

@@ -14,7 +14,7 @@
 
 struct udp_batch;
 
-/* What the kernel tells of one arrival. */
+/* The kernel's account of one arrival. */
 struct udp_arrival {
 	uint8_t *data;
 	size_t len, segment; /* the last segment may be shorter */
@@ -24,7 +24,7 @@ struct udp_arrival {
 	uint32_t overflows;       /* lost for want of room, since the socket was opened */
 };
 
-/* What became of answers. */
+/* The fate of answers. */
 struct udp_sent {
 	uint64_t bytes, failed;
 };
@@ -43,7 +43,7 @@ struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
 #define UDP_LONGEST_SEGMENT 1420
 /* Where the next answer, or those to a whole arrival, may be written. When there is no room, all that waits is sent first. */
 uint8_t *udp_batch_make_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
-/* What was written there, or further on, is an answer to that arrival, or several of `segment` bytes each,
+/* The bytes written there, or further on, are an answer to that arrival, or several of `segment` bytes each,
  * of which the last may be shorter. Ask for room before each. */
 void udp_batch_reply(struct udp_batch *batch, const struct udp_arrival *to, uint8_t *answer,
 	size_t length, size_t segment);

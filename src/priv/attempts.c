@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table of attempts. What an attempt needs that is not what it is about, such as a socket to connect,
+/* The table of attempts. Preparations of an attempt, such as a socket to connect,
  * is made before the sandbox is entered. */
 
 #include "priv/attempts.h"
@@ -138,7 +138,7 @@ static struct sockaddr_in nobody_listens(void)
 	};
 }
 
-/* To hear that nobody listens is to have asked the network. */
+/* An answer that no process listens means that the network was asked. */
 static int connect_peer(int fd)
 {
 	struct sockaddr_in to = nobody_listens();
@@ -373,7 +373,7 @@ static bool is_known_to_kernel(const struct attempt *attempt)
 	return landlock_version() < 0 || landlock_version() >= (int)attempt->landlock;
 }
 
-/* That the layer itself cannot be had is the outcome, also where it is no failure. */
+/* The absence of the layer is the outcome, also where it is no failure. */
 static int enter_until(const struct sandbox *sandbox, enum layer last)
 {
 	struct sandbox asked = *sandbox;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a process that was taken over would try. Each is tried in a process of its own, which enters the
+/* Attempts of a process that was taken over. Each is tried in a process of its own, which enters the
  * sandbox of a role up to the layer that the attempt is about, so that each layer is seen to hold by
  * itself and not behind a stronger one. */
 

@@ -40,7 +40,7 @@ struct policy_call {
 	uint64_t mask, value;
 };
 
-/* What prctl() calls PR_SET_MDWE and PR_GET_MDWE where its header is new enough. */
+/* The numbers of PR_SET_MDWE and PR_GET_MDWE where its header is new enough. */
 #define SANDBOX_SET_MDWE              65
 #define SANDBOX_GET_MDWE              66
 #define SANDBOX_MDWE_REFUSE_EXEC_GAIN 1

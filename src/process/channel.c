@@ -152,7 +152,8 @@ int channel_receive(int fd, struct dialogue *dialogue, struct message *ret_messa
 	size_t n_fds;
 
 	n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-	/* Who ends with our words unread resets us, once, before its last words can be read. */
+	/* A child that ends with messages unread resets the channel once, before its last messages can
+	 * be read. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0)

@@ -3,19 +3,19 @@
 
 /* Everything that a supervisor and a child can say to each other.
  *
- * Each child has a channel, a SEQPACKET socket pair, on descriptor 3. A message is one packet: its type, a
- * payload that is a fixed struct, and as many descriptors as the table says. Both ends are one program on one
- * machine, so numbers are as they are in memory.
+ * * Each child has a channel, a SEQPACKET socket pair, on descriptor 3. A message is one packet: its
+ * type, a payload that is a fixed struct, and as many descriptors as the table says. Both ends are one
+ * program on one machine, so numbers are as they are in memory.
  *
- * The table is the whole protocol. A row says who may send the message, to or from children of which roles,
- * in which states of the child, whether once or any number of times, and what comes with it. Each end keeps a
- * struct dialogue for its channel and holds every packet against the table before anything looks inside:
- * dialogue_permits() is that check, on either side. A packet that is not permitted ends the child: it is
- * either a bug of ours or a worker that was taken over. What the table allows, a handler need not ask again;
- * it still checks the values in the payload.
+ * * The table is the whole protocol. A row says who may send the message, to or from children of which
+ * roles, in which states of the child, whether once or any number of times, and what comes with it.
+ * Each end keeps a struct dialogue for its channel and holds every packet against the table before
+ * anything looks inside: dialogue_permits() is that check, on either side. A packet that is not
+ * permitted ends the child: it is either a bug of ours or a worker that was taken over. A check that
+ * the table makes, a handler need not ask again; it still checks the values in the payload.
  *
- * The two sides know the state of the child at different times. A child that is told to drain while it gets
- * ready may have said READY already: such crossings are in the table. */
+ * * The two sides know the state of the child at different times. A child that is told to drain while
+ * it gets ready may have said READY already: such crossings are in the table. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -198,7 +198,7 @@ int channel_pair(int *ret_supervisor, int *ret_child);
 int channel_send(
 	int fd, enum message_type type, const void *data, size_t len, const int *fds, int flags);
 
-/* What one side knows of the child at the other end of a channel, or of itself. */
+/* One side's knowledge of the child at the other end of a channel, or of itself. */
 struct dialogue {
 	enum message_from from; /* of messages that are received */
 	enum role role;         /* of the child */

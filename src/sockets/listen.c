@@ -72,7 +72,7 @@ static int listen_options_datagram(int fd, bool six)
 	return r;
 }
 
-/* What serving needs, whoever made the socket. */
+/* The options that serving needs, whichever program made the socket. */
 static int listen_options_serving(const struct listen_spec *spec, int fd)
 {
 	return spec->type == SOCK_STREAM
@@ -225,7 +225,7 @@ int listen_adjust(const struct listen_spec *spec, int fd, const struct socket_fi
 	return listen_has_file(spec) ? socket_file_adjust(spec, file) : 0;
 }
 
-/* What the socket is, as far as it can be asked. */
+/* The kind of the socket, as far as it can be asked. */
 static int listen_describe(
 	int fd, struct listen_spec *ret_spec, char interface[static LISTEN_INTERFACE])
 {

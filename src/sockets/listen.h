@@ -42,13 +42,13 @@ int listen_bind(const struct listen_spec *spec, int fd, struct socket_file *ret_
 /* Both in one. */
 int listen_open(const struct listen_spec *spec, int *ret_fd, struct socket_file *ret_file);
 
-/* What can still be changed of one that is open: the queue, and the mode and owner of its file.
+/* The properties that can still be changed of an open one: the queue, and the mode and owner of its file.
  * SOCKET_FILE_E_OTHER: its path leads to another file, which is left alone. */
 int listen_adjust(const struct listen_spec *spec, int fd, const struct socket_file *file);
 /* A socket that was made elsewhere gets the options that serving needs; `ret_spec` says what it is and
  * is bound to, with the name of its device in `interface`. -EINVAL when it is none, or does not listen. */
 int listen_take(int fd, struct listen_spec *ret_spec, char interface[static LISTEN_INTERFACE]);
-/* What comes goes to another socket of the port from here on; what is queued can still be taken. */
+/* New datagrams go to another socket of the port from here on; what is queued can still be taken. */
 void listen_divert(const struct listen_spec *spec, int fd);
 
 /* A shutdown is for the socket and not for the descriptor: when a child that was taken over shuts its

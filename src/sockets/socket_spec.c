@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a listener asks for, as a socket can be asked for it. */
+/* A listener's settings, as those of a socket. */
 
 #include "sockets/socket_spec.h"
 

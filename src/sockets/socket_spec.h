@@ -15,5 +15,5 @@ bool socket_spec_allows(const struct listen_spec *wanted, const struct listen_sp
 /* The listeners, by number, and the metrics as the last of them; false when there are no more. */
 bool socket_spec_listener(
 	const struct conf *conf, size_t number, struct conf_listener *ret_listener);
-/* What the listener wants whose socket is called so; false when none is. `conf` may be NULL. */
+/* The settings of the listener whose socket has this name; false when none is. `conf` may be NULL. */
 bool socket_spec_find(const struct conf *conf, const char *key, struct listen_spec *ret_spec);

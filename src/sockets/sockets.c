@@ -26,7 +26,7 @@
 #include "sockets/listen.h"
 #include "sockets/socket_spec.h"
 
-/* What a build wants of a group. */
+/* The claim of a build on a group. */
 struct claim {
 	bool is_made;
 	bool is_bound;   /* as far as it has sockets */
@@ -361,7 +361,7 @@ static int group_claim_sockets(struct socket_group *group, unsigned wanted)
 	return 0;
 }
 
-/* What a group that serves has too few of, or a file that was removed. */
+/* Sockets that a serving group has too few of, or a file that was removed. */
 static int group_claim(struct socket_group *group, const struct listen_spec *spec, unsigned wanted)
 {
 	struct claim *claim = &group->claim;

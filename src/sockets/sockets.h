@@ -80,11 +80,11 @@ void sockets_hold(struct sockets *sockets, const struct socket_group *held);
  * address, too, gets what comes from then on, and is no reason to hold. */
 void sockets_prune(struct sockets *sockets, const struct conf *conf);
 
-/* Opens again what a child has shut down that was taken over; whoever is started from now on gets that. */
+/* Opens again what a child has shut down that was taken over; children started from now on get that. */
 void sockets_reopen(struct sockets *sockets);
 
 /* "udp [::]:12000" */
 const char *socket_group_text(const struct socket_group *group);
-/* Those that serve; or, with `claimed`, those that a build under way will serve with. */
+/* The groups that serve; or, with `claimed`, those that a build under way will serve with. */
 unsigned socket_group_count(const struct socket_group *group, bool claimed);
 int socket_group_fd(const struct socket_group *group, bool claimed, unsigned number);

@@ -207,7 +207,7 @@ static void control_on_again(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(control->loop, timer, now_ms + AGAIN_MS);
 }
 
-/* Whoever waits can wait a little longer; without a descriptor to let them in, we must not spin. */
+/* Without a descriptor, accepting pauses instead of spinning; clients can wait a little longer. */
 static void control_rest(struct control *control)
 {
 	control->again.on_time = control_on_again;

@@ -2,7 +2,7 @@
 #pragma once
 
 /* The control socket, where upperctl asks. Root and the daemon's own user may ask anything; members of the
- * control group, for whom the socket's file is open when there is one, may look and change nothing. */
+ * control group, to which the socket's file is open when there is one, may look and change nothing. */
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -14,7 +14,7 @@
  * There is one build at a time. A build that is asked for while another is under way becomes `next`, and
  * begins when that one has ended, so that it reads what was written before it was asked for. Builds are
  * numbered, and a request returns the number of the build that answers it: an outcome belongs to a number,
- * and whoever waits for it hears of no other.
+ * and a client that waits for it hears of no other.
  *
  * A build begins in a task, never inside of the call that asked for it: the caller knows the number before
  * there can be an outcome. A generation that served drains after it was replaced, and is freed when the last
@@ -332,7 +332,7 @@ bool generations_end_stuck(struct generations *all)
 {
 	bool well = !all->serving || generation_end_stuck(all->serving);
 
-	/* A draining child that hangs would hold up whoever waits for the end of it. */
+	/* A draining child that hangs would hold up clients that wait for the end of it. */
 	list_foreach (node, &all->draining)
 		well = generation_end_stuck(generation_of_node(node)) && well;
 	return well;

@@ -40,7 +40,7 @@ struct build {
 
 struct generations;
 
-/* What the owner is told. A build has one on_begin, and then either on_failed; or on_served, and on_done. */
+/* The owner's callbacks. A build has one on_begin, and then either on_failed; or on_served, and on_done. */
 struct generations_owner {
 	/* A build begins. */
 	void (*on_begin)(struct generations *generations);

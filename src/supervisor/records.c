@@ -85,7 +85,7 @@ static bool write_target(const struct log_record *record)
 	return write_stderr(record);
 }
 
-/* Whoever starts us looks at stderr, wherever the log is. */
+/* The person who starts the daemon looks at stderr, wherever the log is. */
 static bool is_for_starter(const struct log_record *record)
 {
 	return !log_to.left_stderr && record->level == LOG_LEVEL_ERROR &&
@@ -127,7 +127,7 @@ static void record_in_log(void *userdata, const struct log_record *record)
 		.event = EVENT_RECORDS_LOST,
 		.level = LOG_LEVEL_WARNING,
 		.suppressed = log_to.lost,
-		.text = "records could not be written, since nobody read them",
+		.text = "records could not be written: the log is not read",
 	};
 
 	if (record->level == LOG_LEVEL_ERROR)

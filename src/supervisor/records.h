@@ -7,7 +7,7 @@
 
 #define ERRORS_KEPT 5
 
-/* What the log has had to take, for status and metrics. */
+/* The log's own counts, for status and metrics. */
 struct log_memory {
 	struct {
 		int64_t at; /* in seconds since 1970 */

@@ -21,7 +21,7 @@
 #define DAY         86400
 #define WEEK        (7 * DAY)
 
-/* "999", "1.2k", "34M": no more digits than anybody reads. */
+/* "999", "1.2k", "34M": no more digits than a reader needs. */
 static const char *number_text(uint64_t number, char text[static NUMBER_TEXT])
 {
 	static const char units[] = " kMGTPE";
@@ -266,7 +266,7 @@ void moment_done(struct moment *moment)
 	free(moment->children);
 }
 
-/* What a number of a listener is called where it is handed over; false behind the last one. */
+/* The name of a listener's number where it is handed over; false behind the last one. */
 static bool counters_word(size_t number, char word[static 64])
 {
 	static const struct {
@@ -431,7 +431,7 @@ void stats_take_listener(struct stats *stats, char *line)
 
 		if (strcmp(word, "name") == 0) {
 			if (line) {
-				/* What is open closes with the workers of the program before. */
+				/* Open connections close with the workers of the program before. */
 				counters.counted[COUNT_closed] =
 					counters.counted[COUNT_connections];
 				sums_add(&stats->history, line, &counters);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The supervisor runs as whoever started the daemon; root keeps the few capabilities that reload and respawn
- * need. It holds the configuration, the listening sockets, the log and the children, reads no byte that came
- * from the network, and waits for nothing but its one loop.
+/* The supervisor runs as the user who started the daemon; root keeps the few capabilities that reload
+ * and respawn need. It holds the configuration, the listening sockets, the log and the children, reads
+ * no byte that came from the network, and waits for nothing but its one loop.
  *
- * What can happen to it is a short list: a signal, a second that passed, a client at the control socket, a
- * message or the end of a child, a file that was replaced. All of them end in one of three calls: reload,
- * upgrade, stop. Builds and the generations that come of them are the business of generations.c, which calls
- * back here at each step; here is what the world is told of it: the log, the service manager, and clients
- * that wait.
+ * * Its events are a short list: a signal, a second that passed, a client at the control socket, a
+ * message or the end of a child, a file that was replaced. All of them end in one of three calls:
+ * reload, upgrade, stop. Builds and the generations that come of them are the business of
+ * generations.c, which calls back here at each step; here is what the world is told of it: the log, the
+ * service manager, and clients that wait.
  *
- * READY=1 is said once the first generation serves, and once more at the end of each reload, whatever its
- * outcome. Whatever fails before the first READY=1 ends the process; nothing that fails later does.
+ * * READY=1 is said once the first generation serves, and once more at the end of each reload, whatever
+ * its outcome. Whatever fails before the first READY=1 ends the process; nothing that fails later does.
  *
- * To read: supervisor_start(), then the callbacks of generations in the order of their table, then
+ * * To read: supervisor_start(), then the callbacks of generations in the order of their table, then
  * supervisor_stop(). */
 
 #include "supervisor/supervisor.h"
@@ -112,7 +112,7 @@ int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
 	char why[SANDBOX_WHY];
 	int exit_code;
 
-	/* What was entered before an upgrade still holds; to enter again and again would add up to more
+	/* A sandbox entered before an upgrade still holds; to enter again and again would add up to more
 	 * filters than the kernel takes. */
 	if (s->confined || s->trial)
 		return 0;
@@ -346,7 +346,7 @@ static const struct remnants_owner remnants_owner = {
 	.on_gone = remnants_on_gone,
 };
 
-/* What moves it */
+/* Its events */
 
 uint64_t supervisor_reload(struct supervisor *s)
 {
@@ -463,7 +463,7 @@ void supervisor_start(struct supervisor *s)
 	s->upgrade_again_ms = s->loop.now_ms + UPGRADE_AGAIN_MS;
 }
 
-/* What it is made of */
+/* Its parts */
 
 /* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
 static int take_signals(struct supervisor *s)

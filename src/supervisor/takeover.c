@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Both ends of an upgrade: what a supervisor hands to the next one, and how that one takes it up. A line of
- * the handover is written by a function `describe_` and read by its twin `take_`.
+/* Both ends of an upgrade: what a supervisor hands to the next one, and how that one takes it up. A
+ * line of the handover is written by a function `describe_` and read by its twin `take_`.
  *
- * The sockets, the keys of tickets, the counts and the clients that wait at the control socket go from one to
- * the other. Children do not: they become remnants, which drain once the new program serves. What workers
- * share is made anew, since the old workers go on using theirs. */
+ * * The sockets, the keys of tickets, the counts and the clients that wait at the control socket go
+ * from one to the other. Children do not: they become remnants, which drain once the new program
+ * serves. The page that workers share is made anew, since the old workers go on using theirs. */
 
 #include <errno.h>
 #include <inttypes.h>

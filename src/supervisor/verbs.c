@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What upperctl can ask, as a table; and the texts of the answers. */
+/* The verbs of upperctl, as a table; and the texts of the answers. */
 
 #include <stdlib.h>
 #include <string.h>

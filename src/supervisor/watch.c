@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Folders are watched and not files, since a file is replaced by giving its name to another: by rename,
- * or by a link that is swapped further up, as certbot and Kubernetes do. What has happened in a folder
- * only says that it is time to look: others may write there all day long. A certificate and its key are
- * two files, so that these have to be at rest for a moment. */
+ * or by a link that is swapped further up, as certbot and Kubernetes do. An event in a folder only says
+ * that it is time to look: others may write there all day long. A certificate and its key are two
+ * files, so that these have to be at rest for a moment. */
 
 #include "supervisor/watch.h"
 

@@ -39,7 +39,7 @@ int handover_exec(struct handover *handover, const char *path, char *const argv[
 void handover_done(struct handover *handover);
 #define _cleanup_handover_ __attribute__((cleanup(handover_done)))
 
-/* What was handed to this process: its text, or NULL. Once only. */
+/* The handover to this process: its text, or NULL. Once only. */
 int handover_take(char **ret_text);
 /* Calls for each line; stops at the first that does not return 0, and returns that. */
 int handover_each(const char *text, int (*on_line)(void *userdata, const char *word, char *rest),

@@ -8,7 +8,7 @@
  *     taken over ──▶ serving ── LOST, DRAIN ──▶ draining ── RELEASED ──▶ released ──▶ ended
  *
  * Three things are certain. It ends: a timer kills it when its time is up, and when it does not say in time
- * that it was released, nobody waits for that. It is reaped. And it is not replaced, neither a worker, whose
+ * that it was released, the build goes on without it. It is reaped. And it is not replaced, neither a worker, whose
  * connections end with it, nor a keeper, without which old workers finish no handshake.
  *
  * A keeper is told last, when no worker is left. */

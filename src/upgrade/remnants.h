@@ -39,7 +39,7 @@ void remnants_init(
 /* Ends those that are left, at once. */
 void remnants_done(struct remnants *remnants);
 
-/* What one supervisor tells the next of a child. */
+/* The record of a child that one supervisor leaves to the next. */
 struct remnant_facts {
 	enum role role;
 	unsigned index;

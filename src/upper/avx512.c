@@ -4,8 +4,8 @@
  * applied a row at a time: a row is 64 words, as many as one instruction picks from, and all characters
  * of a block that share their bytes but the last share a row. Ordinary text has one or two in a block.
  *
- * A block ends before what is not UTF-8, is cut by an end, or has case and four bytes. That goes the
- * portable way, with all decisions about it. Loads and stores are masked: no byte beyond a span is
+ * * A block ends before what is not UTF-8, is cut by an end, or has case and four bytes. The rest goes
+ * the portable way, with all decisions about it. Loads and stores are masked: no byte beyond a span is
  * touched. */
 
 #include <string.h>
@@ -91,7 +91,7 @@ _fast_ _inline_ void apply_row(
 }
 
 /* For `n` bytes. Begins with the row that came last, in the block before: to find another takes its
- * time, and text stays with its script. What is not UTF-8 may have any row, and so a row is for
+ * time, and text stays with its script. Bytes that are not UTF-8 may have any row, and so a row is for
  * `places` alone: bytes that are no letter's last are not to be touched. */
 _fast_ _inline_ struct change change_of(const struct block *b, size_t n, struct avx512_row *known)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* 64 bytes at once, by AVX-512: looking at them, and where they are not UTF-8. That is found by
+/* 64 bytes at once, by AVX-512: looking at them, and where they are not UTF-8, which is found by
  * looking up every pair of neighbours, and without a branch. Private to the kernel that includes it. */
 
 #include <immintrin.h>
@@ -13,7 +13,7 @@
 
 enum { BLOCK = 64 };
 
-/* What can be wrong with two neighbours. It is, when three look-ups agree: by the upper half of the
+/* The faults of two neighbours. There is one when three look-ups agree: by the upper half of the
  * first byte, by its lower half, and by the upper half of the second. */
 enum {
 	STRAY = 1 << 0,      /* ASCII, and then a byte that goes on */

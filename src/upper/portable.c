@@ -2,7 +2,7 @@
 
 /* Upper-casing on any processor. A block is first converted as if it were all ASCII, in vectors as
  * compilers know them; then the characters beyond ASCII are patched, one by one, where a bit for each
- * byte says that they are. What does not fit that, because its length changes, it is not UTF-8 or an
+ * byte says that they are. Text that does not fit that, because its length changes, it is not UTF-8 or an
  * end is near, goes piece by piece. Reads nothing beyond `in->end`, and takes no more of `out` than
  * whole characters. */
 
@@ -20,7 +20,7 @@ enum {
 	ROW_COUNT = sizeof(upper_row_of) / sizeof(upper_row_of[0]),
 };
 
-/* What nearly all processors take at once; for others the compiler takes it apart. */
+/* A size that nearly all processors take at once; for others the compiler takes it apart. */
 typedef uint8_t vector __attribute__((vector_size(16)));
 typedef int8_t signed_vector __attribute__((vector_size(16)));
 typedef uint64_t word_pair __attribute__((vector_size(16)));

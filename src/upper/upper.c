@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* libupper: the public calls. The work is done by a kernel, of which there are two with one contract: the
- * portable one (portable.c), which runs anywhere, and one for processors with AVX-512 (avx512.c). They share
- * the table (upper_table.c, generated from the Unicode database) and the decoder (utf8.h), and tests hold both
- * to the same bytes.
+/* libupper: the public calls. The work is done by a kernel, of which there are two with one contract:
+ * the portable one (portable.c), which runs anywhere, and one for processors with AVX-512 (avx512.c).
+ * They share the table (upper_table.c, generated from the Unicode database) and the decoder (utf8.h),
+ * and tests hold both to the same bytes.
  *
- * A conversion has no state: the caller's spans advance, an unfinished character of at most three bytes stays
- * in the input for the next call, and a character is written whole or not at all. So any split of a text gives
- * the same bytes, and a caller needs no buffer of three times its input.
+ * * A conversion has no state: the caller's spans advance, an unfinished character of at most three
+ * bytes stays in the input for the next call, and a character is written whole or not at all. So any
+ * split of a text gives the same bytes, and a caller needs no buffer of three times its input.
  *
- * The kernel is chosen anew in every call. That costs a few instructions, and keeps the library without
- * globals that are written: it may be called from any thread and from a signal handler.
+ * * The kernel is chosen anew in every call. The choice costs a few instructions, and keeps the library
+ * without globals that are written: it may be called from any thread and from a signal handler.
  *
- * A new kernel is a file with a struct upper_kernel, and its place in upper_kernels; the tests then run it on
- * every machine that can. */
+ * * A new kernel is a file with a struct upper_kernel, and its place in upper_kernels; the tests then
+ * run it on every machine that can. */
 
 #include <upper/upper.h>
 

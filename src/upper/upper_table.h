@@ -20,7 +20,7 @@ struct upper_special {
  * beyond the end does not change. */
 extern const uint8_t upper_row_of[1958];
 
-/* What the last two bytes of a character are XORed with, the last but one in the high byte. */
+/* The XOR for the last two bytes of a character, the last but one in the high byte. */
 extern const uint16_t upper_rows[57][1 << UPPER_ROW_BITS];
 
 extern const struct upper_special upper_specials[225];

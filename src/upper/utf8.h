@@ -24,7 +24,7 @@ static inline bool utf8_is_trail(uint8_t byte)
 	return (byte & 0xC0) == 0x80;
 }
 
-/* What a first byte promises: how many bytes, its own bits, and the bounds of the second byte.
+/* The promise of a first byte: how many bytes, its own bits, and the bounds of the second byte.
  * The bounds keep out overlong forms, surrogates and what lies beyond U+10FFFF. */
 struct utf8_lead {
 	uint8_t length, bits, low, high;
