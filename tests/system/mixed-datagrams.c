@@ -131,5 +131,7 @@ int main(int argc, char **argv)
 			heard += hear(&clients[i], MSG_DONTWAIT);
 	}
 	printf("%u right\n", heard);
+	free(clients);
+	free(polls);
 	return 0;
 }
