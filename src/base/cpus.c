@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,8 +33,11 @@ static bool read_small_file(const char *path, char text[static LONGEST])
 static unsigned cpus_of_quota(const char *text)
 {
 	unsigned long long quota, period, whole;
+	char *end;
 
-	if (sscanf(text, "%llu %llu", &quota, &period) != 2 || period == 0)
+	quota = strtoull(text, &end, 10);
+	period = end == text ? 0 : strtoull(end, NULL, 10);
+	if (period == 0)
 		return UINT_MAX;
 	whole = quota / period + (quota % period > 0);
 	return whole < 1 ? 1 : whole > UINT_MAX ? UINT_MAX : (unsigned)whole;

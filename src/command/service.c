@@ -29,8 +29,6 @@
 
 #define MOST_ARGUMENTS 256
 
-extern char **environ;
-
 /* A command line that grows; its strings are owned. */
 struct command {
 	char *argv[MOST_ARGUMENTS];
@@ -342,9 +340,9 @@ static bool may_bind_low_ports(void)
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{0}};
 	_cleanup_fclose_ FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
-	int first = 1024;
+	char first[16];
 
-	if (file && fscanf(file, "%d", &first) == 1 && first <= 1)
+	if (file && fgets(first, sizeof(first), file) && strtol(first, NULL, 10) <= 1)
 		return true;
 	return syscall(SYS_capget, &head, data) == 0 &&
 		(data[0].effective & 1u << CAP_NET_BIND_SERVICE);

@@ -103,7 +103,7 @@ static const char *earlier(const struct syntax *s, const struct token *name)
 	for (; token.at < name->at; before = token, token = token_next(&at, name->at)) {
 		next = token.kind == TOKEN_SIGN ? token.at : " ";
 		depth += strchr("({[", *next) ? 1 : strchr(")}]", *next) ? -1 : 0;
-		if (depth == 0 && strchr("=:", *next) && before.len == name->len &&
+		if (depth == 0 && strchr("=:", *next) && before.at && before.len == name->len &&
 			memcmp(before.at, name->at, name->len) == 0)
 			return before.at;
 	}
@@ -151,9 +151,9 @@ static bool is_number(const struct token *token)
 	char text[64], *end;
 	size_t len = token->len;
 
-	if (len == 0 || len >= sizeof(text) || !memchr("+-.0123456789", *token->at, 13))
+	if (len == 0 || len >= sizeof(text) || !strchr("+-.0123456789", *token->at))
 		return false;
-	memcpy(text, token->at, len);
+	snprintf(text, sizeof(text), "%.*s", (int)len, token->at);
 	while (len > 1 && text[len - 1] == 'L')
 		len--;
 	text[len] = '\0';

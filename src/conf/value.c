@@ -379,7 +379,7 @@ static int value_prefixes(
 {
 	_cleanup_free_ struct addr_prefix *list = NULL;
 	struct conf_prefixes *prefixes = field;
-	unsigned n;
+	unsigned n = 0;
 	int r;
 
 	r = array_length(row, setting, &n, why);
@@ -420,7 +420,7 @@ static int value_texts(
 	const struct conf_row element = {.type = TYPE_STRINGS, .min = 1, .max = 255};
 	struct value_strings *strings = field;
 	char **list;
-	unsigned n;
+	unsigned n = 0;
 	int r;
 
 	r = array_length(row, setting, &n, why);

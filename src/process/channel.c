@@ -96,6 +96,8 @@ int channel_send(
 		n = send_bare(fd, type, data, len, flags);
 		return n < 0 ? channel_outcome(errno) : 0;
 	}
+	if (!fds)
+		return -EINVAL;
 	message.msg_control = &control;
 	message.msg_controllen = CMSG_SPACE(bytes);
 	control.header.cmsg_level = SOL_SOCKET;

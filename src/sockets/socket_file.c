@@ -57,7 +57,7 @@ static int clear_path(const struct listen_spec *spec)
 {
 	__attribute__((cleanup(place_done))) struct place place = {.folder = -1};
 	_cleanup_close_ int fd = -1;
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
 	r = place_open(&place, spec);
@@ -105,7 +105,7 @@ static int file_set_rights(const struct listen_spec *spec, int fd)
 static int file_found(const struct listen_spec *spec, int *ret_fd, struct socket_file *ret_file)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
 	r = path_open(spec, &fd, &st);
@@ -148,7 +148,7 @@ int socket_file_bind(const struct listen_spec *spec, int fd, struct socket_file 
 int socket_file_adjust(const struct listen_spec *spec, const struct socket_file *file)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
 	r = path_open(spec, &fd, &st);
@@ -159,7 +159,7 @@ int socket_file_adjust(const struct listen_spec *spec, const struct socket_file 
 
 bool socket_file_is_gone(const struct listen_spec *spec)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	return lstat(spec->address.un.sun_path, &st) < 0 && errno == ENOENT;
 }
@@ -167,7 +167,7 @@ bool socket_file_is_gone(const struct listen_spec *spec)
 int socket_file_remove(const struct listen_spec *spec, const struct socket_file *file)
 {
 	__attribute__((cleanup(place_done))) struct place place = {.folder = -1};
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
 	r = place_open(&place, spec);

@@ -265,7 +265,7 @@ static void text_timing(
 			continue;
 		snprintf(le, sizeof(le), "%.12g", timing_end(i));
 		if (!is_last && !strpbrk(le, ".e"))
-			strcat(le, ".0");
+			snprintf(le + strlen(le), sizeof(le) - strlen(le), ".0");
 		text_name(e, "_bucket", labels, is_last ? "+Inf" : le);
 		fprintf(e->out, "%" PRIu64 "\n", seen);
 	}

@@ -43,23 +43,23 @@ struct generations;
 /* The owner's callbacks. A build has one on_begin, and then either on_failed; or on_served, and on_done. */
 struct generations_owner {
 	/* A build begins. */
-	void (*on_begin)(struct generations *generations);
+	void (*on_begin)(struct generations *all);
 	/* The configuration for it, unless it is a renewal: returns 0, or an exit code with the reasons among
 	 * the faults of the build. */
-	int (*on_load)(struct generations *generations, struct conf **ret_conf);
+	int (*on_load)(struct generations *all, struct conf **ret_conf);
 	/* It serves, and the one before was told to drain. generations_hold() may be called. */
-	void (*on_served)(struct generations *generations);
+	void (*on_served)(struct generations *all);
 	/* No client meets the generation before any more. In a trial: it is ready, and that was all. */
-	void (*on_done)(struct generations *generations);
+	void (*on_done)(struct generations *all);
 	/* It does not come to serve; all is as it was. `why` may be NULL when there are faults. */
-	void (*on_failed)(struct generations *generations, int exit_code, const char *why);
+	void (*on_failed)(struct generations *all, int exit_code, const char *why);
 	/* A child ended that was not told to. */
-	void (*on_died)(struct generations *generations, const struct child *child,
-		const struct child_end *end);
+	void (*on_died)(
+		struct generations *all, const struct child *child, const struct child_end *end);
 	/* A generation has drained, and is freed after this. */
-	void (*on_drained)(struct generations *generations, const struct generation *gone);
+	void (*on_drained)(struct generations *all, const struct generation *gone);
 	/* After generations_stop(): the last of them. */
-	void (*on_stopped)(struct generations *generations);
+	void (*on_stopped)(struct generations *all);
 };
 
 struct generations {
@@ -75,31 +75,31 @@ struct generations {
 	unsigned n_draining;
 };
 
-void generations_init(struct generations *generations, const struct generations_owner *owner,
+void generations_init(struct generations *all, const struct generations_owner *owner,
 	struct loop *loop, struct resources *resources);
-void generations_done(struct generations *generations);
+void generations_done(struct generations *all);
 
 /* Builds the first; takes `conf`. */
-void generations_start(struct generations *generations, struct conf *conf);
+void generations_start(struct generations *all, struct conf *conf);
 /* Asks for a build that begins after now. Returns its number; 0 when there will be none, since all stop. */
-uint64_t generations_request(struct generations *generations, enum build_cause cause);
+uint64_t generations_request(struct generations *all, enum build_cause cause);
 /* Whether a build is under way or asked for. */
-bool generations_is_building(const struct generations *generations);
+bool generations_is_building(const struct generations *all);
 /* All drain; no build will follow. */
-void generations_stop(struct generations *generations);
+void generations_stop(struct generations *all);
 /* How long that may take at most. */
-uint64_t generations_patience_ms(const struct generations *generations);
+uint64_t generations_patience_ms(const struct generations *all);
 
 /* While the build of an upgrade is told to serve: children of the program before may still accept
  * connections, so that the build is not done before generations_release(). */
-void generations_hold(struct generations *generations);
-void generations_release(struct generations *generations);
+void generations_hold(struct generations *all);
+void generations_release(struct generations *all);
 
 /* Once a second: ends children that are stuck. False when a worker or the keeper is stuck or missing. */
-bool generations_end_stuck(struct generations *generations);
+bool generations_end_stuck(struct generations *all);
 /* The whole machine stood still: nothing that children did not do meanwhile counts against them. */
-void generations_forgive(struct generations *generations);
+void generations_forgive(struct generations *all);
 /* The open connections of all, as their workers count them; for shared_correct(). */
 uint64_t generations_count_open(void *generations);
 /* Adds what all have counted that are not gone. */
-void generations_add_counters(const struct generations *generations, struct sums *sums);
+void generations_add_counters(const struct generations *all, struct sums *sums);

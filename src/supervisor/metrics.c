@@ -96,9 +96,10 @@ static void collect_processes(const struct collection *c)
 {
 	for (size_t i = 0; i < c->moment->n_children; i++) {
 		const struct child_view *child = &c->moment->children[i];
+		const uint64_t heartbeat_s = child->heartbeat_ms / 1000;
 		const double values[] = {
 			[PROCESS_CPU] = (double)child->cpu_us / 1e6,
-			[PROCESS_HEARTBEAT] = (double)(child->heartbeat_ms / 1000),
+			[PROCESS_HEARTBEAT] = (double)heartbeat_s,
 			[PROCESS_OPEN] = (double)child->open,
 		};
 		char index[16];

@@ -162,7 +162,7 @@ int selftests_begin(struct selftests *selftests, const struct conf *conf,
 	client_fd = r < 0 ? -1 : fcntl(question->fd, F_DUPFD_CLOEXEC, 3);
 	if (r >= 0)
 		r = client_fd < 0 ? -errno : selftest_new(selftests, client_fd, &selftest);
-	if (r >= 0) {
+	if (r >= 0 && selftest) {
 		selftest->json = question->json;
 		r = selftest_start(selftest, &sandbox);
 	}

@@ -4,6 +4,7 @@
 
 #include "supervisor/stats.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -394,6 +395,7 @@ void stats_take_lasting(struct stats *stats, char *line)
 {
 	struct lasting *lasting = &stats->lasting;
 
+	assert(stats);
 	while (line && *line) {
 		const char *word = handover_word(&line);
 		bool is_crash = strncmp(word, "crash_", strlen("crash_")) == 0;

@@ -10,6 +10,8 @@
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
 
+#define PLOT "--plot=" /* how many columns there are to draw in */
+
 static int verb_status(void *userdata, const struct control_question *question)
 {
 	const struct supervisor *s = userdata;
@@ -21,7 +23,8 @@ static int verb_status(void *userdata, const struct control_question *question)
 		fprintf(question->out, question->json ? "{\"stopping\":true}\n" : "stopping\n");
 		return EX_TEMPFAIL;
 	}
-	sscanf(question->argument, "--plot=%u", &columns);
+	if (strncmp(question->argument, PLOT, strlen(PLOT)) == 0)
+		columns = (unsigned)strtoul(question->argument + strlen(PLOT), NULL, 10);
 	supervisor_observe(s, &moment);
 	if (question->json)
 		status_print_json(&s->stats, &moment, question->out);
