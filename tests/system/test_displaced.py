@@ -2,6 +2,7 @@
 """When all connections are in use, the one that has been idle longest gives way to a new one."""
 
 import contextlib
+import select
 import socket
 import ssl
 import statistics
@@ -31,10 +32,16 @@ def served_after(listener, stack):
     return time.monotonic() - begun
 
 
+def has_ended(s):
+    """Its end is here; newcomers were served after it was sent."""
+    return bool(select.select([s], [], [], 0.2)[0]) and s.recv(10) == b""
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_newcomers_are_served_when_all_slots_are_idle(daemon, workers):
-    """One after the other takes the place of the one that has been idle longest, in whichever worker
-    that is; no other is ended."""
+    """One after the other takes the place of the one that has been idle longest, in whichever worker that is;
+    no other is ended. Workers learn of each other's with a delay: among several, one that has been idle
+    less long by a few hundredths of a second may go first."""
     d = daemon(tcp(), limits={"connections": 40}, workers=workers)
     with contextlib.ExitStack() as stack:
         clients = []
@@ -46,9 +53,9 @@ def test_newcomers_are_served_when_all_slots_are_idle(daemon, workers):
         times = [served_after(d.listeners[0], stack) for _ in range(20)]
         print(f"served after {statistics.median(times) * 1000:.1f} ms, {max(times) * 1000:.1f} ms at most")
         assert statistics.median(times) < 0.1
-        for s in clients[:20]:
-            assert s.recv(10) == b""
-        assert all(is_served(s) for s in clients[20:])
+        ended = [i for i, s in enumerate(clients) if has_ended(s)]
+        assert len(ended) == 20 and ended[-1] < (20 if workers == 1 else 24), ended
+        assert all(is_served(s) for i, s in enumerate(clients) if i not in ended)
         assert reasons_of(d)["displaced"] == 20
         assert status_of(d)["connections"] == 40
         assert not d.records("accept-paused")
