@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the writer of JSON makes of structure, numbers and hostile bytes. */
+/* The writer of JSON: structure, numbers and hostile bytes. */
 
 #include <setjmp.h>
 #include <stdarg.h>

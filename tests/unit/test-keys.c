@@ -332,7 +332,7 @@ static void test_the_certificate_that_was_signed_once_is_not(void **state)
 		assert_int_equal(ask(key, &text), CUT);
 }
 
-/* As long as a share on P-384, of somebody without a name. */
+/* As long as a share on P-384, with an empty name. */
 static void make_short_certificate(struct made *text)
 {
 	const size_t serial = 165 - 3 - 2 - sizeof(ecdsa_sha256) - 2 - 32 - 2 - 44;
@@ -364,7 +364,7 @@ static void make_request(struct made *text)
 	fill(text, FILLER, attribute);
 }
 
-/* What is revoked is the forger's choice, and so is its number. */
+/* The forger chooses the revoked certificate, and its number. */
 static void make_revocation_list(struct made *text)
 {
 	const size_t serial = 100 - 2 - sizeof(ecdsa_sha256) - 2 - 15 - 4 - 2 - 15;

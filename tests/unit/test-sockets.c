@@ -182,7 +182,7 @@ static void test_a_group_never_shrinks(void **state)
 	assert_int_equal(socket_group_count(group, false), 3);
 }
 
-/* What overlaps with an address that is about to go is bound with the commit. */
+/* A socket that overlaps with an address about to go is bound with the commit. */
 static void test_another_address_on_the_same_port(void **state)
 {
 	static const char *const pairs[][2] = {{"127.0.0.1", "0.0.0.0"}, {"0.0.0.0", "127.0.0.1"},

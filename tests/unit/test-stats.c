@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "supervisor/stats.h"
 
-/* What `before` hands over, taken up by `after` line by line. */
+/* The handover of `before`, taken up by `after` line by line. */
 static void hand_over(const struct stats *before, struct stats *after)
 {
 	_cleanup_free_ char *text = NULL;
@@ -57,7 +57,7 @@ static void test_everything_is_handed_over(void **state)
 	assert_int_equal(after.history.n, 2);
 	assert_string_equal(after.history.list[0].name, "a name");
 	assert_string_equal(after.history.list[1].name, "name");
-	/* What is open stays with the program before. */
+	/* Open connections stay with the program before. */
 	counters.counted[COUNT_closed] = counters.counted[COUNT_connections];
 	assert_memory_equal(&after.history.list[1].counters, &counters, sizeof(counters));
 	sums_done(&before.history);

@@ -27,7 +27,7 @@ static const struct {
 	{"bad \xff\xc3", 6, "BAD \xff\xc3"},
 };
 
-/* What of `expected` fits into `size` bytes with a NUL behind it, in whole characters of the result of one
+/* The part of `expected` that fits into `size` bytes with a NUL behind it, in whole characters of the result of one
  * character: U+0390 becomes three that stay together. */
 static bool is_a_beginning(const char *expected, const char *made, size_t size)
 {
