@@ -364,7 +364,7 @@ def test_keys_are_for_the_service_alone(certbot, installed):
     folder = installed.path(f"/run/upperd-certificates/{NAME}/").resolve()
     listing = installed.run("sh", "-c", f"stat -L -c '%U %a' /run/upperd-certificates/{NAME} "
                             f"/run/upperd-certificates/{NAME}/*.pem").stdout.splitlines()
-    assert listing == ["upperd 700", "upperd 400", "upperd 400"], folder
+    assert listing == ["root 711", "upperd 400", "upperd 400"], folder
 
 
 def test_purge_leaves_nothing(installed):
