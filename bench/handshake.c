@@ -141,10 +141,10 @@ static void measure(const char *what, EVP_PKEY *key, SSL_CTX *client_ctx)
 	fd = keep(made);
 	tls_set_keeper(tls, &fd);
 	if (tls_context_new(tls, &spec, &fault, &own) != 0)
-		fail(fault.why);
+		fail(fault.why.text);
 	made->spec.key = (struct tls_text){0};
 	if (tls_context_new(tls, &spec, &fault, &asked) != 0)
-		fail(fault.why);
+		fail(fault.why.text);
 	for (int i = 0; i < 2 * SHAKES; i++)
 		spent[i % 2][i / 2] = shake(i % 2 ? asked : own, client_ctx);
 	printf("%-12s own key %5llu us, keeper %5llu us a handshake (median of %d)\n", what,

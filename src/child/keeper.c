@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/why.h"
 #include "child/roles.h"
 #include "child/runtime.h"
 #include "process/channel.h"
@@ -35,7 +36,7 @@ struct keeper {
 	struct keys *keys;
 	struct list clients;
 	bool ready;
-	char why[TLS_WHY]; /* the first key that will not do; empty: all do */
+	struct why why; /* the first key that will not do; empty: all do */
 };
 
 struct key_client {
@@ -139,7 +140,7 @@ static int keeper_on_file(struct runtime *side, struct message *message)
 	const struct file_place *place = (const void *)message->data;
 	const struct conf *conf = side->conf;
 	struct tls_text pem = {0};
-	struct tls_fault fault = {.why = "no memory"};
+	struct tls_fault fault = {.why = {"no memory"}};
 	char *text = NULL;
 	int r = 0;
 
@@ -159,9 +160,9 @@ static int keeper_on_file(struct runtime *side, struct message *message)
 	free(text);
 	if (r == 0)
 		return 0;
-	runtime_report_fault(place, fault.why);
-	if (k->why[0] == '\0')
-		snprintf(k->why, sizeof(k->why), "%s", fault.why);
+	runtime_report_fault(place, fault.why.text);
+	if (k->why.text[0] == '\0')
+		k->why = fault.why;
 	return 0; /* until all have been looked at */
 }
 
@@ -169,8 +170,8 @@ static int keeper_on_prepare(struct runtime *side, struct message *message)
 {
 	struct keeper *k = keeper_of(side);
 
-	if (k->why[0] != '\0')
-		return runtime_fail(EX_CONFIG, k->why, 0);
+	if (k->why.text[0] != '\0')
+		return runtime_fail(EX_CONFIG, k->why.text, 0);
 	if (!side->conf || !k->keys)
 		return runtime_fail(EX_SOFTWARE, "told to prepare without keys", 0);
 	k->ready = true;

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/why.h"
 #include "conf/fault.h"
 #include "process/confine.h"
 
@@ -26,7 +27,7 @@ int runtime_fail(int exit_code, const char *what, int error)
 {
 	struct msg_failed failed = {.exit_code = exit_code};
 
-	snprintf(failed.text, sizeof(failed.text), "%s%s%s", what, error ? ": " : "",
+	snprintf(failed.text, sizeof(failed.text), "%.500s%s%s", what, error ? ": " : "",
 		error ? strerror(error < 0 ? -error : error) : "");
 	channel_send(CHANNEL_FD, MSG_FAILED, &failed, sizeof(failed), NULL, 0);
 	return exit_code;
@@ -106,12 +107,12 @@ int runtime_setup(struct runtime *side, struct message *message)
 
 int runtime_ready(struct runtime *side)
 {
-	char why[SANDBOX_WHY];
+	struct why why;
 	int r;
 
-	r = enter_sandbox(role_word(side->dialogue.role), side->conf, why);
+	r = enter_sandbox(role_word(side->dialogue.role), side->conf, &why);
 	if (r != 0)
-		return runtime_fail(r, why, 0);
+		return runtime_fail(r, why.text, 0);
 	side->counters->layers = sandbox_layers();
 	side->dialogue.state = CHILD_READY;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/why.h"
 
 #define LONGEST_FILE (16 << 20)
 #define DAY          86400
@@ -176,11 +177,10 @@ static int ring_of_file(
 
 	if (text->len % TICKET_KEY != 0 || n < 1 || n > TICKET_HONOURED) {
 		fault->part = TLS_TICKET_KEYS;
-		snprintf(fault->why, sizeof(fault->why),
+		return why_set(&fault->why, TLS_E_REFUSED,
 			"%s: %zu bytes; one to %d keys of %d bytes each are needed, the newest "
 			"first",
 			text->name, text->len, TICKET_HONOURED, TICKET_KEY);
-		return TLS_E_REFUSED;
 	}
 	r = secret_map(sizeof(*ring), &memory);
 	if (r < 0)
@@ -331,34 +331,32 @@ static void report_each(struct tls_files *files, size_t listener,
 		if (build_part(files, &alone, &fault) == TLS_E_REFUSED) {
 			const struct file_place place = tls_files_place(listener, &fault);
 
-			on_fault(&place, fault.why);
+			on_fault(&place, fault.why.text);
 		}
 		tls_context_free(context);
 	}
 }
 
 static int build_listener(struct tls_files *files, size_t listener,
-	void (*on_fault)(const struct file_place *place, const char *what),
-	char why[static FILE_WHY])
+	void (*on_fault)(const struct file_place *place, const char *what), struct why *why)
 {
 	struct tls_fault fault = {0};
 	struct file_place place;
-	char key[FILE_WHY];
+	char key[FILE_KEY_TEXT];
 	int r;
 
 	r = tls_files_build_one(files, listener, &fault);
 	if (r != TLS_E_REFUSED)
 		return r;
 	place = tls_files_place(listener, &fault);
-	on_fault(&place, fault.why);
+	on_fault(&place, fault.why.text);
 	report_each(files, listener, on_fault);
-	snprintf(why, FILE_WHY, "%.108s: %.400s", file_key(&place, files->conf, key), fault.why);
-	return TLS_E_REFUSED;
+	return why_set(why, TLS_E_REFUSED, "%.108s: %.400s", file_key(&place, files->conf, key),
+		fault.why.text);
 }
 
 int tls_files_build(struct tls_files *files,
-	void (*on_fault)(const struct file_place *place, const char *what),
-	char why[static FILE_WHY])
+	void (*on_fault)(const struct file_place *place, const char *what), struct why *why)
 {
 	int r = 0;
 
@@ -435,7 +433,7 @@ static void warn_of_certificates(const struct tls_files *files, size_t listener,
 	void (*on_warning)(const struct file_place *place, const char *text))
 {
 	struct tls_dates dates;
-	char text[FILE_WHY];
+	struct why why;
 
 	for (size_t c = 0; tls_context_certificate(files->contexts[listener], c, &dates); c++) {
 		const struct file_place place = {
@@ -443,10 +441,9 @@ static void warn_of_certificates(const struct tls_files *files, size_t listener,
 
 		if (dates.begins <= now && now < dates.ends)
 			continue;
-		snprintf(text, sizeof(text), "%s: the certificate %s",
-			file_name(files->conf, &place),
+		why_set(&why, 0, "%s: the certificate %s", file_name(files->conf, &place),
 			now < dates.begins ? "is not valid yet" : "has expired");
-		on_warning(&place, text);
+		on_warning(&place, why.text);
 	}
 }
 
@@ -457,15 +454,15 @@ void tls_files_warn(const struct tls_files *files, time_t now,
 
 	for (size_t i = 0; i < n; i++) {
 		const struct file_place place = {.kind = FILE_CRL, .listener = (uint32_t)i};
-		char text[FILE_WHY];
+		struct why why;
 
 		if (!files->contexts[i])
 			continue;
 		warn_of_certificates(files, i, now, on_warning);
 		if (!tls_files_crl_expired(files, i, now))
 			continue;
-		snprintf(text, sizeof(text), "%s: " CRL_EXPIRED, file_name(files->conf, &place));
-		on_warning(&place, text);
+		why_set(&why, 0, "%s: " CRL_EXPIRED, file_name(files->conf, &place));
+		on_warning(&place, why.text);
 	}
 }
 

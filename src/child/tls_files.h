@@ -3,6 +3,7 @@
 
 /* The files of a configuration that TLS needs, in memory, and the contexts that are made of them. */
 
+#include "base/why.h"
 #include "conf/conf.h"
 #include "core/counters.h"
 #include "core/ticket.h"
@@ -47,8 +48,7 @@ int tls_files_check_certificate(struct tls_files *files, size_t listener, size_t
 	struct tls_fault *fault, struct tls_dates *ret_dates);
 /* Of all, then the files are forgotten. Calls for each fault; `why` is one of them, with its key. */
 int tls_files_build(struct tls_files *files,
-	void (*on_fault)(const struct file_place *place, const char *what),
-	char why[static FILE_WHY]);
+	void (*on_fault)(const struct file_place *place, const char *what), struct why *why);
 /* Where in the configuration a fault is. */
 struct file_place tls_files_place(size_t listener, const struct tls_fault *fault);
 

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/why.h"
 #include "child/listeners.h"
 #include "child/roles.h"
 #include "child/runtime.h"
@@ -129,12 +130,12 @@ static uint64_t files_of(const struct worker *w)
 
 static int worker_build(struct worker *w)
 {
-	char why[FILE_WHY];
+	struct why why;
 	int r;
 
-	r = tls_files_build(&w->tls_files, runtime_report_fault, why);
+	r = tls_files_build(&w->tls_files, runtime_report_fault, &why);
 	if (r == TLS_E_REFUSED)
-		return runtime_fail(EX_CONFIG, why, 0);
+		return runtime_fail(EX_CONFIG, why.text, 0);
 	if (r == 0)
 		r = engine_fix_sockets(&w->engine, files_of(w));
 	if (r == 0)

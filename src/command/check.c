@@ -6,11 +6,11 @@
 #include "command/check.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/why.h"
 #include "child/tls_files.h"
 #include "config.h"
 #include "process/files.h"
@@ -24,17 +24,17 @@ struct check_run {
 
 static bool check_file(struct check_run *run, struct file *file)
 {
-	char why[FILE_WHY] = "no memory";
+	struct why why = {"no memory"};
 	int r;
 
-	r = file_open(file, why);
+	r = file_open(file, &why);
 	if (r == 0)
 		r = tls_files_read(&run->tls_files, &file->place, file->fd);
 	if (r == 0)
 		return true;
 	if (r < 0)
-		snprintf(why, sizeof(why), "%s: %s", file->path, strerror(-r));
-	fault_at_file(run->conf, &file->place, FAULT_ERROR, why, run->faults);
+		why_set(&why, 0, "%s: %s", file->path, strerror(-r));
+	fault_at_file(run->conf, &file->place, FAULT_ERROR, why.text, run->faults);
 	return false;
 }
 
@@ -54,20 +54,20 @@ static void add_fault(struct check_run *run, size_t listener, const struct tls_f
 {
 	const struct file_place place = tls_files_place(listener, fault);
 
-	fault_at_file(run->conf, &place, level, fault->why, run->faults);
+	fault_at_file(run->conf, &place, level, fault->why.text, run->faults);
 }
 
 static void warn_of_dates(
 	struct check_run *run, const struct file_place *place, const struct tls_dates *dates)
 {
 	time_t now = time(NULL);
-	char text[FILE_WHY];
+	struct why why;
 
 	if (dates->begins <= now && now < dates->ends)
 		return;
-	snprintf(text, sizeof(text), "%s: the certificate %s", file_name(run->conf, place),
+	why_set(&why, 0, "%s: the certificate %s", file_name(run->conf, place),
 		now < dates->begins ? "is not valid yet" : "has expired");
-	fault_at_file(run->conf, place, FAULT_WARNING, text, run->faults);
+	fault_at_file(run->conf, place, FAULT_WARNING, why.text, run->faults);
 }
 
 /* Each certificate by itself, so that all that are wrong are named. */
@@ -79,7 +79,7 @@ static bool check_certificates(struct check_run *run, size_t listener)
 	for (size_t i = 0; i < l->tls.n_certificates; i++) {
 		const struct file_place place = {
 			.listener = (uint32_t)listener, .index = (uint32_t)i};
-		struct tls_fault fault = {.index = i, .why = "no memory"};
+		struct tls_fault fault = {.index = i, .why = {"no memory"}};
 		struct tls_dates dates;
 		int r = tls_files_check_certificate(&run->tls_files, listener, i, &fault, &dates);
 
@@ -102,15 +102,15 @@ static bool lacks_files(const struct conf_tls *tls)
 static void warn_of_crl(struct check_run *run, size_t listener)
 {
 	const struct file_place place = {.kind = FILE_CRL, .listener = (uint32_t)listener};
-	char text[FILE_WHY];
+	struct why why;
 
-	snprintf(text, sizeof(text), "%s: " CRL_EXPIRED, file_name(run->conf, &place));
-	fault_at_file(run->conf, &place, FAULT_WARNING, text, run->faults);
+	why_set(&why, 0, "%s: " CRL_EXPIRED, file_name(run->conf, &place));
+	fault_at_file(run->conf, &place, FAULT_WARNING, why.text, run->faults);
 }
 
 static void check_tls_listener(struct check_run *run, size_t listener)
 {
-	struct tls_fault fault = {.why = "no memory"};
+	struct tls_fault fault = {.why = {"no memory"}};
 	bool fine = check_listener_files(run, listener);
 
 	if (!check_certificates(run, listener) || !fine ||

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/why.h"
 #include "command/check.h"
 #include "command/service.h"
 #include "conf/fault.h"
@@ -30,11 +31,11 @@ static void print_faults(const struct options *options, const struct faults *fau
 /* A layer of the sandbox that a start would lack. */
 static void check_sandbox(const struct conf *conf, struct faults *faults)
 {
-	char why[SANDBOX_WHY];
+	struct why why;
 
-	if (confine_probe(conf, why) != 0)
+	if (confine_probe(conf, &why) != 0)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR, .key = "sandbox"},
-			"%s", why);
+			"%s", why.text);
 }
 
 static void print_verdict(const struct options *options, size_t warnings)

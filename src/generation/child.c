@@ -36,6 +36,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/why.h"
 #include "generation/launch.h"
 
 #define MESSAGES_A_TURN  64
@@ -179,11 +180,11 @@ static void child_on_record(struct child *child, const struct message *message)
 static void child_on_failed(struct child *child, const struct message *message)
 {
 	const struct msg_failed *failed = (const void *)message->data;
-	char why[sizeof(failed->text) + 1];
+	struct why why;
 
-	snprintf(why, sizeof(why), "%.*s", (int)sizeof(failed->text), failed->text);
+	why_set(&why, 0, "%.*s", (int)sizeof(failed->text), failed->text);
 	child->failed = true;
-	child->owner->on_failed(child, failed->exit_code, why);
+	child->owner->on_failed(child, failed->exit_code, why.text);
 }
 
 /* FAULTS_MAX bounds how many are kept; before it is ready, no peer has made it say them. */

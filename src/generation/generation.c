@@ -30,6 +30,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/why.h"
 #include "generation/slot.h"
 #include "process/files.h"
 
@@ -46,7 +47,7 @@ static void generation_fail(struct generation *g, int exit_code, const char *why
 	if (!generation_is_coming(g) || g->exit_code != 0)
 		return;
 	g->exit_code = exit_code;
-	snprintf(g->why, sizeof(g->why), "%s", why);
+	why_set(&g->why, 0, "%s", why);
 	loop_defer(g->parts.loop, &g->report);
 }
 
@@ -129,7 +130,7 @@ static void generation_on_report(struct task *task)
 	if (g->state == GENERATION_DRAINING)
 		generation_on_drained(g);
 	else if (g->exit_code != 0)
-		g->parts.owner->on_failed(g, g->exit_code, g->why);
+		g->parts.owner->on_failed(g, g->exit_code, g->why.text);
 	else if (g->state == GENERATION_BUILDING)
 		g->parts.owner->on_ready(g);
 	else if (g->state == GENERATION_OPENING)
@@ -146,14 +147,14 @@ static void generation_take_in(struct generation *g, struct slot *slot)
 
 static void generation_start_worker(struct generation *g, struct slot *slot)
 {
-	char why[128];
+	struct why why;
 	int r;
 
 	r = slot_start(slot);
 	if (r >= 0)
 		return;
-	snprintf(why, sizeof(why), "cannot start a worker: %s", strerror(-r));
-	generation_fail(g, EX_OSERR, why);
+	why_set(&why, 0, "cannot start a worker: %s", strerror(-r));
+	generation_fail(g, EX_OSERR, why.text);
 }
 
 /* Workers ask the keeper while they get ready; those that serve, or drain, have lost the one before. */
@@ -214,8 +215,8 @@ static void generation_on_child_failed(struct child *child, int exit_code, const
 
 	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"%s", why);
-	text_escape(why, strlen(why), slot->why,
-		sizeof(slot->why)); /* it may be of a worker that was taken over */
+	text_escape(why, strlen(why), slot->why.text,
+		sizeof(slot->why.text)); /* it may be of a worker that was taken over */
 	generation_fail(child->userdata, exit_code > 0 ? exit_code : EX_SOFTWARE, why);
 }
 
@@ -234,14 +235,14 @@ static void generation_replace(struct generation *g, struct slot *slot)
 }
 
 /* Only its last words may tell, of one that could not even be executed. */
-static void slot_explain_end(const struct child *child, char why[static 160])
+static void slot_explain_end(const struct child *child, struct why *why)
 {
 	const char *role = role_word(child->role);
 
 	if (child->refused)
-		snprintf(why, 160, "cannot speak to a %s: %s", role, strerror(-child->refused));
+		why_set(why, 0, "cannot speak to a %s: %s", role, strerror(-child->refused));
 	else
-		snprintf(why, 160, "a %s died before it was ready%s%s", role,
+		why_set(why, 0, "a %s died before it was ready%s%s", role,
 			child->last_words[0] ? ": " : "", child->last_words);
 }
 
@@ -249,18 +250,18 @@ static void generation_on_child_ended(struct child *child, const struct child_en
 {
 	struct slot *slot = container_of(child, struct slot, child);
 	struct generation *g = child->userdata;
-	char why[160];
+	struct why why;
 
 	slot_take_back(slot);
 	if (!end->as_told && !generation_is_coming(g))
 		g->parts.owner->on_died(g, child, end);
 	if (!child->failed)
-		slot_explain_end(child, slot->why);
+		slot_explain_end(child, &slot->why);
 	switch (g->state) {
 	case GENERATION_BUILDING:
 	case GENERATION_OPENING:
-		slot_explain_end(child, why);
-		generation_fail(g, end->exit_code, why);
+		slot_explain_end(child, &why);
+		generation_fail(g, end->exit_code, why.text);
 		break;
 	case GENERATION_SERVING:
 		generation_replace(g, slot);
@@ -381,7 +382,7 @@ static void generation_freep(struct generation **generation)
 }
 
 int generation_new(const struct generation_parts *parts, struct conf *conf,
-	struct generation **ret_generation, char why[static 512])
+	struct generation **ret_generation, struct why *why)
 {
 	__attribute__((cleanup(generation_freep))) struct generation *g = NULL;
 	int r;
@@ -389,18 +390,15 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 	g = generation_alloc(parts);
 	if (!g) {
 		conf_free(conf);
-		snprintf(why, 512, "no memory");
-		return EX_OSERR;
+		return why_set(why, EX_OSERR, "no memory");
 	}
 
 	r = plan_make(&g->plan, conf, &parts->resources->sockets, why);
 	if (r != 0)
 		return r;
 	r = generation_make_slots(g);
-	if (r < 0) {
-		snprintf(why, 512, "cannot start a child: %s", strerror(-r));
-		return EX_OSERR;
-	}
+	if (r < 0)
+		return why_set(why, EX_OSERR, "cannot start a child: %s", strerror(-r));
 	loop_set_timer(parts->loop, &g->limit, parts->loop->now_ms + BUILD_MS);
 
 	*ret_generation = take_ptr(&g);
@@ -430,7 +428,7 @@ void generation_free(struct generation *g)
 	loop_defer(g->parts.loop, &g->reap);
 }
 
-int generation_bind(const struct generation *g, char why[static 512])
+int generation_bind(const struct generation *g, struct why *why)
 {
 	return plan_bind(&g->plan, why);
 }
@@ -595,11 +593,13 @@ const char *generation_trouble(const struct generation *g, char text[static 256]
 	}
 	text[0] = '\0';
 	if (g->keeper && slot_is_missing(g->keeper))
-		snprintf(text, 256, "the keeper of the keys is missing: %s", g->keeper->why);
+		snprintf(text, 256, "the keeper of the keys is missing: %.160s",
+			g->keeper->why.text);
 	else if (missing > 0)
-		snprintf(text, 256, "%u of %u workers are missing: %s", missing, g->n, worst->why);
+		snprintf(text, 256, "%u of %u workers are missing: %.160s", missing, g->n,
+			worst->why.text);
 	else if (worst)
-		snprintf(text, 256, "the exporter is missing: %s", worst->why);
+		snprintf(text, 256, "the exporter is missing: %.160s", worst->why.text);
 	return text;
 }
 

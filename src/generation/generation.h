@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/why.h"
 #include "conf/conf.h"
 #include "core/counters.h"
 #include "generation/child.h"
@@ -71,19 +72,19 @@ struct generation {
 	bool exporter_stays; /* and is told to drain after the workers */
 	bool given_up;       /* it has had all the time that there was */
 	int exit_code;
-	char why[512];
+	struct why why;
 };
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */
 int generation_new(const struct generation_parts *parts, struct conf *conf,
-	struct generation **ret_generation, char why[static 512]);
+	struct generation **ret_generation, struct why *why);
 /* Ends whatever still runs, at once; the memory goes at the end of the round. */
 void generation_free(struct generation *generation);
 
 /* It is ready, and about to serve: its sockets are bound. When one cannot be had, it returns as does
  * generation_new(). */
-int generation_bind(const struct generation *generation, char why[static 512]);
+int generation_bind(const struct generation *generation, struct why *why);
 void generation_serve(struct generation *generation);
 /* All of it serves, and so do its sockets. */
 void generation_commit(struct generation *generation);

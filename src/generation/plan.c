@@ -18,6 +18,7 @@
 #include "base/cpus.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/why.h"
 #include "conf/fault.h"
 #include "priv/ident.h"
 #include "process/files.h"
@@ -71,7 +72,7 @@ int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
 
 /* The reason when sockets were passed, but not this listener's. */
 static int plan_lacks_socket(const struct conf_listener *l, const struct sockets *sockets,
-	const char *refused, char why[static 512])
+	const char *refused, struct why *why)
 {
 	char passed[256], advice[256];
 
@@ -84,11 +85,10 @@ static int plan_lacks_socket(const struct conf_listener *l, const struct sockets
 	else
 		snprintf(advice, sizeof(advice), "make a .socket unit with FileDescriptorName=%s",
 			l->name);
-	snprintf(why, 512,
+	return why_set(why, EX_CONFIG,
 		"listener %s: there is no socket for it among those that the service manager "
 		"passes (%s), and none can be made here: %s; %s",
 		l->name, sockets_inherited(sockets, passed), refused, advice);
-	return EX_CONFIG;
 }
 
 /* Datagrams of one session must all come to the worker that has it, so that DTLS has a single socket, and
@@ -121,26 +121,24 @@ static const char *advice_on(const struct conf_listener *l, int error)
 }
 
 /* The exit code that fits, and `why` the socket of a listener cannot be had. */
-static int plan_refused(const struct conf_listener *l, const struct sockets *sockets, int error,
-	char why[static 512])
+static int plan_refused(
+	const struct conf_listener *l, const struct sockets *sockets, int error, struct why *why)
 {
 	char text[ADDR_TEXT];
 
 	addr_format(&l->address, text);
 	if (error == -EAFNOSUPPORT || (error < 0 && sockets_any_inherited(sockets)))
 		return plan_lacks_socket(l, sockets, strerror(-error), why);
-	if (error > 0) {
-		snprintf(why, 512, "listener %s: there is no such %s", l->name,
+	if (error > 0)
+		return why_set(why, EX_CONFIG, "listener %s: there is no such %s", l->name,
 			error == IDENT_E_NO_USER ? "owner" : "group");
-		return EX_CONFIG;
-	}
-	snprintf(why, 512, "listener %s: cannot listen on %s: %s%s", l->name,
-		l->path ? l->path : text, strerror(-error), advice_on(l, error));
-	return error == -EACCES || error == -EPERM ? EX_NOPERM : EX_OSERR;
+	return why_set(why, error == -EACCES || error == -EPERM ? EX_NOPERM : EX_OSERR,
+		"listener %s: cannot listen on %s: %s%s", l->name, l->path ? l->path : text,
+		strerror(-error), advice_on(l, error));
 }
 
 static int plan_claim_one(struct plan *plan, const struct conf_listener *l, unsigned n,
-	struct socket_group **group, char why[static 512])
+	struct socket_group **group, struct why *why)
 {
 	const struct socket_want want = {.conf = plan->conf, .listener = l, .n = n};
 	char text[ADDR_TEXT];
@@ -152,34 +150,35 @@ static int plan_claim_one(struct plan *plan, const struct conf_listener *l, unsi
 	if (r != SOCKETS_E_OTHER)
 		return plan_refused(l, plan->sockets, r, why);
 	addr_format(&l->address, text);
-	snprintf(why, 512,
+	return why_set(why, EX_CONFIG,
 		"listener %s: the socket that the service manager passes under this name is %s, "
 		"and the listener asks for %s %s; change the .socket unit or the listener",
 		l->name, socket_group_text(*group), conf_transport_name(l->transport),
 		l->path ? l->path : text);
-	return EX_CONFIG;
 }
 
 /* A key is sure to be there when it is asked for: all are opened before anything is started. */
-static int plan_open_files(struct plan *plan, char why[static 512])
+static int plan_open_files(struct plan *plan, struct why *why)
 {
-	char fault[FILE_WHY], key[FILE_WHY];
+	struct why fault;
+	char key[FILE_KEY_TEXT];
 	int r = files_list(&plan->files, plan->conf);
 
 	for (size_t i = 0; i < plan->files.n && r >= 0; i++) {
 		struct file *file = &plan->files.list[i];
-		int one = file_open(file, fault);
+		int one = file_open(file, &fault);
 
 		r = one != 0 ? one : r;
 		if (one != FILE_E_FAULT)
 			continue;
-		fault_at_file(plan->conf, &file->place, FAULT_ERROR, fault, plan->faults);
-		snprintf(
-			why, 512, "%.200s: %.300s", file_key(&file->place, plan->conf, key), fault);
+		fault_at_file(plan->conf, &file->place, FAULT_ERROR, fault.text, plan->faults);
+		why_set(why, 0, "%.200s: %.300s", file_key(&file->place, plan->conf, key),
+			fault.text);
 	}
 	if (r < 0)
-		snprintf(why, 512, "cannot open the files of the configuration: %s", strerror(-r));
-	return r == FILE_E_FAULT ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
+		return why_set(why, EX_OSERR, "cannot open the files of the configuration: %s",
+			strerror(-r));
+	return r == FILE_E_FAULT ? EX_CONFIG : 0;
 }
 
 bool plan_has_keys(const struct plan *plan)
@@ -188,21 +187,19 @@ bool plan_has_keys(const struct plan *plan)
 }
 
 /* An open port that no worker serves looks alive from outside, and is not. */
-static int plan_all_claimed(
-	const struct plan *plan, const struct sockets *sockets, char why[static 512])
+static int plan_all_claimed(const struct plan *plan, const struct sockets *sockets, struct why *why)
 {
 	const char *name = sockets_unclaimed(sockets, plan->conf);
 
 	if (!name)
 		return 0;
-	snprintf(why, 512,
+	return why_set(why, EX_CONFIG,
 		"the service manager passes a socket named \"%s\", and no listener has that name; "
 		"add the listener, or disable and stop the .socket unit",
 		name);
-	return EX_CONFIG;
 }
 
-static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512])
+static int plan_begin(struct plan *plan, struct conf *conf, struct why *why)
 {
 	plan->conf = conf;
 	plan->workers = conf->workers > 0 ? conf->workers : cpus_usable();
@@ -210,12 +207,11 @@ static int plan_begin(struct plan *plan, struct conf *conf, char why[static 512]
 	plan->groups = calloc(conf->n_listeners, sizeof(struct socket_group *));
 	if (plan->groups && plan_seal(plan) >= 0)
 		return 0;
-	snprintf(why, 512, "no memory for the configuration");
-	return EX_OSERR;
+	return why_set(why, EX_OSERR, "no memory for the configuration");
 }
 
 /* The exporter is one process, and wants one socket. */
-static int plan_claim_metrics(struct plan *plan, char why[static 512])
+static int plan_claim_metrics(struct plan *plan, struct why *why)
 {
 	struct conf_listener metrics;
 
@@ -224,7 +220,7 @@ static int plan_claim_metrics(struct plan *plan, char why[static 512])
 	return plan_claim_one(plan, &metrics, 1, &plan->metrics, why);
 }
 
-static int plan_claim_all(struct plan *plan, struct sockets *sockets, char why[static 512])
+static int plan_claim_all(struct plan *plan, struct sockets *sockets, struct why *why)
 {
 	int r = 0;
 
@@ -248,7 +244,7 @@ static bool plan_socket(const struct plan *plan, size_t number, struct conf_list
 	return true;
 }
 
-int plan_bind(const struct plan *plan, char why[static 512])
+int plan_bind(const struct plan *plan, struct why *why)
 {
 	struct conf_listener listener;
 	struct socket_group *group;
@@ -276,7 +272,7 @@ void plan_commit(struct plan *plan)
 	plan->is_claim = false;
 }
 
-int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512])
+int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, struct why *why)
 {
 	int r;
 

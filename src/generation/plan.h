@@ -3,6 +3,7 @@
 
 /* The plan of a generation: a configuration, sealed, and its sockets. */
 
+#include "base/why.h"
 #include "conf/conf.h"
 #include "core/counters.h"
 #include "generation/child.h"
@@ -30,9 +31,9 @@ struct plan {
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */
-int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, char why[static 512]);
+int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, struct why *why);
 /* It is about to serve: its sockets are bound. When one cannot be had, it returns as does plan_make(). */
-int plan_bind(const struct plan *plan, char why[static 512]);
+int plan_bind(const struct plan *plan, struct why *why);
 /* It serves, and so do its sockets. */
 void plan_commit(struct plan *plan);
 void plan_done(struct plan *plan);

@@ -6,7 +6,6 @@
 #include "generation/slot.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/why.h"
 
 #define KEEPER_SECONDS 1     /* for a signature */
 #define PATIENCE_MS    10000 /* for a loop that does not turn */
@@ -139,8 +139,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 	r = slot_start(slot);
 	if (r >= 0)
 		return;
-	snprintf(slot->why, sizeof(slot->why), "cannot start a %s: %s", role_word(slot->child.role),
-		strerror(-r));
+	why_set(&slot->why, 0, "cannot start a %s: %s", role_word(slot->child.role), strerror(-r));
 	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.error = r), "cannot start a %s",
 		role_word(slot->child.role));
 	slot_replace(slot);
@@ -225,7 +224,7 @@ void slot_report_missing(struct slot *slot)
 		return;
 	slot->missed = true;
 	log_each(EVENT_CHILD_MISSING, ABOUT(.role = child_name(&slot->child, name)),
-		"nothing has taken its place for %d s: %s", PATIENCE_MS / 1000, slot->why);
+		"nothing has taken its place for %d s: %s", PATIENCE_MS / 1000, slot->why.text);
 }
 
 void slot_is_back(struct slot *slot)

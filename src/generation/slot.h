@@ -4,6 +4,7 @@
 /* A place in a generation: a child, and what it takes to replace it. It knows the plan and the keeper, and
  * nothing of the generation, which is the owner of its child. */
 
+#include "base/why.h"
 #include "generation/child.h"
 #include "generation/plan.h"
 
@@ -16,7 +17,7 @@ struct slot {
 	uint64_t told_ms;    /* when it was told to drain */
 	uint64_t missing_ms; /* since when nothing serves in its place; 0: it serves itself */
 	bool missed;         /* and the log says so */
-	char why[160];       /* the last attempt to replace it failed */
+	struct why why;      /* the last attempt to replace it failed */
 	int log_level;       /* instead of the configured one; -1: none */
 };
 

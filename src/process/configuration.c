@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/why.h"
 #include "priv/ident.h"
 #include "process/files.h"
 
@@ -53,7 +54,7 @@ void configuration_quote(struct faults *faults)
 /* Workers of a root supervisor must be able to become this user, so its absence stops a start. */
 static void check_worker_account(const struct conf *conf, struct faults *faults)
 {
-	char why[FILE_WHY];
+	struct why why;
 	bool is_user;
 	uid_t uid;
 	gid_t gid;
@@ -65,42 +66,44 @@ static void check_worker_account(const struct conf *conf, struct faults *faults)
 	if (r == 0 && uid != 0)
 		return;
 	if (r == 0) {
-		snprintf(why, sizeof(why),
-			"\"%s\" is another name of root; name a user for workers", conf->user);
+		why_set(&why, 0, "\"%s\" is another name of root; name a user for workers",
+			conf->user);
 		fault_at_origin(origin_of(conf->origins, SCOPE_TOP, "user"), FAULT_ERROR, "user",
-			why, faults);
+			why.text, faults);
 		return;
 	}
 	is_user = r == IDENT_E_NO_USER;
-	snprintf(why, sizeof(why),
+	why_set(&why, 0,
 		"there is no %s \"%s\" for the workers to become; make it, as with '%s --system "
 		"%s', or name another",
 		is_user ? "user" : "group", is_user ? conf->user : conf->group,
 		is_user ? "adduser" : "addgroup", is_user ? conf->user : conf->group);
 	fault_at_origin(origin_of(conf->origins, SCOPE_TOP, is_user ? "user" : "group"),
-		FAULT_ERROR, is_user ? "user" : "group", why, faults);
+		FAULT_ERROR, is_user ? "user" : "group", why.text, faults);
 }
 
 static void check_control_group(const struct conf *conf, struct faults *faults)
 {
-	char why[FILE_WHY];
+	struct why why;
 	gid_t gid;
 
 	if (!conf->control_group || ident_find_group(conf->control_group, &gid) == 0)
 		return;
-	snprintf(why, sizeof(why), "there is no group \"%s\" to let in", conf->control_group);
+	why_set(&why, 0, "there is no group \"%s\" to let in", conf->control_group);
 	fault_at_origin(origin_of(conf->origins, SCOPE_TOP, "control.group"), FAULT_ERROR,
-		"control.group", why, faults);
+		"control.group", why.text, faults);
 }
 
 static void add_unknown_owner(const struct conf_listener *l, const char *word, const char *name,
 	const char *what, struct faults *faults)
 {
-	char key[FILE_WHY], why[FILE_WHY];
+	struct why why;
+	char key[FILE_KEY_TEXT];
 
 	snprintf(key, sizeof(key), "listeners.%s.%s", l->name, word);
-	snprintf(why, sizeof(why), "there is no %s \"%s\" to give the socket to", what, name);
-	fault_at_origin(origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why, faults);
+	why_set(&why, 0, "there is no %s \"%s\" to give the socket to", what, name);
+	fault_at_origin(
+		origin_of(l->origins, SCOPE_LISTENER, word), FAULT_ERROR, key, why.text, faults);
 }
 
 void configuration_check_accounts(const struct conf *conf, struct faults *faults)

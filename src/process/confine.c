@@ -3,10 +3,10 @@
 #include "process/confine.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sysexits.h>
 
 #include "base/log.h"
+#include "base/why.h"
 #include "priv/ident.h"
 
 static const enum sandbox_mode modes[] = {
@@ -32,16 +32,15 @@ int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_
 	return 0;
 }
 
-static int confine_refuse(enum layer layer, int error, char why[static SANDBOX_WHY])
+static int confine_refuse(enum layer layer, int error, struct why *why)
 {
-	snprintf(why, SANDBOX_WHY, "the sandbox cannot have its layer \"%s\": %s%s",
+	return why_set(why, EX_OSERR, "the sandbox cannot have its layer \"%s\": %s%s",
 		layer_words(layer), sandbox_explain(layer, error),
 		sandbox_can_lack(layer) ? "; sandbox = \"best-effort\" would go on without it"
 					: ", and nothing serves without it");
-	return EX_OSERR;
 }
 
-int enter_sandbox(const char *role, const struct conf *conf, char why[static SANDBOX_WHY])
+int enter_sandbox(const char *role, const struct conf *conf, struct why *why)
 {
 	struct sandbox sandbox;
 	enum layer missing;
@@ -49,12 +48,10 @@ int enter_sandbox(const char *role, const struct conf *conf, char why[static SAN
 
 	r = sandbox_plan(role, conf, &sandbox);
 	if (r == -EPERM)
-		snprintf(why, SANDBOX_WHY, "user \"%s\" is root", conf->user);
-	else if (r < 0)
-		snprintf(why, SANDBOX_WHY, "there is no user \"%s\" or no group \"%s\"", conf->user,
-			conf->group);
+		return why_set(why, EX_CONFIG, "user \"%s\" is root", conf->user);
 	if (r < 0)
-		return EX_CONFIG;
+		return why_set(why, EX_CONFIG, "there is no user \"%s\" or no group \"%s\"",
+			conf->user, conf->group);
 	if (sandbox.mode == SANDBOX_OFF)
 		log_event(EVENT_SANDBOX_OFF, ABOUT_NOTHING,
 			"the sandbox is off: an attacker who takes this process over can do all "
@@ -64,7 +61,7 @@ int enter_sandbox(const char *role, const struct conf *conf, char why[static SAN
 	return r < 0 ? confine_refuse(missing, r, why) : 0;
 }
 
-int confine_probe(const struct conf *conf, char why[static SANDBOX_WHY])
+int confine_probe(const struct conf *conf, struct why *why)
 {
 	enum layer missing;
 	int r;

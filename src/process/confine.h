@@ -3,15 +3,14 @@
 
 /* From the configuration to the sandbox of a role. */
 
+#include "base/why.h"
 #include "conf/conf.h"
 #include "priv/sandbox.h"
-
-#define SANDBOX_WHY 256
 
 /* The sandbox of `role`; -ENOENT when `user` or `group` is not known. */
 int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_sandbox);
 /* Enters it. Returns 0, or the exit code that fits, and `why` says what could not be had. */
-int enter_sandbox(const char *role, const struct conf *conf, char why[static SANDBOX_WHY]);
+int enter_sandbox(const char *role, const struct conf *conf, struct why *why);
 /* Whether a start would get what `conf` asks for, as far as can be told without entering anything.
  * Returns and says the same. */
-int confine_probe(const struct conf *conf, char why[static SANDBOX_WHY]);
+int confine_probe(const struct conf *conf, struct why *why);

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/why.h"
 
 #define CREDENTIAL   "credential:"
 #define LONGEST_FILE (16 << 20)
@@ -147,23 +148,20 @@ static mode_t strangers_bits(const struct file *file)
 	return is_credential(file->name) ? S_IRWXO : S_IRWXG | S_IRWXO;
 }
 
-static int check_mode(const struct file *file, const struct stat *st, char why[static FILE_WHY])
+static int check_mode(const struct file *file, const struct stat *st, struct why *why)
 {
-	if (!S_ISREG(st->st_mode)) {
-		snprintf(why, FILE_WHY, "%s: not a file", file->path);
-		return FILE_E_FAULT;
-	}
+	if (!S_ISREG(st->st_mode))
+		return why_set(why, FILE_E_FAULT, "%s: not a file", file->path);
 	if (!kinds[file->place.kind].is_secret || !(st->st_mode & strangers_bits(file)))
 		return 0;
-	snprintf(why, FILE_WHY,
+	return why_set(why, FILE_E_FAULT,
 		"%s: its mode is %04o, so that %s may read it; 'chmod 600 %s' mends that",
 		file->path, (unsigned)st->st_mode & 07777,
 		st->st_mode & S_IRWXO ? "everybody" : "its group", file->path);
-	return FILE_E_FAULT;
 }
 
 /* Its fingerprint is from before the copy: what is written meanwhile is a change to come. */
-static int take_copy(struct file *file, int fd, char why[static FILE_WHY])
+static int take_copy(struct file *file, int fd, struct why *why)
 {
 	struct stat st;
 	int r;
@@ -174,10 +172,9 @@ static int take_copy(struct file *file, int fd, char why[static FILE_WHY])
 	if (r != 0)
 		return r;
 	r = fd_sealed_copy("upperd-file", fd, LONGEST_FILE, &file->fd);
-	if (r == -EFBIG) {
-		snprintf(why, FILE_WHY, "%s: longer than %d MiB", file->path, LONGEST_FILE >> 20);
-		return FILE_E_FAULT;
-	}
+	if (r == -EFBIG)
+		return why_set(why, FILE_E_FAULT, "%s: longer than %d MiB", file->path,
+			LONGEST_FILE >> 20);
 	if (r == 0)
 		file->fingerprint = fingerprint_of(&st);
 	return r;
@@ -196,20 +193,16 @@ static const char *credential_fault(const char *name)
 	return NULL;
 }
 
-int file_open(struct file *file, char why[static FILE_WHY])
+int file_open(struct file *file, struct why *why)
 {
 	_cleanup_close_ int fd = -1;
 	const char *fault = credential_fault(file->name);
 
-	if (fault) {
-		snprintf(why, FILE_WHY, "%s: %s", file->name, fault);
-		return FILE_E_FAULT;
-	}
+	if (fault)
+		return why_set(why, FILE_E_FAULT, "%s: %s", file->name, fault);
 	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		snprintf(why, FILE_WHY, "%s: %s", file->path, strerror(errno));
-		return FILE_E_FAULT;
-	}
+	if (fd < 0)
+		return why_set(why, FILE_E_FAULT, "%s: %s", file->path, strerror(errno));
 	return take_copy(file, fd, why);
 }
 
@@ -222,16 +215,16 @@ bool file_place_exists(const struct conf *conf, const struct file_place *place)
 }
 
 const char *file_key(
-	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY])
+	const struct file_place *place, const struct conf *conf, char key[static FILE_KEY_TEXT])
 {
 	const char *listener = conf->listeners[place->listener].name;
 	const char *word = kinds[place->kind].word;
 
 	if (place->kind <= FILE_OCSP)
-		snprintf(key, FILE_WHY, "listeners.%s.tls.certificates[%u].%s", listener,
+		snprintf(key, FILE_KEY_TEXT, "listeners.%s.tls.certificates[%u].%s", listener,
 			place->index, word);
 	else
-		snprintf(key, FILE_WHY, "listeners.%s.tls.%s", listener, word);
+		snprintf(key, FILE_KEY_TEXT, "listeners.%s.tls.%s", listener, word);
 	return key;
 }
 
@@ -311,7 +304,7 @@ static const char *origin_of_file(const struct conf *conf, const struct file_pla
 void fault_at_file(const struct conf *conf, const struct file_place *place, enum fault_level level,
 	const char *message, struct faults *faults)
 {
-	char key[FILE_WHY];
+	char key[FILE_KEY_TEXT];
 
 	file_key(place, conf, key);
 	if (!is_fault_known(faults, key, message))

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/why.h"
 #include "conf/conf.h"
 #include "conf/fault.h"
 #include "conf/schema.h"
@@ -48,8 +49,8 @@ struct files {
 	uint32_t n_keys;
 };
 
-#define FILES_EMPTY ((struct files){0})
-#define FILE_WHY    512
+#define FILES_EMPTY   ((struct files){0})
+#define FILE_KEY_TEXT 512
 
 /* Lists them; `conf` must outlive the list. */
 int files_list(struct files *files, const struct conf *conf);
@@ -60,12 +61,12 @@ enum {
 };
 
 /* Takes a copy of one, which later writes to the file do not reach, and looks at who else may read it. */
-int file_open(struct file *file, char why[static FILE_WHY]);
+int file_open(struct file *file, struct why *why);
 /* Tells one file from another, and from itself after a change; 0: there is none. */
 uint64_t file_fingerprint(const char *path);
 /* "listeners.NAME.tls.certificates[0].key" */
 const char *file_key(
-	const struct file_place *place, const struct conf *conf, char key[static FILE_WHY]);
+	const struct file_place *place, const struct conf *conf, char key[static FILE_KEY_TEXT]);
 /* The name of the file in the configuration; NULL for other values. */
 const char *file_name(const struct conf *conf, const struct file_place *place);
 

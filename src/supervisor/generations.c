@@ -22,12 +22,12 @@
 
 #include "supervisor/generations.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/why.h"
 #include "generation/dtls_peers.h"
 
 #define DRAINING_MAX 64
@@ -56,17 +56,16 @@ static void build_fail(struct generations *all, int exit_code, const char *why)
 	all->owner->on_failed(all, exit_code, why);
 }
 
-static int claim_tickets(struct generations *all, const struct conf *conf, char why[static 512])
+static int claim_tickets(struct generations *all, const struct conf *conf, struct why *why)
 {
 	const struct conf *serving = all->serving ? generation_conf(all->serving) : NULL;
 	int r;
 
 	r = tickets_claim(&all->parts.resources->tickets, conf, serving, all->parts.loop->now_ms);
 	if (r == TICKETS_E_FULL)
-		snprintf(
-			why, 512, "more than %d different values of ticket_lifetime", TICKET_RINGS);
+		why_set(why, 0, "more than %d different values of ticket_lifetime", TICKET_RINGS);
 	else if (r < 0)
-		snprintf(why, 512, "cannot make keys of tickets: %s", strerror(-r));
+		why_set(why, 0, "cannot make keys of tickets: %s", strerror(-r));
 	return r == TICKETS_E_FULL ? EX_CONFIG : r < 0 ? EX_OSERR : 0;
 }
 
@@ -74,19 +73,19 @@ static int claim_tickets(struct generations *all, const struct conf *conf, char 
 static void build_prepare(struct generations *all, struct conf *conf)
 {
 	struct generation_parts parts = all->parts;
-	char why[512];
+	struct why why;
 	int exit_code;
 
 	parts.faults = &all->build.faults;
 	/* An operator who asks for it is warned of what has expired; here, no one is looking. */
 	parts.refuse_expired = all->build.cause == BUILD_RENEWAL;
 	sockets_reopen(&all->parts.resources->sockets);
-	exit_code = claim_tickets(all, conf, why);
+	exit_code = claim_tickets(all, conf, &why);
 	if (exit_code == 0)
-		exit_code = generation_new(&parts, take_ptr(&conf), &all->build.generation, why);
+		exit_code = generation_new(&parts, take_ptr(&conf), &all->build.generation, &why);
 	conf_free(conf);
 	if (exit_code != 0)
-		build_fail(all, exit_code, why);
+		build_fail(all, exit_code, why.text);
 }
 
 static void build_new(struct generations *all, enum build_cause cause)
@@ -177,16 +176,16 @@ static void introduce(struct generations *all, struct generation *young)
 static void on_ready(struct generation *g)
 {
 	struct generations *all = generation_userdata(g);
-	char why[512];
+	struct why why;
 	int exit_code;
 
 	if (all->is_trial) {
 		all->owner->on_done(all);
 		return;
 	}
-	exit_code = generation_bind(g, why);
+	exit_code = generation_bind(g, &why);
 	if (exit_code != 0) {
-		on_failed(g, exit_code, why);
+		on_failed(g, exit_code, why.text);
 		return;
 	}
 	introduce(all, g);

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/why.h"
 #include "conf/fault.h"
 #include "config.h"
 #include "priv/ident.h"
@@ -29,7 +30,8 @@ static void tell_manager_fault(const struct supervisor *s, const struct faults *
 {
 	const struct fault *f = faults->list;
 	const struct fault *end = f + faults->n;
-	char place[256] = "", why[512];
+	char place[256] = "";
+	struct why why;
 
 	while (f < end && f->level != FAULT_ERROR)
 		f++;
@@ -39,9 +41,8 @@ static void tell_manager_fault(const struct supervisor *s, const struct faults *
 		snprintf(place, sizeof(place), "%s:%u: ", f->file, f->line);
 	else if (f->file)
 		snprintf(place, sizeof(place), "%s: ", f->file);
-	snprintf(why, sizeof(why), "%s%s%s%s", place, f->key ? f->key : "", f->key ? ": " : "",
-		f->message);
-	supervisor_tell_manager(s, why);
+	why_set(&why, 0, "%s%s%s%s", place, f->key ? f->key : "", f->key ? ": " : "", f->message);
+	supervisor_tell_manager(s, why.text);
 }
 
 static bool people_exist(const struct supervisor *s, const struct conf *conf)

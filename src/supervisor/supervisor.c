@@ -36,6 +36,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/why.h"
 #include "conf/fault.h"
 #include "priv/ident.h"
 #include "process/configuration.h"
@@ -109,7 +110,7 @@ void supervisor_tell_manager(const struct supervisor *s, const char *why)
 /* Its own part of the sandbox lasts until it ends, and holds for each child from its first instruction. */
 int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
 {
-	char why[SANDBOX_WHY];
+	struct why why;
 	int exit_code;
 
 	/* A sandbox entered before an upgrade still holds; to enter again and again would add up to more
@@ -117,10 +118,10 @@ int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
 	if (s->confined || s->trial)
 		return 0;
 	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
-	exit_code = enter_sandbox("supervisor", conf, why);
+	exit_code = enter_sandbox("supervisor", conf, &why);
 	if (exit_code != 0) {
-		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why);
-		supervisor_tell_manager(s, why);
+		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why.text);
+		supervisor_tell_manager(s, why.text);
 	}
 	return exit_code;
 }

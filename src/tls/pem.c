@@ -12,12 +12,13 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/why.h"
 
 #define RSA_LEAST_BITS 2048
 
 int pem_refuse(struct tls_fault *fault, const struct tls_text *text, const char *format, ...)
 {
-	char words[TLS_WHY / 2];
+	char words[256];
 	va_list args;
 
 	va_start(args, format);
@@ -25,9 +26,8 @@ int pem_refuse(struct tls_fault *fault, const struct tls_text *text, const char 
 	va_end(args);
 	fault->part = text->part;
 	fault->index = text->index;
-	snprintf(fault->why, sizeof(fault->why), "%.250s: %s", text->name, words);
 	ERR_clear_error();
-	return TLS_E_REFUSED;
+	return why_set(&fault->why, TLS_E_REFUSED, "%.250s: %s", text->name, words);
 }
 
 static BIO *bio_of(const struct tls_text *text)

@@ -6,9 +6,9 @@
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/why.h"
 #include "tls/inside.h"
 #include "tls/pem.h"
 
@@ -28,9 +28,8 @@
 static int refuse_list(struct tls_fault *fault, enum tls_part part, const char *list)
 {
 	fault->part = part;
-	snprintf(fault->why, sizeof(fault->why), "\"%s\" is not a list that OpenSSL knows", list);
 	ERR_clear_error();
-	return TLS_E_REFUSED;
+	return why_set(&fault->why, TLS_E_REFUSED, "\"%s\" is not a list that OpenSSL knows", list);
 }
 
 static bool is_fine(const SSL_CIPHER *cipher)
@@ -51,11 +50,10 @@ static int check_ciphers(SSL_CTX *ctx, struct tls_fault *fault)
 		if (is_fine(cipher))
 			continue;
 		fault->part = TLS_CIPHERS;
-		snprintf(fault->why, sizeof(fault->why),
+		return why_set(&fault->why, TLS_E_REFUSED,
 			"%s is not spoken; only what has authenticated encryption and "
 			"ECDHE is",
 			SSL_CIPHER_get_name(cipher));
-		return TLS_E_REFUSED;
 	}
 	return 0;
 }
@@ -92,12 +90,11 @@ static int check_groups(const struct tls_spec *spec, struct tls_fault *fault)
 		if (len == 0 || is_for_1_2(name, len))
 			continue;
 		fault->part = TLS_GROUPS;
-		snprintf(fault->why, sizeof(fault->why),
+		return why_set(&fault->why, TLS_E_REFUSED,
 			"%.*s is not used with %s, which has X25519, P-256 and P-384 here; "
 			"leave it out%s",
 			(int)len, name, spec->is_datagram ? "DTLS 1.2" : "TLS 1.2",
 			spec->is_datagram ? "" : ", or set min_version = \"1.3\"");
-		return TLS_E_REFUSED;
 	}
 	return 0;
 }

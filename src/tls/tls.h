@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/why.h"
 #include "core/ticket.h"
 #include "core/timing.h"
 #include "net/datagram_transport.h"
@@ -68,12 +69,10 @@ struct tls_spec {
 	bool refuse_expired; /* what has expired is refused */
 };
 
-#define TLS_WHY 512
-
 struct tls_fault {
 	enum tls_part part;
-	size_t index;      /* of the certificate, for the first three parts */
-	char why[TLS_WHY]; /* what is wrong, and what would do */
+	size_t index;   /* of the certificate, for the first three parts */
+	struct why why; /* what is wrong, and what would do */
 };
 
 enum {

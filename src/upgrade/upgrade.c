@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -21,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/why.h"
 
 #define TRIAL_MS 30000
 
@@ -54,15 +54,15 @@ int upgrade_init(
 void upgrade_become(struct upgrade *u)
 {
 	_cleanup_handover_ struct handover h = HANDOVER_EMPTY;
-	char why[PATH_MAX + 256];
+	struct why why;
 	int r;
 
 	log_each(EVENT_UPGRADING, ABOUT_NOTHING, "becoming %s", u->path);
 	r = u->owner->on_describe(u, &h);
 	if (r >= 0)
 		r = handover_exec(&h, u->path, u->argv);
-	snprintf(why, sizeof(why), "%s: %s\n", u->path, strerror(-r));
-	u->owner->on_failed(u, EX_OSERR, why);
+	why_set(&why, 0, "%.400s: %s\n", u->path, strerror(-r));
+	u->owner->on_failed(u, EX_OSERR, why.text);
 }
 
 static void trial_read_words(struct upgrade *u)
@@ -90,27 +90,24 @@ static void trial_close(struct upgrade *u)
 /* In its own words, or in ours. */
 static void trial_failed(struct upgrade *u, const siginfo_t *how)
 {
-	char why[128];
+	struct why why;
 
 	if (u->late)
-		snprintf(why, sizeof(why), "the new program was not ready within %d s\n",
-			TRIAL_MS / 1000);
+		why_set(&why, 0, "the new program was not ready within %d s\n", TRIAL_MS / 1000);
 	else if (how->si_pid == 0)
-		snprintf(why, sizeof(why),
+		why_set(&why, 0,
 			"the new program is gone, and the system does not say how it ended\n");
 	else if (how->si_code != CLD_EXITED)
-		snprintf(why, sizeof(why), "the new program died when it was tried\n");
+		why_set(&why, 0, "the new program died when it was tried\n");
 	else if (how->si_status == 0)
-		snprintf(why, sizeof(why),
-			"the new program ended without serving; is it upperd at all?\n");
+		why_set(&why, 0, "the new program ended without serving; is it upperd at all?\n");
 	else
-		snprintf(why, sizeof(why),
-			"the new program ended with exit code %d and said nothing\n",
+		why_set(&why, 0, "the new program ended with exit code %d and said nothing\n",
 			how->si_status);
 	if (how->si_code != CLD_EXITED || how->si_status == 0)
-		u->owner->on_failed(u, EX_SOFTWARE, why);
+		u->owner->on_failed(u, EX_SOFTWARE, why.text);
 	else
-		u->owner->on_failed(u, how->si_status, u->len > 0 ? u->last_words : why);
+		u->owner->on_failed(u, how->si_status, u->len > 0 ? u->last_words : why.text);
 }
 
 static void trial_on_ended(struct source *source, uint32_t events)
