@@ -5,8 +5,10 @@
 
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -71,6 +73,61 @@ enum log_level log_event_level(enum log_event event)
 const char *log_level_name(enum log_level level)
 {
 	return level_names[level];
+}
+
+static const struct {
+	const char *name;
+	size_t offset, room; /* of a text; else 0 */
+	bool is_flag;
+} facts_table[N_LOG_FACTS] = {
+#define NUMBER(name)     {#name, offsetof(struct log_facts, name), 0, false},
+#define FLAG(name)       {#name, offsetof(struct log_facts, name), 0, true},
+#define TEXT(name, room) {#name, offsetof(struct log_facts, name), room, false},
+	LOG_FACTS(NUMBER, FLAG, TEXT)
+#undef NUMBER
+#undef FLAG
+#undef TEXT
+};
+
+static_assert(N_LOG_FACTS <= 32, "log_facts.has has a bit for each");
+
+void log_fact_copy(
+	struct log_facts *facts, enum log_fact fact, char *to, size_t size, const char *text)
+{
+	if (!text || *text == '\0')
+		return;
+	snprintf(to, size, "%s", text);
+	facts->has |= 1u << fact;
+}
+
+bool log_fact_get(
+	const struct log_facts *facts, enum log_fact fact, struct log_fact_value *ret_value)
+{
+	const char *at = (const char *)facts + facts_table[fact].offset;
+	bool is_text = facts_table[fact].room > 0;
+
+	if (!(facts->has & 1u << fact))
+		return false;
+	*ret_value = (struct log_fact_value){
+		.name = facts_table[fact].name,
+		.text = is_text ? at : NULL,
+		.is_flag = facts_table[fact].is_flag,
+	};
+	if (!is_text)
+		memcpy(&ret_value->number, at, sizeof(ret_value->number));
+	return true;
+}
+
+bool log_facts_are_whole(const struct log_facts *facts)
+{
+	for (int i = 0; i < N_LOG_FACTS; i++) {
+		const char *text = (const char *)facts + facts_table[i].offset;
+		size_t room = facts_table[i].room;
+
+		if (room > 0 && strnlen(text, room) == room)
+			return false;
+	}
+	return true;
 }
 
 void log_pass(const struct log_record *record)

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -28,14 +29,74 @@ enum log_event {
 /* The longest sentence; what is beyond it is cut. */
 #define LOG_TEXT 1024
 
+/* Typed details of a record: NUMBER(name), FLAG(name), and TEXT(name, room), which may come from a peer. */
+#define LOG_FACTS(NUMBER, FLAG, TEXT)                                                \
+	NUMBER(bytes_in)                                                             \
+	NUMBER(bytes_out)                                                            \
+	NUMBER(messages)                                                             \
+	NUMBER(duration_ms)                                                          \
+	NUMBER(one_of) /* the record stands for so many, since log.access samples */ \
+	TEXT(tls_version, 16)                                                        \
+	TEXT(cipher, 48)                                                             \
+	TEXT(group, 24)                                                              \
+	FLAG(resumed)                                                                \
+	TEXT(alert_sent, 40)                                                         \
+	TEXT(alert_received, 40)                                                     \
+	TEXT(sni, 256)                                                               \
+	TEXT(client, 256) /* the subject of its certificate */                       \
+	NUMBER(limit)                                                                \
+	TEXT(prefix, 56) /* the network that the limit counts as one */
+
+enum log_fact {
+#define NUMBER(name)     FACT_##name,
+#define TEXT(name, room) FACT_##name,
+	LOG_FACTS(NUMBER, NUMBER, TEXT)
+#undef NUMBER
+#undef TEXT
+		N_LOG_FACTS
+};
+
+struct log_facts {
+	uint32_t has; /* a bit for each */
+#define NUMBER(name)     uint64_t name;
+#define TEXT(name, room) char name[room];
+	LOG_FACTS(NUMBER, NUMBER, TEXT)
+#undef NUMBER
+#undef TEXT
+};
+
+/* A number is there once it is set, a text when it is not empty. */
+#define log_fact_set(facts, name, value) \
+	((facts)->has |= 1u << FACT_##name, (facts)->name = (value))
+/* Cut to the room that there is. NULL: none. */
+#define log_fact_text(facts, name, text) \
+	log_fact_copy(facts, FACT_##name, (facts)->name, sizeof((facts)->name), text)
+void log_fact_copy(
+	struct log_facts *facts, enum log_fact fact, char *to, size_t size, const char *text);
+
+/* One of them, whatever its kind. */
+struct log_fact_value {
+	const char *name;
+	const char *text; /* NULL: it is a number */
+	uint64_t number;
+	bool is_flag;
+};
+
+/* False: the record does not have it. */
+bool log_fact_get(
+	const struct log_facts *facts, enum log_fact fact, struct log_fact_value *ret_value);
+/* Whether all texts end within their room: for facts that another process has made. */
+bool log_facts_are_whole(const struct log_facts *facts);
+
 /* The subject of a record; empty fields are left out. */
 struct log_about {
 	const char *listener;
 	const struct addr *peer;
 	const char *role; /* of the child it is about, such as "worker 1" */
 	int pid;
-	int error;          /* an errno, positive or negative */
-	const char *reason; /* one word, the same as in the counters */
+	int error;                     /* an errno, positive or negative */
+	const char *reason;            /* one word, the same as in the counters */
+	const struct log_facts *facts; /* NULL: none */
 };
 
 struct log_record {

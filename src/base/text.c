@@ -14,8 +14,8 @@
 /* Words are names of keys and the like; what is longer is not compared letter by letter. */
 #define WORD_MAX 64
 
-/* The longest that one character becomes, with the NUL: two bytes as \xNN. */
-#define PIECE_MAX 9
+/* The longest that one character becomes, with the NUL: three bytes as \xNN. */
+#define PIECE_MAX 13
 
 /* Writes one character (`len` bytes, 0: a byte that is no character) and returns its length. */
 typedef size_t (*escape_fn)(const char *from, size_t len, char to[static PIECE_MAX]);
@@ -28,15 +28,23 @@ static size_t character_length(const char *text, size_t len)
 	return piece.kind == UTF8_CHARACTER ? piece.length : 0;
 }
 
-/* C0, DEL, and C1, whose two bytes are C2 80 to C2 9F: terminals obey them. */
-static bool is_control(const char *from, size_t len)
+/* Not to be printed: C0, DEL and C1, which terminals obey; line and paragraph separators; and the controls
+ * that turn the direction of writing, by which a text can look like another. */
+static bool is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
+		(c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Of a whole character. */
+static uint32_t code_point(const char *from, size_t len)
 {
 	const unsigned char *byte = (const unsigned char *)from;
+	uint32_t c = len == 1 ? byte[0] : byte[0] & (0x7fu >> len);
 
-	if (len == 1)
-		return byte[0] < 0x20 || byte[0] == 0x7f;
-
-	return len == 2 && byte[0] == 0xc2 && byte[1] < 0xa0;
+	for (size_t i = 1; i < len; i++)
+		c = c << 6 | (byte[i] & 0x3f);
+	return c;
 }
 
 static size_t text_copy_bytes(const char *from, size_t len, char to[static PIECE_MAX])
@@ -59,7 +67,7 @@ static size_t write_bytes(const char *from, size_t len, const char *lead, char t
 
 static size_t escape_plain(const char *from, size_t len, char to[static PIECE_MAX])
 {
-	if (len == 0 || is_control(from, len))
+	if (len == 0 || is_control(code_point(from, len)))
 		return write_bytes(from, len ? len : 1, "\\", to);
 	if (*from == '\\')
 		return text_copy_bytes("\\\\", 2, to);
@@ -77,9 +85,8 @@ static size_t escape_json(const char *from, size_t len, char to[static PIECE_MAX
 		return text_copy_bytes("\\\\", 2, to);
 	if (*from == '\n')
 		return text_copy_bytes("\\n", 2, to);
-	if (is_control(from, len))
-		return (size_t)snprintf(
-			to, PIECE_MAX, "\\u%04x", (unsigned)(unsigned char)from[len - 1]);
+	if (is_control(code_point(from, len)))
+		return (size_t)snprintf(to, PIECE_MAX, "\\u%04x", (unsigned)code_point(from, len));
 
 	return text_copy_bytes(from, len, to);
 }

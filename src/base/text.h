@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Writes `from` with everything but printable ASCII and whole UTF-8 characters above U+009F as
- * \xNN, and the backslash as \\. Cuts at `size`, always terminates; returns the length. */
+ * \xNN, and the backslash as \\; separators of lines and controls of the direction of writing are no exception. Cuts at `size`, always terminates; returns the length. */
 size_t text_escape(const char *from, size_t len, char *to, size_t size);
 /* The same as the inside of a JSON string: control characters become \u00NN, and a byte that is no
  * UTF-8 becomes the four characters \xNN, since JSON has no way to hold it. */

@@ -157,7 +157,7 @@ void child_send(
 static void child_on_record(struct child *child, const struct message *message)
 {
 	struct log_record record;
-	struct addr peer;
+	struct record_parts parts;
 	char name[32];
 
 	if (child->loop->now_ms - child->records_second_ms >= 1000) {
@@ -168,7 +168,7 @@ static void child_on_record(struct child *child, const struct message *message)
 		child->counters->records_lost++;
 		return;
 	}
-	if (!message_read_record(message, &record, &peer)) {
+	if (!message_read_record(message, &record, &parts)) {
 		child_end(child, "malformed record; killed");
 		return;
 	}

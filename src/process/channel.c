@@ -196,14 +196,18 @@ int channel_send_record(int fd, const struct log_record *record)
 		.error = about->error,
 		.peer_len = about->peer ? about->peer->len : 0,
 	};
-	size_t len = strnlen(record->text, sizeof(m.text) - 1);
+	size_t len = strnlen(record->text, LOG_TEXT - 1) + 1;
 
 	memcpy(&m.peer, about->peer ? &about->peer->un : &m.peer, m.peer_len);
 	snprintf(m.listener, sizeof(m.listener), "%s", about->listener ? about->listener : "");
 	snprintf(m.reason, sizeof(m.reason), "%s", about->reason ? about->reason : "");
-	memcpy(m.text, record->text, len);
-	return channel_send(fd, MSG_RECORD, &m, offsetof(struct msg_record, text) + len + 1, NULL,
-		MSG_DONTWAIT);
+	memcpy(m.text, record->text, len - 1);
+	if (about->facts) {
+		memcpy(m.text + len, about->facts, sizeof(*about->facts));
+		len += sizeof(*about->facts);
+	}
+	return channel_send(
+		fd, MSG_RECORD, &m, offsetof(struct msg_record, text) + len, NULL, MSG_DONTWAIT);
 }
 
 static bool is_whole(const struct addr *addr)
@@ -226,21 +230,34 @@ static const char *word_of(const char *word)
 	return *word ? word : NULL;
 }
 
-bool message_read_record(
-	const struct message *message, struct log_record *ret_record, struct addr *ret_peer)
+/* Nothing, or facts, behind the text. */
+static bool read_facts(const char *at, size_t len, struct log_facts *ret_facts)
+{
+	*ret_facts = (struct log_facts){0};
+	if (len == 0)
+		return true;
+	if (len != sizeof(*ret_facts))
+		return false;
+	memcpy(ret_facts, at, sizeof(*ret_facts));
+	return log_facts_are_whole(ret_facts);
+}
+
+bool message_read_record(const struct message *message, struct log_record *ret_record,
+	struct record_parts *ret_parts)
 {
 	const struct msg_record *m = (const void *)message->data;
-	const size_t text_len = message->len - offsetof(struct msg_record, text);
-	struct addr peer = {.len = m->peer_len, .un = m->peer};
+	const size_t rest = message->len - offsetof(struct msg_record, text);
+	const size_t len = strnlen(m->text, rest < LOG_TEXT ? rest : LOG_TEXT);
+	struct record_parts *parts = ret_parts;
 
+	parts->peer = (struct addr){.len = m->peer_len, .un = m->peer};
 	if (m->event >= N_LOG_EVENTS || m->error < -ERRNO_MAX || m->error > ERRNO_MAX ||
-		(m->peer_len > 0 && !is_whole(&peer)) ||
+		(m->peer_len > 0 && !is_whole(&parts->peer)) ||
 		strnlen(m->listener, sizeof(m->listener)) == sizeof(m->listener) ||
-		strnlen(m->reason, sizeof(m->reason)) == sizeof(m->reason) ||
-		strnlen(m->text, text_len) + 1 != text_len)
+		strnlen(m->reason, sizeof(m->reason)) == sizeof(m->reason) || len == LOG_TEXT ||
+		len == rest || !read_facts(m->text + len + 1, rest - len - 1, &parts->facts))
 		return false;
 
-	*ret_peer = peer;
 	*ret_record = (struct log_record){
 		.event = (enum log_event)m->event,
 		.level = log_event_level((enum log_event)m->event),
@@ -250,7 +267,8 @@ bool message_read_record(
 				.listener = word_of(m->listener),
 				.reason = word_of(m->reason),
 				.error = m->error,
-				.peer = m->peer_len > 0 ? ret_peer : NULL,
+				.peer = m->peer_len > 0 ? &parts->peer : NULL,
+				.facts = parts->facts.has ? &parts->facts : NULL,
 			},
 		.text = m->text,
 	};

@@ -162,7 +162,8 @@ struct msg_fault {
 
 #define RECORD_WORD 128 /* the longest name of a listener, or reason; what is beyond is cut */
 
-/* The role and the process are not in it: the receiver knows whose channel it is. */
+/* The role and the process are not in it: the receiver knows whose channel it is. Facts, if there are any,
+ * follow the end of the text. */
 struct msg_record {
 	uint64_t suppressed;
 	uint32_t event;
@@ -170,7 +171,7 @@ struct msg_record {
 	uint32_t peer_len; /* 0: no peer */
 	struct sockaddr_un peer;
 	char listener[RECORD_WORD], reason[RECORD_WORD]; /* empty: none */
-	char text[LOG_TEXT];
+	char text[LOG_TEXT + sizeof(struct log_facts)];
 };
 
 struct msg_failed {
@@ -213,7 +214,14 @@ int channel_receive(int fd, struct dialogue *dialogue, struct message *ret_messa
 void message_done(struct message *message);
 
 int channel_send_record(int fd, const struct log_record *record);
-/* Trusts nothing in the payload; the strings point into it, and the peer to `ret_peer`. False when no
+
+/* The places that a record points to. */
+struct record_parts {
+	struct addr peer;
+	struct log_facts facts;
+};
+
+/* Trusts nothing in the payload; the strings point into it, and the rest to `ret_parts`. False when no
  * channel_send_record() has made it. */
-bool message_read_record(
-	const struct message *message, struct log_record *ret_record, struct addr *ret_peer);
+bool message_read_record(const struct message *message, struct log_record *ret_record,
+	struct record_parts *ret_parts);

@@ -7,6 +7,7 @@
  * A record that finds no room is lost, and the log counts it. A state, such as READY=1, must not be:
  * states that found no room wait here, in their order, and manager_flush() sends them later. */
 
+#include <ctype.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/logtext.h"
+#include "base/text.h"
 #include "base/unixgram.h"
 #include "supervisor/manager.h"
 
@@ -164,12 +167,43 @@ static void fields_add(struct fields *fields, const char *name, const char *valu
 	fields_append(fields, "\n", 1);
 }
 
+/* Of a peer, perhaps: the journal holds any byte, but what shows it may not. */
+static void fields_add_escaped(struct fields *fields, const char *name, const char *value)
+{
+	char escaped[4 * 256];
+
+	if (!value)
+		return;
+	text_escape(value, strlen(value), escaped, sizeof(escaped));
+	fields_add(fields, name, escaped);
+}
+
 static void fields_add_number(struct fields *fields, const char *name, uint64_t number)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
 	fields_add(fields, name, text);
+}
+
+/* As UPPERD_BYTES_IN and the like. */
+static void fields_add_facts(struct fields *fields, const struct log_facts *facts)
+{
+	for (int fact = 0; fact < N_LOG_FACTS; fact++) {
+		struct log_fact_value value;
+		char name[64];
+		int n;
+
+		if (!log_fact_get(facts, (enum log_fact)fact, &value))
+			continue;
+		n = snprintf(name, sizeof(name), "UPPERD_%s", value.name);
+		for (int i = 0; i < n; i++)
+			name[i] = (char)toupper((unsigned char)name[i]);
+		if (value.text)
+			fields_add_escaped(fields, name, value.text);
+		else
+			fields_add_number(fields, name, value.number);
+	}
 }
 
 static unsigned priority_of(enum log_level level)
@@ -188,22 +222,26 @@ int manager_journal(const struct log_record *record)
 {
 	const struct log_about *about = &record->about;
 	struct fields fields = {.len = 0};
-	char peer[ADDR_TEXT];
+	char peer[ADDR_TEXT], message[LOGTEXT_MESSAGE];
 
-	fields_add(&fields, "MESSAGE", record->text);
+	logtext_message(record, message);
+	fields_add(&fields, "MESSAGE", message);
 	fields_add_number(&fields, "PRIORITY", priority_of(record->level));
 	fields_add(&fields, "MESSAGE_ID", log_event_id(record->event));
 	fields_add(&fields, "SYSLOG_IDENTIFIER", "upperd");
 	fields_add(&fields, "UPPERD_EVENT", log_event_name(record->event));
-	fields_add(&fields, "UPPERD_LISTENER", about->listener);
-	fields_add(&fields, "UPPERD_PEER", about->peer ? addr_format(about->peer, peer) : NULL);
-	fields_add(&fields, "UPPERD_ROLE", about->role);
-	fields_add(&fields, "UPPERD_REASON", about->reason);
+	fields_add_escaped(&fields, "UPPERD_LISTENER", about->listener);
+	fields_add_escaped(
+		&fields, "UPPERD_PEER", about->peer ? addr_format(about->peer, peer) : NULL);
+	fields_add_escaped(&fields, "UPPERD_ROLE", about->role);
+	fields_add_escaped(&fields, "UPPERD_REASON", about->reason);
 	if (about->pid > 0)
 		fields_add_number(&fields, "UPPERD_PID", (uint64_t)about->pid);
 	if (about->error != 0)
 		fields_add_number(&fields, "ERRNO", (uint64_t)abs(about->error));
 	if (record->suppressed > 0)
 		fields_add_number(&fields, "UPPERD_SUPPRESSED", record->suppressed);
+	if (about->facts)
+		fields_add_facts(&fields, about->facts);
 	return unixgram_send(&to_journal, JOURNAL, fields.data, fields.len);
 }

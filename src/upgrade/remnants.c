@@ -191,7 +191,7 @@ static void remnants_on_patience(struct timer *timer, uint64_t now_ms)
 static void remnant_on_record(struct remnant *remnant, const struct message *message)
 {
 	struct log_record record;
-	struct addr peer;
+	struct record_parts parts;
 	char name[32];
 
 	if (remnant->remnants->loop->now_ms - remnant->records_second_ms >= 1000) {
@@ -199,7 +199,8 @@ static void remnant_on_record(struct remnant *remnant, const struct message *mes
 		remnant->records = 0;
 	}
 	/* Another build may write records that are none here. */
-	if (remnant->records++ >= RECORDS_A_SECOND || !message_read_record(message, &record, &peer))
+	if (remnant->records++ >= RECORDS_A_SECOND ||
+		!message_read_record(message, &record, &parts))
 		return;
 	record.about.role = remnant_name(remnant, name);
 	record.about.pid = remnant->pid;

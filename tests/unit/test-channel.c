@@ -215,7 +215,8 @@ static void test_a_record_arrives_as_it_was(void **state)
 	static const char *const peers[] = {NULL, "192.0.2.1", "2001:db8::1", "/run/x", "@x"};
 
 	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
-		struct addr sent, got;
+		struct addr sent;
+		struct record_parts got;
 		struct log_record record = record_about(peers[i], &sent), back;
 		struct message message;
 
@@ -228,6 +229,7 @@ static void test_a_record_arrives_as_it_was(void **state)
 		assert_int_equal(back.about.error, record.about.error);
 		assert_string_equal(back.about.listener, "tls");
 		assert_null(back.about.reason);
+		assert_null(back.about.facts);
 		assert_string_equal(back.text, record.text);
 		assert_int_equal(!back.about.peer, !peers[i]);
 		if (peers[i])
@@ -240,17 +242,54 @@ static void test_words_and_text_that_are_too_long_are_cut(void **state)
 	struct addr addr;
 	struct log_record record = record_about(NULL, &addr), back;
 	char longest[2 * LOG_TEXT];
+	struct record_parts parts;
+	struct log_facts facts = {0};
 	struct message message;
 
 	memset(longest, 'x', sizeof(longest));
 	longest[sizeof(longest) - 1] = '\0';
 	record.text = record.about.listener = record.about.reason = longest;
+	log_fact_text(&facts, sni, longest);
+	record.about.facts = &facts;
 	assert_int_equal(channel_send_record(child, &record), 0);
 	receive_record(&message);
-	assert_true(message_read_record(&message, &back, &addr));
+	assert_true(message_read_record(&message, &back, &parts));
 	assert_int_equal(strlen(back.about.listener), RECORD_WORD - 1);
 	assert_int_equal(strlen(back.about.reason), RECORD_WORD - 1);
 	assert_int_equal(strlen(back.text), LOG_TEXT - 1);
+	assert_int_equal(strlen(back.about.facts->sni), sizeof(facts.sni) - 1);
+}
+
+static void test_facts_arrive_with_their_types(void **state)
+{
+	struct addr addr;
+	struct log_record record = record_about("192.0.2.1", &addr), back;
+	struct log_facts facts = {0};
+	struct log_fact_value value;
+	struct record_parts parts;
+	struct message message;
+
+	log_fact_set(&facts, bytes_in, 0);
+	log_fact_set(&facts, resumed, 1);
+	log_fact_text(&facts, sni, "a.example");
+	log_fact_text(&facts, client, "");
+	log_fact_text(&facts, cipher, NULL);
+	record.about.facts = &facts;
+	assert_int_equal(channel_send_record(child, &record), 0);
+	receive_record(&message);
+	assert_true(message_read_record(&message, &back, &parts));
+	assert_non_null(back.about.facts);
+	assert_true(log_fact_get(back.about.facts, FACT_bytes_in, &value));
+	assert_string_equal(value.name, "bytes_in");
+	assert_null(value.text);
+	assert_int_equal(value.number, 0);
+	assert_true(log_fact_get(back.about.facts, FACT_resumed, &value));
+	assert_true(value.is_flag && value.number == 1);
+	assert_true(log_fact_get(back.about.facts, FACT_sni, &value));
+	assert_string_equal(value.text, "a.example");
+	assert_false(log_fact_get(back.about.facts, FACT_client, &value));
+	assert_false(log_fact_get(back.about.facts, FACT_cipher, &value));
+	assert_false(log_fact_get(back.about.facts, FACT_bytes_out, &value));
 }
 
 static bool is_read_with(const struct msg_record *record, size_t text_len)
@@ -258,10 +297,10 @@ static bool is_read_with(const struct msg_record *record, size_t text_len)
 	struct message message = {
 		.type = MSG_RECORD, .len = offsetof(struct msg_record, text) + text_len};
 	struct log_record back;
-	struct addr peer;
+	struct record_parts parts;
 
 	memcpy(message.data, record, message.len);
-	return message_read_record(&message, &back, &peer);
+	return message_read_record(&message, &back, &parts);
 }
 
 static void test_records_of_a_hostile_child_are_refused(void **state)
@@ -294,6 +333,17 @@ static void test_records_of_a_hostile_child_are_refused(void **state)
 	record = sound;
 	memset(record.reason, 'x', sizeof(record.reason));
 	assert_false(is_read_with(&record, 5));
+
+	/* Facts behind the text: all of them or none, and each with an end. */
+	record = sound;
+	assert_true(is_read_with(&record, 5 + sizeof(struct log_facts)));
+	assert_false(is_read_with(&record, 5 + sizeof(struct log_facts) - 1));
+	assert_false(is_read_with(&record, 5 + sizeof(struct log_facts) + 1));
+	memset(record.text + 5 + offsetof(struct log_facts, sni), 'x',
+		sizeof(((struct log_facts *)0)->sni));
+	assert_false(is_read_with(&record, 5 + sizeof(struct log_facts)));
+	memset(record.text, 'x', sizeof(record.text));
+	assert_false(is_read_with(&record, sizeof(record.text)));
 }
 
 static int set_up(void **state)
@@ -326,6 +376,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_record_arrives_as_it_was, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_words_and_text_that_are_too_long_are_cut, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_facts_arrive_with_their_types, set_up, tear_down),
 		cmocka_unit_test(test_records_of_a_hostile_child_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

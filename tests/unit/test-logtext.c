@@ -45,10 +45,9 @@ static struct log_record full_record(void)
 static void test_line(void **state)
 {
 	const struct log_record record = full_record();
-	const char *expected =
-		"2026-05-04T03:02:01.987+02:00 error child-died: it \"died\" "
-		"listener=\"my tls\" peer=[2001:db8::1]:4242 role=\"worker 1\" pid=77 "
-		"error=\"Connection reset by peer\" reason=reset suppressed=12\n";
+	const char *expected = "2026-05-04T03:02:01.987+02:00 error child-died: "
+			       "worker 1[77] \"my tls\" [2001:db8::1]:4242: it \"died\" "
+			       "error=\"Connection reset by peer\" reason=reset suppressed=12\n";
 	char line[LOGTEXT_LINE];
 
 	assert_int_equal(logtext_line(&record, &when, line), strlen(expected));
@@ -68,6 +67,64 @@ static void test_json(void **state)
 
 	assert_int_equal(logtext_json(&record, &when, line), strlen(expected));
 	assert_string_equal(line, expected);
+}
+
+/* As much of the subject as is known, always in the same order. */
+static void test_subject(void **state)
+{
+	static struct addr peer;
+	static const struct {
+		struct log_about about;
+		const char *written;
+	} cases[] = {
+		{{.role = NULL}, "text"},
+		{{.role = "worker 1"}, "worker 1: text"},
+		{{.role = "worker 1", .pid = 77}, "worker 1[77]: text"},
+		{{.listener = "tls"}, "tls: text"},
+		{{.listener = "tls", .peer = &peer}, "tls 192.0.2.1:5000: text"},
+		{{.peer = &peer}, "192.0.2.1:5000: text"},
+		{{.role = "worker 1", .pid = 77, .peer = &peer},
+			"worker 1[77] 192.0.2.1:5000: text"},
+		{{.listener = "a b", .reason = "idle"}, "\"a b\": text reason=idle"},
+	};
+
+	assert_int_equal(addr_parse("192.0.2.1", 5000, &peer), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct log_record record = {
+			.event = EVENT_NOTICE, .about = cases[i].about, .text = "text"};
+		char message[LOGTEXT_MESSAGE];
+
+		assert_int_equal(logtext_message(&record, message), strlen(cases[i].written));
+		assert_string_equal(message, cases[i].written);
+	}
+}
+
+/* Numbers as numbers, and text of a peer neither leaves its quotes nor its line. */
+static void test_facts(void **state)
+{
+	struct log_facts facts = {0};
+	const struct log_record record = {.event = EVENT_ACCESS,
+		.level = LOG_LEVEL_INFO,
+		.about = {.reason = "done", .facts = &facts},
+		.text = "over"};
+	char line[LOGTEXT_LINE];
+
+	log_fact_set(&facts, bytes_in, 0);
+	log_fact_set(&facts, duration_ms, UINT64_MAX);
+	log_fact_set(&facts, resumed, 0);
+	log_fact_text(&facts, sni, "a\n\" reason=\x1b[2J\xff\x7f\xc2\x9b\xe2\x80\xae");
+	log_fact_text(&facts, client, "CN=x\ny");
+	logtext_line(&record, NULL, line);
+	assert_string_equal(line,
+		"info access: over reason=done bytes_in=0 duration_ms=18446744073709551615 "
+		"resumed=no sni=\"a\\n\\\" reason=\\u001b[2J\\\\xff\\u007f\\u009b\\u202e\" "
+		"client=\"CN=x\\ny\"\n");
+	logtext_json(&record, NULL, line);
+	assert_string_equal(line,
+		"{\"level\":\"info\",\"event\":\"access\",\"message\":\"over\",\"reason\":\"done\","
+		"\"bytes_in\":0,\"duration_ms\":18446744073709551615,\"resumed\":false,"
+		"\"sni\":\"a\\n\\\" reason=\\u001b[2J\\\\xff\\u007f\\u009b\\u202e\","
+		"\"client\":\"CN=x\\ny\"}\n");
 }
 
 static void test_least(void **state)
@@ -95,8 +152,8 @@ static void test_no_forgery(void **state)
 
 	logtext_line(&record, NULL, line);
 	assert_string_equal(line,
-		"info message: f\\x0a\\xe2\\x80 listener=a\\x0ab "
-		"role=\"c\\\" reason=x\\u000d\" reason=\"d\\u0085 e=\\\\xff\"\n");
+		"info message: c\" reason=x\\x0d a\\x0ab: f\\x0a\\xe2\\x80 "
+		"reason=\"d\\u0085 e=\\\\xff\"\n");
 	logtext_json(&record, NULL, line);
 	assert_string_equal(line,
 		"{\"level\":\"info\",\"event\":\"message\","
@@ -133,6 +190,7 @@ static void test_largest(void **state)
 {
 	struct log_record record = full_record();
 	char line[LOGTEXT_LINE], text[LOG_TEXT], word[2000];
+	struct log_facts facts;
 	size_t len;
 
 	memset(text, '\x01', sizeof(text) - 1);
@@ -141,6 +199,12 @@ static void test_largest(void **state)
 	word[sizeof(word) - 1] = '\0';
 	record.text = text;
 	record.about.listener = record.about.role = record.about.reason = word;
+	memset(&facts, 0xff, sizeof(facts));
+	facts.has = (1u << N_LOG_FACTS) - 1;
+#define TERMINATE(fact, room) facts.fact[room - 1] = '\0';
+#define PASS(fact)
+	LOG_FACTS(PASS, PASS, TERMINATE)
+	record.about.facts = &facts;
 	record.about.pid = INT_MAX;
 	record.about.error = INT_MAX;
 	record.suppressed = UINT64_MAX;
@@ -158,6 +222,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_subject),
+		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_least),
 		cmocka_unit_test(test_no_forgery),
 		cmocka_unit_test(test_quotes),

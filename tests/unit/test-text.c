@@ -40,6 +40,14 @@ static const struct {
 	/* C1 control characters, which some terminals obey, and the first that is none. */
 	{BYTES("\xc2\x9b\xc2\xa0"), "\\xc2\\x9b\xc2\xa0", "\\u009b\xc2\xa0"},
 
+	/* Separators of lines and paragraphs, controls of the direction of writing, and their neighbours. */
+	{BYTES("\xe2\x80\xa8"), "\\xe2\\x80\\xa8", "\\u2028"},
+	{BYTES("\xe2\x80\xae"), "\\xe2\\x80\\xae", "\\u202e"},
+	{BYTES("\xe2\x81\xa6\xe2\x81\xa9"), "\\xe2\\x81\\xa6\\xe2\\x81\\xa9", "\\u2066\\u2069"},
+	{BYTES("\xe2\x80\x8f\xd8\x9c"), "\\xe2\\x80\\x8f\\xd8\\x9c", "\\u200f\\u061c"},
+	{BYTES("\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xaa"), "\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xaa",
+		"\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xaa"},
+
 	/* No UTF-8: alone, cut off, overlong, a surrogate, too high. */
 	{BYTES("\xff"), "\\xff", "\\\\xff"},
 	{BYTES("\xe2\x82"), "\\xe2\\x82", "\\\\xe2\\\\x82"},
