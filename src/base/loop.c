@@ -16,6 +16,9 @@
  * timer is a descriptor in the same set, and is set only when a moment comes that is earlier than the one it
  * is set for. It may go off early, when its timer has been cleared or moved; that costs a round.
  *
+ * Some timers are patience with another process. When this one was stopped, or the machine slept, they are moved
+ * on before any timer fires, since the other process had no time either.
+ *
  * Timers are few, since a queue of deadlines has one for thousands of connections (deadline.c), so a sorted
  * list does. Sources, timers and tasks are embedded in their owners, and the loop allocates nothing. */
 
@@ -170,8 +173,30 @@ static int loop_patience(struct loop *loop)
 	return loop_arm(loop, first->at_ms);
 }
 
+/* After a stop of this process, or a sleep of the machine. Other processes stood still as well: they get the
+ * time that was lost, and some to take up what they did. Backwards, so that none is met again where it is put. */
+static void loop_forgive(struct loop *loop)
+{
+	const struct timer *first = container_of(loop->timers.next, struct timer, node);
+	struct list *node = loop->timers.prev, *before;
+	uint64_t lost_ms;
+
+	if (list_is_empty(&loop->timers) || first->at_ms > loop->now_ms ||
+		!loop_has_stood_still(first, loop->now_ms))
+		return;
+	lost_ms = loop->now_ms - first->at_ms;
+	for (; node != &loop->timers; node = before) {
+		struct timer *timer = container_of(node, struct timer, node);
+
+		before = node->prev;
+		if (timer->is_patience)
+			loop_set_timer(loop, timer, timer->at_ms + lost_ms + STOOD_STILL_MS);
+	}
+}
+
 static void loop_fire_timers(struct loop *loop)
 {
+	loop_forgive(loop);
 	while (!list_is_empty(&loop->timers)) {
 		struct timer *first = container_of(loop->timers.next, struct timer, node);
 

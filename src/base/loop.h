@@ -22,6 +22,7 @@ struct source {
 struct timer {
 	void (*on_time)(struct timer *timer, uint64_t now_ms);
 	uint64_t at_ms;
+	bool is_patience; /* with another process: time in which nothing ran does not count */
 	struct list node; /* in loop.timers while set */
 };
 

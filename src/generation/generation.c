@@ -288,10 +288,6 @@ static void generation_on_limit(struct timer *timer, uint64_t now_ms)
 {
 	struct generation *g = container_of(timer, struct generation, limit);
 
-	if (loop_has_stood_still(timer, now_ms) && generation_is_coming(g)) {
-		loop_set_timer(g->parts.loop, &g->limit, now_ms + BUILD_MS);
-		return;
-	}
 	if (generation_is_coming(g))
 		generation_fail(g, EX_TEMPFAIL, "its processes did not come up in time");
 	else if (g->state == GENERATION_DRAINING)
@@ -399,6 +395,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 	r = generation_make_slots(g);
 	if (r < 0)
 		return why_set(why, EX_OSERR, "cannot start a child: %s", strerror(-r));
+	g->limit.is_patience = true;
 	loop_set_timer(parts->loop, &g->limit, parts->loop->now_ms + BUILD_MS);
 
 	*ret_generation = take_ptr(&g);
@@ -451,6 +448,7 @@ void generation_serve(struct generation *g)
 
 static void generation_limit_drain(struct generation *g)
 {
+	g->limit.is_patience = false; /* clients are promised an end in time */
 	loop_set_timer(g->parts.loop, &g->limit,
 		g->parts.loop->now_ms + g->plan.conf->drain_ms + GRACE_MS);
 }

@@ -56,6 +56,13 @@ static int inheritance_fill(struct inheritance *inheritance, size_t n, const cha
 	return 0;
 }
 
+void inheritance_forget(void)
+{
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
 int inheritance_take(struct inheritance *ret_inheritance)
 {
 	_cleanup_inheritance_ struct inheritance inheritance = INHERITANCE_EMPTY;
@@ -70,9 +77,7 @@ int inheritance_take(struct inheritance *ret_inheritance)
 	if (r == 0)
 		r = n > MOST ? -EINVAL
 			     : inheritance_fill(&inheritance, n, getenv("LISTEN_FDNAMES"));
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
+	inheritance_forget();
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

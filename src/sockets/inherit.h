@@ -27,5 +27,7 @@ struct inheritance {
 /* Takes what is meant for this process, and clears the variables, so that no child takes it again.
  * Nothing to inherit is no failure; variables that make no sense are -EINVAL. */
 int inheritance_take(struct inheritance *ret_inheritance);
+/* Clears the variables alone. */
+void inheritance_forget(void);
 void inheritance_done(struct inheritance *inheritance);
 #define _cleanup_inheritance_ __attribute__((cleanup(inheritance_done)))

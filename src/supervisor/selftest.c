@@ -25,22 +25,27 @@ struct selftest {
 	struct selftests *all;
 	struct child child;
 	struct timer limit;
-	struct task ended;
+	struct task reap;
 	int client_fd; /* owned */
 	bool json;
 	bool answered; /* by the child */
 };
 
-static void selftest_free(struct selftest *selftest)
+static void selftest_on_reap(struct task *task)
+{
+	free(container_of(task, struct selftest, reap));
+}
+
+/* Events of this round may be those of its child, so that the memory stays until the end of the round. */
+static void selftest_end(struct selftest *selftest)
 {
 	loop_clear_timer(&selftest->limit);
-	loop_cancel(&selftest->ended);
 	child_bury(&selftest->child);
 	child_done(&selftest->child);
 	close(selftest->client_fd);
 	list_remove(&selftest->node);
 	selftest->all->n--;
-	free(selftest);
+	loop_defer(selftest->all->loop, &selftest->reap);
 }
 
 static void selftest_abandon(struct selftest *selftest, const char *why)
@@ -51,14 +56,7 @@ static void selftest_abandon(struct selftest *selftest, const char *why)
 		control_send_text(selftest->client_fd, text, strlen(text));
 		control_send_end(selftest->client_fd, EX_TEMPFAIL);
 	}
-	selftest_free(selftest);
-}
-
-/* A task of its own, since a child must not be freed in a callback of its. */
-static void on_ended_later(struct task *task)
-{
-	selftest_abandon(container_of(task, struct selftest, ended),
-		"The attempts were not finished; the log may say why.\n");
+	selftest_end(selftest);
 }
 
 static void selftest_on_ready(struct child *child)
@@ -74,7 +72,7 @@ static void selftest_on_ended(struct child *child, const struct child_end *end)
 	struct selftest *selftest = container_of(child, struct selftest, child);
 
 	selftest->answered = end->as_told;
-	loop_defer(selftest->all->loop, &selftest->ended);
+	selftest_abandon(selftest, "The attempts were not finished; the log may say why.\n");
 }
 
 static const struct child_owner owner = {
@@ -113,7 +111,8 @@ static int selftest_new(struct selftests *all, int client_fd, struct selftest **
 	selftest->client_fd = client_fd;
 	selftest->child.state = CHILD_ENDED;
 	selftest->limit.on_time = selftest_on_limit;
-	selftest->ended.run = on_ended_later;
+	selftest->limit.is_patience = true;
+	selftest->reap.run = selftest_on_reap;
 	list_append(&all->list, &selftest->node);
 	all->n++;
 
@@ -170,6 +169,6 @@ int selftests_begin(struct selftests *selftests, const struct conf *conf,
 		return CONTROL_TAKEN;
 	fprintf(question->out, "cannot begin: %s\n", strerror(-r));
 	if (selftest)
-		selftest_free(selftest);
+		selftest_end(selftest);
 	return EX_OSERR;
 }

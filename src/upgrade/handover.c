@@ -146,6 +146,7 @@ void handover_done(struct handover *h)
 		close(h->fds[i]);
 	free(h->fds);
 	inheritance_done(&h->sockets);
+	inheritance_forget();
 	unsetenv(VARIABLE);
 }
 

@@ -431,6 +431,7 @@ void remnants_init(struct remnants *remnants, struct loop *loop, const struct re
 	*remnants = (struct remnants){.loop = loop, .owner = owner};
 	list_init(&remnants->all);
 	remnants->patience.on_time = remnants_on_patience;
+	remnants->patience.is_patience = true;
 	remnants->report.run = remnants_on_report;
 }
 

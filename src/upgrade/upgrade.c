@@ -195,6 +195,7 @@ int upgrade_try(struct upgrade *u)
 	u->late = false;
 	u->ended.on_event = trial_on_ended;
 	u->limit.on_time = trial_on_limit;
+	u->limit.is_patience = true;
 	loop_set_timer(u->loop, &u->limit, u->loop->now_ms + TRIAL_MS);
 	r = loop_watch(u->loop, &u->ended, u->pidfd, EPOLLIN);
 	if (r < 0)

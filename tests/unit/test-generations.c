@@ -8,11 +8,8 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "base/clock.h"
 #include "fake-children.h"
 #include "supervisor/generations.h"
-
-#define WORKERS 2
 
 static struct loop loop;
 static struct resources resources;
@@ -116,22 +113,6 @@ static const struct generations_owner owner = {
 	.on_stopped = on_stopped,
 };
 
-static void on_enough(struct timer *timer, uint64_t now_ms)
-{
-	loop_stop(&loop, 0);
-}
-
-/* Turns the loop for as long as it takes to hear what is there. */
-static void turn(void)
-{
-	struct timer enough = {.on_time = on_enough};
-
-	loop.now_ms = clock_ms();
-	loop_set_timer(&loop, &enough, loop.now_ms + 20);
-	loop.stopped = false;
-	assert_int_equal(loop_run(&loop), 0);
-}
-
 /* Until the owner was told exactly this, and forgets it. */
 static void expect(const char *words)
 {
@@ -148,59 +129,6 @@ static void expect_nothing(void)
 	for (int i = 0; i < 3; i++)
 		turn();
 	assert_string_equal(told, "");
-}
-
-static void all_say(unsigned first, enum message_type type)
-{
-	for (unsigned i = first; i < first + WORKERS; i++)
-		say(&fakes[i], type);
-}
-
-static void wait_until_told(struct fake *fake, enum message_type type)
-{
-	uint64_t deadline_ms = clock_ms() + 10000;
-
-	while (!was_told(fake, type) && clock_ms() < deadline_ms)
-		turn();
-	assert_true(was_told(fake, type));
-}
-
-static void all_wait(unsigned first, enum message_type type)
-{
-	for (unsigned i = first; i < first + WORKERS; i++)
-		wait_until_told(&fakes[i], type);
-}
-
-/* Once all of them were told that. */
-static void all_answer(unsigned first, enum message_type told_to, enum message_type type)
-{
-	all_wait(first, told_to);
-	if (told_to == MSG_DRAIN)
-		for (unsigned i = first; i < first + WORKERS; i++)
-			fakes[i].dialogue.state = CHILD_DRAINING;
-	all_say(first, type);
-}
-
-static void all_get_ready(unsigned first)
-{
-	all_answer(first, MSG_PREPARE, MSG_READY);
-}
-
-static void all_serve(unsigned first)
-{
-	all_get_ready(first);
-	all_answer(first, MSG_SERVE, MSG_SERVING);
-}
-
-static void all_release(unsigned first)
-{
-	all_answer(first, MSG_DRAIN, MSG_RELEASED);
-}
-
-static void all_leave(unsigned first)
-{
-	for (unsigned i = first; i < first + WORKERS; i++)
-		leave(&fakes[i]);
 }
 
 /* The first generation serves, with fakes 0 and 1. */
@@ -220,6 +148,7 @@ static int set_up(void **state)
 	loop = LOOP_INIT(loop);
 	if (loop_init(&loop) < 0)
 		return -1;
+	fake_loop = &loop;
 	resources_init(&resources);
 	if (resources_make(&resources) < 0)
 		return -1;
