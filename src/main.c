@@ -33,6 +33,8 @@ static int run_action(const struct options *options)
 		return command_dump(options);
 	case ACTION_VERSION:
 		return command_version(options);
+	case ACTION_COMPLETIONS:
+		return command_completions(options);
 	case ACTION_HELP:
 		options_print();
 		return EX_OK;

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/completions.h"
 #include "base/fd.h"
-#include "client/completions.h"
 #include "client/options.h"
 #include "client/report.h"
 #include "client/server.h"
@@ -100,6 +100,8 @@ static const struct form forms[] = {
 	},
 };
 
+#define N_FORMS (sizeof(forms) / sizeof(forms[0]))
+
 /* The row that a word names, or the nameless last one. */
 static const struct form *form_of(const char *word)
 {
@@ -108,6 +110,22 @@ static const struct form *form_of(const char *word)
 	while (form->name && !(word && strcmp(word, form->name) == 0))
 		form++;
 	return form;
+}
+
+static bool show_form_option(size_t form, size_t index, struct completion *ret_option)
+{
+	return options_show(&forms[form], index, ret_option);
+}
+
+static void complete_forms(const char *shell)
+{
+	static const char urls[] = "udp:// tcp:// tls:// dtls:// unix:";
+	struct completion_form shown[N_FORMS];
+
+	for (size_t i = 0; i < N_FORMS; i++)
+		shown[i] = (struct completion_form){forms[i].name, forms[i].summary, urls};
+	completions_print(
+		&(struct completion_program){"upper", true, shown, show_form_option}, shell);
 }
 
 /* A plugin's own faults are UNKNOWN to the system that runs it. */
@@ -150,7 +168,7 @@ int main(int argc, char **argv)
 		return refuse_form(form, &options, &why);
 
 	if (!r && options.completions)
-		completions_print(options.completions, forms);
+		complete_forms(options.completions);
 	else
 		r = r ? 0 : run_form(form, &options);
 	/* An answer that could not be written is no success. */

@@ -158,7 +158,7 @@ static const struct option_row {
 	{'m', "mtu", "SIZE", FORM_ALL, SIZE, AT(mtu), 256, 4096, NULL,
 		"the longest datagram in a handshake of DTLS"},
 	{'j', "json", NULL, FORM_ALL, FLAG, AT(json), 0, 0, "off", "print everything as JSON"},
-	{0, "completions", "SHELL", FORM_TALK, CHOICE, AT(completions), 0, 0, "bash zsh fish",
+	{0, "completions", "SHELL", FORM_TALK, CHOICE, AT(completions), 0, 0, COMPLETIONS_SHELLS,
 		"print the completions of this program for a shell"},
 	{'h', "help", NULL, FORM_ALL, HELP, 0, 0, 0, NULL, "show this"},
 	{'V', "version", NULL, FORM_ALL, VERSION, 0, 0, 0, NULL, "show versions"},
@@ -609,13 +609,13 @@ void options_help(const struct form *form)
 	       "environment's\nUPPER_SERVER, else udp://localhost. See upper(1).\n");
 }
 
-bool options_show(const struct form *form, size_t index, struct option_shown *ret_shown)
+bool options_show(const struct form *form, size_t index, struct completion *ret_shown)
 {
 	const struct option_row *row = &rows[index];
 
 	if (index >= N_ROWS)
 		return false;
-	*ret_shown = (struct option_shown){
+	*ret_shown = (struct completion){
 		.letter = row->letter,
 		.name = row->forms & form->form ? row->name : NULL,
 		.argument = row->argument,

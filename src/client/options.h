@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/completions.h"
 #include "client/report.h"
 
 /* Which forms of the command an option belongs to. */
@@ -94,14 +95,8 @@ int command_line_parse(const struct command *command, struct options *ret_option
 /* The table of forms ends with a nameless row; the help of that one lists the others. */
 void options_help(const struct form *form);
 
-/* A row of the table, for those that show it. */
-struct option_shown {
-	char letter;      /* 0: none */
-	const char *name; /* NULL: this row is not for the form */
-	const char *argument, *choices, *help;
-};
-/* False after the last row. */
-bool options_show(const struct form *form, size_t index, struct option_shown *ret_shown);
+/* A row of the table, as the shells complete it. False after the last row. */
+bool options_show(const struct form *form, size_t index, struct completion *ret_shown);
 
 /* The forms. Each call returns 0, CLIENT_E_* or a negative errno, and has printed its own messages but
  * for an errno. check_run() returns the exit codes of a monitoring plugin. */

@@ -93,6 +93,20 @@ int command_dump(const struct options *options)
 	return EX_OK;
 }
 
+int command_completions(const struct options *options)
+{
+	_cleanup_conf_ struct conf *conf = NULL;
+	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
+
+	if (strcmp(options->completions, "keys") != 0) {
+		options_print_completions(options->completions);
+	} else {
+		configuration_load_draft(options, &faults, &conf);
+		conf_print_keys(conf, stdout);
+	}
+	return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
+}
+
 static void print_libraries(struct json *json)
 {
 	static const struct {

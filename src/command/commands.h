@@ -8,4 +8,5 @@
 
 int command_check(const struct options *options);
 int command_dump(const struct options *options);
+int command_completions(const struct options *options);
 int command_version(const struct options *options);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <upper/frame.h>
@@ -152,6 +153,8 @@ bool conf_metrics(const struct conf *conf, struct conf_listener *ret_listener);
 
 /* The text from which conf_load() makes the same configuration, with each value's origin. */
 int conf_dump(const struct conf *conf, char **ret_text);
+/* The keys that --set takes, a line each and with "=" behind it; of a draft or NULL, those that are known. */
+void conf_print_keys(const struct conf *conf, FILE *to);
 
 /* Where the value of a key outside of listeners and tls comes from, such as "default"; NULL: no such key. */
 const char *conf_origin(const struct conf *conf, const char *key);

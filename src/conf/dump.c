@@ -318,3 +318,35 @@ const char *conf_origin(const struct conf *conf, const char *key)
 			return conf->origins[i] ? conf->origins[i] : "default";
 	return NULL;
 }
+
+static void print_key(FILE *to, const char *listener, const char *group, const char *key)
+{
+	fprintf(to, "%s%s%s%s%s=\n", listener ? "listeners." : "", listener ? listener : "",
+		listener ? "." : "", group, key);
+}
+
+/* Of all rows that one value can be set for. */
+static void print_keys(FILE *to, const struct conf_schema *schema, const struct conf_listener *l)
+{
+	const struct conf_schema *tls = &conf_schemas[SCOPE_TLS];
+
+	for (size_t i = 0; i < schema->n; i++) {
+		const struct conf_row *row = &schema->rows[i];
+
+		if (l ? !applies(row, l) : conf_schema_lacks(row->flags) != NULL)
+			continue;
+		if (row->type == TYPE_TLS)
+			for (size_t j = 0; j < tls->n; j++)
+				print_key(to, l ? l->name : NULL, "tls.", tls->rows[j].key);
+		else if (row->type != TYPE_LISTENERS)
+			print_key(to, l ? l->name : NULL, "", row->key);
+	}
+}
+
+void conf_print_keys(const struct conf *conf, FILE *to)
+{
+	print_keys(to, &conf_schemas[SCOPE_TOP], NULL);
+	for (size_t i = 0; conf && i < conf->n_listeners; i++)
+		if (conf->listeners[i].name)
+			print_keys(to, &conf_schemas[SCOPE_LISTENER], &conf->listeners[i]);
+}

@@ -3,6 +3,7 @@
 
 import grp
 import os
+import re
 import shutil
 import signal
 import socket
@@ -234,6 +235,19 @@ def test_control_group_may_change_nothing(grouped, ask_as, words):
     assert "may only look" in result.stdout
     assert rig.run_upperctl(d, "status").returncode == 0
     assert not d.records("reloading", since=said)
+
+
+@pytest.mark.parametrize("verb", ["status", "metrics", "clients", "reload", "log", "sandbox", "upgrade", "drain"])
+def test_help_of_a_verb_has_its_level_and_an_example_that_works(grouped, ask_as, verb):
+    d, mail = grouped
+    text = subprocess.run([rig.UPPERCTL, verb, "--help"], capture_output=True, text=True, check=True).stdout
+    words = re.search(r"^Example:\n  upperctl (.*)$", text, re.M)[1].split()
+    is_for_group = ask_as(d, *words, group=mail).returncode != PERMISSION
+    assert ("members of control.group" in text) == is_for_group
+    # A build without seccomp or a configuration without a sandbox has none that holds.
+    assert rig.run_upperctl(d, *words).returncode in ((0, 69) if verb == "sandbox" else (0,))
+    if verb == "drain":
+        assert d.wait() == 0
 
 
 def test_others_than_the_control_group_are_kept_out(grouped, ask_as):

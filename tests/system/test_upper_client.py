@@ -5,8 +5,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
-import re
 import socket
 import subprocess
 import threading
@@ -407,55 +405,3 @@ def test_host_beyond_ascii(peer, make, tmp_path):
 def test_host_that_is_no_name():
     result = upper("udp://\u2603\u00ad..example:1", "a")
     assert result.returncode == USAGE
-
-
-# The manual.
-
-@pytest.mark.parametrize("form", [[], ["ping"], ["check"], ["bench"], ["probe"], ["path"]])
-def test_every_option_has_its_default_and_its_place_in_the_manual(form):
-    page = (pathlib.Path(__file__).parents[2] / "man" / "upper.1").read_text()
-    items = "\n".join(line for line in page.splitlines() if line.startswith(".It Fl"))
-    options = re.findall(r"^  (?:-(.), |    )--(\S+)(.*)$", upper(*form, "--help").stdout.decode(), re.M)
-    assert len(options) > 10
-    for letter, name, rest in options:
-        assert re.search(rf"Fl -{name}( |$)", items, re.M), f"the manual lacks --{name}"
-        assert not letter or re.search(rf"(Fl|,) {letter} ", items), f"the manual lacks -{letter}"
-        assert name in ("help", "version") or "default" in rest, f"--{name} does not say its default"
-
-
-# Completions.
-
-def options_of(form):
-    return re.findall(r"^  (?:-(.), |    )--(\S+)", upper(*form, "--help").stdout.decode(), re.M)
-
-
-@pytest.mark.parametrize("shell, pattern", [
-    ("bash", r"(?s){form}\)\n\t\toptions='[^']* --{name}[ ']"),
-    ("zsh", r"(?s){form}\)\n.*?--{name}[\[}}]"),
-    ("fish", r"complete -c upper -n '(__fish_seen_subcommand_from {form}|__upper_has_no_form)' -l {name}[ \n]")])
-def test_completions_have_every_option_of_every_form(shell, pattern):
-    script = upper("--completions", shell).stdout.decode()
-    for form in ([], ["ping"], ["check"], ["bench"], ["probe"], ["path"]):
-        for _, name in options_of(form):
-            wanted = pattern.format(form=form[0] if form else r"\*", name=name)
-            assert re.search(wanted, script), f"{shell} does not know --{name} of {form}"
-
-
-def complete(*words):
-    script = f'source <({UPPER} --completions bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _upper; ' \
-             'printf "%s\\n" "${COMPREPLY[@]}"'
-    result = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, timeout=30)
-    assert result.stderr == b""
-    return result.stdout.decode().split()
-
-
-def test_bash_completes(tmp_path):
-    assert complete("upper", "pi") == ["ping"] and complete("upper", "pa") == ["path"]
-    assert complete("upper", "ping", "--fl") == ["--flood"]
-    assert complete("upper", "bench", "--ra") == ["--rate", "--ramp"] or \
-        sorted(complete("upper", "bench", "--ra")) == ["--ramp", "--rate"]
-    assert complete("upper", "ping", "--ra") == []
-    assert complete("upper", "check", "--phase", "co") == ["connect"]
-    (tmp_path / "ca.pem").write_text("")
-    assert complete("upper", "--cafile", f"{tmp_path}/c") == [f"{tmp_path}/ca.pem"]
-    assert complete("upper", "ping", "-c", "1", "tc") == ["tcp://"]
