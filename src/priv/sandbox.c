@@ -35,7 +35,7 @@
 
 /* At the end, LeakSanitizer would start a process that traces this one. No policy lets it; leaks are
  * looked for where the sandbox is off. */
-__attribute__((unused)) static bool is_confined;
+static bool is_confined;
 
 static unsigned entered; /* bits, by enum layer */
 
@@ -154,6 +154,11 @@ unsigned sandbox_layers(void)
 void sandbox_inherit(void)
 {
 	is_confined = true;
+}
+
+bool sandbox_is_entered(void)
+{
+	return is_confined;
 }
 
 int sandbox_enter(const struct sandbox *sandbox, enum layer *ret_layer)

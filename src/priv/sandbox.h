@@ -28,6 +28,8 @@ enum { SANDBOX_E_NOT_ROOT = 1 };
 int sandbox_enter(const struct sandbox *sandbox, enum layer *ret_layer);
 /* The process was executed in a sandbox that holds still: after an upgrade, or on trial for one. */
 void sandbox_inherit(void);
+/* Whether this process is in one, entered or inherited. */
+bool sandbox_is_entered(void);
 /* Removes what children left behind that were killed on their way in; for a start, before there are any. */
 void sandbox_sweep(void);
 /* Only those from `first` to `last`: to try what each of them holds. */

@@ -55,8 +55,8 @@ void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
 
 	*m = (struct moment){
 		.is_serving = s->generations.serving,
-		.uptime = (s->loop.now_ms - s->started_ms) / 1000,
-		.draining = s->generations.n_draining + (s->remnants.n > 0),
+		.uptime = (s->loop.now_ms - s->stats.started_ms) / 1000,
+		.draining = s->generations.n_draining + (s->takeover.remnants.n > 0),
 		.open = atomic_load(&s->resources.shared->open),
 		.turned_away = count_turned_away(&s->resources.shared->penalties, s->loop.now_ms),
 	};
@@ -65,7 +65,7 @@ void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
 	generations_add_counters(&s->generations, &m->sums);
 	if (s->generations.serving)
 		observe_generation(s->generations.serving, m);
-	else if (remnants_are_serving(&s->remnants))
+	else if (remnants_are_serving(&s->takeover.remnants))
 		snprintf(m->trouble, sizeof(m->trouble),
 			"the workers from before the upgrade serve, since those of this program do "
 			"not "

@@ -68,7 +68,7 @@ static int resume(struct supervisor *s)
 
 	r = supervisor_make(s, NULL, supervisor_verbs);
 	if (r >= 0)
-		r = supervisor_take_over(s);
+		r = takeover_take(s);
 	if (r < 0) {
 		log_event(EVENT_START_FAILED, ABOUT(.error = r),
 			"cannot take over what the program before the upgrade has left");
@@ -81,11 +81,11 @@ static int resume(struct supervisor *s)
 
 static bool trial_can_take_over(const struct supervisor *s)
 {
-	if (!s->can_take_over)
+	if (!s->takeover.is_readable)
 		fprintf(stderr,
 			"the program that runs hands over in another way than this one takes "
 			"over; restart it\n");
-	return s->can_take_over;
+	return s->takeover.is_readable;
 }
 
 static int start_and_serve(struct supervisor *s)
@@ -100,27 +100,27 @@ static int start_and_serve(struct supervisor *s)
 		tell_manager_fault(s, &faults);
 		return EX_CONFIG;
 	}
-	if (s->trial)
+	if (s->takeover.is_trial)
 		log_set_level(LOG_LEVEL_ERROR);
 	else
 		records_to_log(conf);
-	if (!people_exist(s, conf) || (s->trial && !trial_can_take_over(s)))
+	if (!people_exist(s, conf) || (s->takeover.is_trial && !trial_can_take_over(s)))
 		return EX_CONFIG;
 
 	log_each(EVENT_STARTING, ABOUT_NOTHING, "upperd %s, configuration %s", UPPERD_VERSION,
 		s->options->file);
-	r = supervisor_make(s, s->trial ? NULL : conf, supervisor_verbs);
+	r = supervisor_make(s, s->takeover.is_trial ? NULL : conf, supervisor_verbs);
 	if (r < 0) {
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
 		supervisor_tell_manager(s, strerror(-r));
 		return r;
 	}
-	if (!s->trial)
+	if (!s->takeover.is_trial)
 		sandbox_sweep();
 	r = supervisor_enter_sandbox(s, conf);
 	if (r != 0)
 		return r;
-	s->generations.is_trial = s->trial;
+	s->generations.is_trial = s->takeover.is_trial;
 	supervisor_start(s);
 	generations_start(&s->generations, take_ptr(&conf));
 	return loop_run(&s->loop);
@@ -132,9 +132,9 @@ int supervisor_main(const struct options *options)
 	int r;
 
 	supervisor_init(&s, options);
-	r = supervisor_find_handover(&s);
+	r = takeover_find(&s);
 	if (r >= 0)
-		r = s.handed && !s.trial ? resume(&s) : start_and_serve(&s);
+		r = s.takeover.handed && !s.takeover.is_trial ? resume(&s) : start_and_serve(&s);
 	supervisor_done(&s);
 	if (r < 0)
 		return r == -EPERM || r == -EACCES ? EX_NOPERM : EX_OSERR;

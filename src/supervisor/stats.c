@@ -247,9 +247,9 @@ void stats_count_death(struct stats *stats, const struct child *child, const str
 	};
 }
 
-int stats_init(struct stats *stats)
+int stats_init(struct stats *stats, uint64_t now_ms)
 {
-	*stats = (struct stats){.lasting.started = time(NULL)};
+	*stats = (struct stats){.started_ms = now_ms, .lasting.started = time(NULL)};
 	return metrics_page_make(&stats->page);
 }
 
@@ -331,6 +331,7 @@ void stats_describe(const struct stats *stats, const struct sums *sums, FILE *ou
 {
 	const struct lasting *lasting = &stats->lasting;
 
+	fprintf(out, "started %" PRIu64 "\n", stats->started_ms);
 	fprintf(out,
 		"lasting started %" PRId64 " generation %" PRIu64 " reloads %" PRIu64
 		" failed_reloads %" PRIu64,
@@ -389,6 +390,11 @@ static uint64_t *find_lasting(struct lasting *lasting, const char *word)
 	if (strcmp(word, "failed_reloads") == 0)
 		return &lasting->failed_reloads;
 	return find_death(lasting, word);
+}
+
+void stats_take_started(struct stats *stats, char *line)
+{
+	stats->started_ms = next_number(&line);
 }
 
 void stats_take_lasting(struct stats *stats, char *line)

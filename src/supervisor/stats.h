@@ -63,6 +63,8 @@ struct lasting {
 #define PLOT_SECONDS 120
 
 struct stats {
+	uint64_t
+		started_ms; /* of this program, or the first of those that took over from each other */
 	struct lasting lasting;
 	struct sums history; /* of generations that are gone */
 	struct metrics_page page;
@@ -100,7 +102,7 @@ struct moment {
 void moment_done(struct moment *moment);
 #define _cleanup_moment_ __attribute__((cleanup(moment_done)))
 
-int stats_init(struct stats *stats);
+int stats_init(struct stats *stats, uint64_t now_ms);
 void stats_done(struct stats *stats);
 
 /* Once a second: rates, and the line of the service manager when it has changed. */
@@ -122,5 +124,6 @@ const struct listener_counters *stats_before(const struct stats *stats, const ch
 /* As lines for the supervisor after an upgrade, with the sums of all generations, and back. Another build may
  * count other things: what both know is kept. */
 void stats_describe(const struct stats *stats, const struct sums *sums, FILE *out);
+void stats_take_started(struct stats *stats, char *line);
 void stats_take_lasting(struct stats *stats, char *line);
 void stats_take_listener(struct stats *stats, char *line);

@@ -46,8 +46,7 @@
 #include "supervisor/publish.h"
 #include "supervisor/records.h"
 
-#define CLOCK_MS         1000
-#define UPGRADE_AGAIN_MS 10000
+#define CLOCK_MS 1000
 
 static struct supervisor *supervisor_of(struct generations *generations)
 {
@@ -103,7 +102,7 @@ void supervisor_tell_manager(const struct supervisor *s, const char *why)
 	char safe[512];
 
 	text_escape(why, strlen(why), safe, sizeof(safe));
-	if (!s->trial)
+	if (!s->takeover.is_trial)
 		manager_notify("STATUS=Cannot start: %s", safe);
 }
 
@@ -115,9 +114,8 @@ int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
 
 	/* A sandbox entered before an upgrade still holds; to enter again and again would add up to more
 	 * filters than the kernel takes. */
-	if (s->confined || s->trial)
+	if (sandbox_is_entered() || s->takeover.is_trial)
 		return 0;
-	s->confined = conf->sandbox != CONF_SANDBOX_OFF;
 	exit_code = enter_sandbox("supervisor", conf, &why);
 	if (exit_code != 0) {
 		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why.text);
@@ -202,10 +200,7 @@ static void build_on_served(struct generations *all)
 	if (all->build.cause != BUILD_START)
 		supervisor_open_control(s, conf);
 	supervisor_watch(s);
-	if (remnants_are_serving(&s->remnants)) {
-		generations_hold(all);
-		remnants_drain(&s->remnants);
-	}
+	takeover_on_served(s);
 }
 
 static void build_on_done(struct generations *all)
@@ -220,7 +215,7 @@ static void build_on_done(struct generations *all)
 	struct supervisor *s = supervisor_of(all);
 	const struct generation *g = all->serving;
 
-	if (s->trial) {
+	if (s->takeover.is_trial) {
 		loop_stop(&s->loop, TRIAL_PASSED);
 		return;
 	}
@@ -286,7 +281,7 @@ static void build_on_failed(struct generations *all, int exit_code, const char *
 {
 	struct supervisor *s = supervisor_of(all);
 
-	if (s->trial)
+	if (s->takeover.is_trial)
 		report_trial_failed(s, exit_code, why);
 	else if (all->build.cause == BUILD_START)
 		report_start_failed(s, exit_code, why);
@@ -305,11 +300,12 @@ static void build_on_drained(struct generations *all, const struct generation *g
 	generation_add_counters(gone, &supervisor_of(all)->stats.history);
 }
 
-static void stop_if_idle(struct supervisor *s)
+static void end_if_idle(struct supervisor *s)
 {
 	static const struct control_answer answer = {EX_OK, "stopped\n", "{\"stopped\":true}\n"};
 
-	if (!s->generations.is_stopping || s->generations.n_draining > 0 || s->remnants.n > 0)
+	if (!s->generations.is_stopping || s->generations.n_draining > 0 ||
+		s->takeover.remnants.n > 0)
 		return;
 	log_each(EVENT_STOPPED, ABOUT_NOTHING, "stopped as asked");
 	control_answer(&s->control, "drain", &answer);
@@ -318,7 +314,7 @@ static void stop_if_idle(struct supervisor *s)
 
 static void build_on_stopped(struct generations *all)
 {
-	stop_if_idle(supervisor_of(all));
+	end_if_idle(supervisor_of(all));
 }
 
 static const struct generations_owner owner = {
@@ -334,12 +330,13 @@ static const struct generations_owner owner = {
 
 static void remnants_on_released(struct remnants *remnants)
 {
-	generations_release(&container_of(remnants, struct supervisor, remnants)->generations);
+	generations_release(
+		&container_of(remnants, struct supervisor, takeover.remnants)->generations);
 }
 
 static void remnants_on_gone(struct remnants *remnants)
 {
-	stop_if_idle(container_of(remnants, struct supervisor, remnants));
+	end_if_idle(container_of(remnants, struct supervisor, takeover.remnants));
 }
 
 static const struct remnants_owner remnants_owner = {
@@ -357,7 +354,7 @@ uint64_t supervisor_reload(struct supervisor *s)
 static uint64_t patience_ms(const struct supervisor *s)
 {
 	uint64_t ours = generations_patience_ms(&s->generations);
-	uint64_t theirs = remnants_patience_ms(&s->remnants);
+	uint64_t theirs = remnants_patience_ms(&s->takeover.remnants);
 
 	return ours > theirs ? ours : theirs;
 }
@@ -371,14 +368,14 @@ void supervisor_stop(struct supervisor *s)
 		loop_stop(&s->loop, EX_OK);
 		return;
 	}
-	upgrade_abandon(&s->upgrade);
+	upgrade_abandon(&s->takeover.upgrade);
 	control_answer(&s->control, "upgrade", &answer);
 	control_answer_build(&s->control, UINT64_MAX, &answer);
 	watch_done(&s->watch);
 	log_each(EVENT_STOPPING, ABOUT_NOTHING, "finishing what is open");
 	manager_notify("STOPPING=1\nSTATUS=Finishing open connections\nEXTEND_TIMEOUT_USEC=%llu",
 		(unsigned long long)patience_ms(s) * 1000);
-	remnants_drain(&s->remnants);
+	remnants_drain(&s->takeover.remnants);
 	generations_stop(&s->generations);
 	publish(s); /* that it is not ready any more */
 }
@@ -408,7 +405,7 @@ static void on_signal(struct source *source, uint32_t events)
 	struct supervisor *s = container_of(source, struct supervisor, signals);
 	struct signalfd_siginfo info;
 
-	while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+	while (read(s->signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGTERM:
 		case SIGINT:
@@ -445,11 +442,7 @@ static void on_clock(struct timer *timer, uint64_t now_ms)
 	if (turning && manager_watchdog_ms() > 0)
 		manager_feed_watchdog();
 	manager_flush();
-	if (remnants_are_serving(&s->remnants) && !generations_is_building(all) &&
-		now_ms >= s->upgrade_again_ms) {
-		s->upgrade_again_ms = now_ms + UPGRADE_AGAIN_MS;
-		generations_request(all, BUILD_UPGRADE);
-	}
+	takeover_on_second(s);
 	if (tickets_rotate(&s->resources.tickets, now_ms) < 0)
 		log_event(EVENT_SYSTEM_REFUSED, ABOUT_NOTHING, "no new keys for tickets");
 	log_flush(now_ms);
@@ -461,7 +454,6 @@ void supervisor_start(struct supervisor *s)
 	s->signals.on_event = on_signal;
 	s->clock.on_time = on_clock;
 	loop_set_timer(&s->loop, &s->clock, s->loop.now_ms + CLOCK_MS);
-	s->upgrade_again_ms = s->loop.now_ms + UPGRADE_AGAIN_MS;
 }
 
 /* Its parts */
@@ -481,10 +473,10 @@ static int take_signals(struct supervisor *s)
 	/* Inherited as ignored, children would be reaped before they can be waited for. */
 	signal(SIGCHLD, SIG_DFL);
 
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->signal_fd < 0)
+	s->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signals.fd < 0)
 		return -errno;
-	return loop_watch(&s->loop, &s->signals, s->signal_fd, EPOLLIN);
+	return loop_watch(&s->loop, &s->signals, s->signals.fd, EPOLLIN);
 }
 
 /* We never use select(), so more descriptors than it can count do no harm. */
@@ -532,7 +524,7 @@ static int take_sockets(struct supervisor *s)
 
 	r = inheritance_take(&inheritance);
 	if (r >= 0)
-		r = supervisor_name_sockets(s, &inheritance);
+		r = takeover_name_sockets(s, &inheritance);
 	if (r >= 0)
 		r = sockets_inherit(&s->resources.sockets, &inheritance, &name);
 	if (r < 0)
@@ -546,13 +538,12 @@ void supervisor_init(struct supervisor *s, const struct options *options)
 {
 	s->options = options;
 	s->loop = LOOP_INIT(s->loop);
-	s->signal_fd = -1;
+	s->signals.fd = -1;
 	s->control = CONTROL_EMPTY;
-	s->upgrade = UPGRADE_EMPTY;
 	s->watch = WATCH_EMPTY;
 	resources_init(&s->resources);
 	generations_init(&s->generations, &owner, &s->loop, &s->resources);
-	remnants_init(&s->remnants, &s->loop, &remnants_owner);
+	takeover_init(s, &remnants_owner);
 	selftests_init(&s->selftests, &s->loop);
 }
 
@@ -573,14 +564,12 @@ int supervisor_make(struct supervisor *s, const struct conf *conf, const struct 
 	if (r >= 0)
 		r = resources_make(&s->resources);
 	if (r >= 0)
-		r = upgrade_init(
-			&s->upgrade, &s->loop, &supervisor_upgrade_owner, s->options->argv);
+		r = takeover_make(s);
 	if (r >= 0)
-		r = stats_init(&s->stats);
+		r = stats_init(&s->stats, s->loop.now_ms);
 	if (r < 0)
 		return r;
 	s->resources.page_fd = s->stats.page.fd;
-	s->started_ms = s->loop.now_ms;
 	if (conf)
 		supervisor_open_control(s, conf);
 	return 0;
@@ -588,16 +577,14 @@ int supervisor_make(struct supervisor *s, const struct conf *conf, const struct 
 
 void supervisor_done(struct supervisor *s)
 {
-	upgrade_done(&s->upgrade);
 	watch_done(&s->watch);
 	generations_done(&s->generations);
-	remnants_done(&s->remnants);
+	takeover_done(s);
 	selftests_abandon(&s->selftests, "upperd is stopping\n");
 	control_done(&s->control);
 	stats_done(&s->stats);
-	free(s->handed);
-	if (s->signal_fd >= 0)
-		close(s->signal_fd);
+	if (s->signals.fd >= 0)
+		close(s->signals.fd);
 	loop_run_tasks(&s->loop);
 	resources_done(&s->resources);
 	loop_done(&s->loop);

@@ -25,6 +25,14 @@
 /* A program that hands over in another way has to be restarted. */
 #define FORMAT "1"
 
+/* As long as only the children of the program before serve, the first build is tried again. */
+#define AGAIN_MS 10000
+
+static struct supervisor *supervisor_of(struct upgrade *upgrade)
+{
+	return container_of(upgrade, struct supervisor, takeover.upgrade);
+}
+
 /* Describing */
 
 static void describe_socket(void *userdata, const struct socket_entry *entry)
@@ -92,7 +100,7 @@ static void describe_children(const struct supervisor *s, struct handover *h)
 		describe_generation(h, all->serving);
 	for (struct list *node = all->draining.next; node != &all->draining; node = node->next)
 		describe_generation(h, generation_of_node(node));
-	remnants_each(&s->remnants, describe_remnant, h);
+	remnants_each(&s->takeover.remnants, describe_remnant, h);
 }
 
 static const char *tickets_layout(void)
@@ -110,7 +118,6 @@ static void describe_rest(const struct supervisor *s, struct handover *h)
 	if (s->resources.tickets.fd >= 0)
 		fprintf(h->state, "tickets %d %s\n", handover_fd(h, s->resources.tickets.fd),
 			tickets_layout());
-	fprintf(h->state, "started %" PRIu64 "\n", s->started_ms);
 	supervisor_observe(s, &moment);
 	stats_describe(&s->stats, &moment.sums, h->state);
 	control_describe(&s->control, h);
@@ -118,14 +125,14 @@ static void describe_rest(const struct supervisor *s, struct handover *h)
 
 static int on_describe(struct upgrade *u, struct handover *h)
 {
-	const struct supervisor *s = container_of(u, struct supervisor, upgrade);
+	const struct supervisor *s = supervisor_of(u);
 	int r;
 
 	r = handover_begin(h, sockets_count(&s->resources.sockets));
 	if (r < 0)
 		return r;
 	fprintf(h->state, "format " FORMAT "\n%s%s", h->trial ? "trial\n" : "",
-		s->confined ? "confined\n" : "");
+		sandbox_is_entered() ? "confined\n" : "");
 	sockets_each(&s->resources.sockets, describe_socket, h);
 	if (h->trial)
 		return 0;
@@ -148,7 +155,7 @@ static void record_why(const char *why)
 
 static void on_trial_failed(struct upgrade *u, int exit_code, const char *why)
 {
-	struct supervisor *s = container_of(u, struct supervisor, upgrade);
+	struct supervisor *s = supervisor_of(u);
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	_cleanup_free_ char *json = NULL;
 	size_t len;
@@ -166,7 +173,7 @@ static void on_trial_failed(struct upgrade *u, int exit_code, const char *why)
 
 static void on_trial_passed(struct upgrade *u)
 {
-	struct supervisor *s = container_of(u, struct supervisor, upgrade);
+	struct supervisor *s = supervisor_of(u);
 
 	if (generations_is_building(&s->generations)) {
 		on_trial_failed(u, EX_TEMPFAIL, "a reload has come in between\n");
@@ -177,7 +184,7 @@ static void on_trial_passed(struct upgrade *u)
 	upgrade_become(u);
 }
 
-const struct upgrade_owner supervisor_upgrade_owner = {
+static const struct upgrade_owner upgrade_owner = {
 	.on_describe = on_describe,
 	.on_passed = on_trial_passed,
 	.on_failed = on_trial_failed,
@@ -187,24 +194,23 @@ void supervisor_upgrade(struct supervisor *s)
 {
 	int r;
 
-	if (upgrade_is_trying(&s->upgrade))
+	if (upgrade_is_trying(&s->takeover.upgrade))
 		return; /* two clients that ask get the one answer */
 	if (!s->generations.serving || generations_is_building(&s->generations)) {
-		on_trial_failed(&s->upgrade, EX_TEMPFAIL,
+		on_trial_failed(&s->takeover.upgrade, EX_TEMPFAIL,
 			s->generations.is_stopping
 				? "it is stopping\n"
 				: "a start or a reload is under way; ask again\n");
 		return;
 	}
-	r = upgrade_try(&s->upgrade);
+	r = upgrade_try(&s->takeover.upgrade);
 	if (r < 0)
-		on_trial_failed(&s->upgrade, EX_OSERR, strerror(-r));
+		on_trial_failed(&s->takeover.upgrade, EX_OSERR, strerror(-r));
 }
 
 /* Taking over */
 
-struct takeover {
-	struct supervisor *supervisor;
+struct naming {
 	struct inheritance *inheritance;
 	size_t n_sockets;
 };
@@ -214,61 +220,59 @@ static int take_kind(void *userdata, const char *word, char *rest)
 	struct supervisor *s = userdata;
 
 	if (strcmp(word, "format") == 0)
-		s->can_take_over = strcmp(rest, FORMAT) == 0;
+		s->takeover.is_readable = strcmp(rest, FORMAT) == 0;
 	else if (strcmp(word, "trial") == 0)
-		s->trial = s->resources.sockets.is_trial = true;
+		s->takeover.is_trial = s->resources.sockets.is_trial = true;
 	else if (strcmp(word, "confined") == 0)
-		s->confined = true;
+		sandbox_inherit();
 	return 0;
 }
 
-int supervisor_find_handover(struct supervisor *s)
+int takeover_find(struct supervisor *s)
 {
 	int r;
 
-	r = handover_take(&s->handed);
-	if (r >= 0 && s->handed)
-		r = handover_each(s->handed, take_kind, s);
-	if (r >= 0 && s->confined)
-		sandbox_inherit();
+	r = handover_take(&s->takeover.handed);
+	if (r >= 0 && s->takeover.handed)
+		r = handover_each(s->takeover.handed, take_kind, s);
 	return r;
 }
 
 /* Of the socket in the line before. */
-static int take_socket_file(const struct takeover *takeover, char *rest)
+static int take_socket_file(const struct naming *naming, char *rest)
 {
 	struct socket_file file = {.device = (dev_t)handover_number(&rest)};
 
 	file.inode = (ino_t)handover_number(&rest);
-	if (takeover->n_sockets == 0)
+	if (naming->n_sockets == 0)
 		return -EINVAL;
-	takeover->inheritance->list[takeover->n_sockets - 1].file = file;
+	naming->inheritance->list[naming->n_sockets - 1].file = file;
 	return 0;
 }
 
 static int take_socket(void *userdata, const char *word, char *rest)
 {
-	struct takeover *takeover = userdata;
+	struct naming *naming = userdata;
 	struct inherited *one;
 
 	if (strcmp(word, "file") == 0)
-		return take_socket_file(takeover, rest);
+		return take_socket_file(naming, rest);
 	if (strcmp(word, "socket") != 0)
 		return 0;
-	if (takeover->n_sockets == takeover->inheritance->n)
+	if (naming->n_sockets == naming->inheritance->n)
 		return -EINVAL;
-	one = &takeover->inheritance->list[takeover->n_sockets++];
+	one = &naming->inheritance->list[naming->n_sockets++];
 	if (*rest == '\0')
 		return 0;
 	one->key = strdup(rest);
 	return one->key ? 0 : -ENOMEM;
 }
 
-int supervisor_name_sockets(const struct supervisor *s, struct inheritance *inheritance)
+int takeover_name_sockets(const struct supervisor *s, struct inheritance *inheritance)
 {
-	struct takeover takeover = {.inheritance = inheritance};
+	struct naming naming = {.inheritance = inheritance};
 
-	return s->handed ? handover_each(s->handed, take_socket, &takeover) : 0;
+	return s->takeover.handed ? handover_each(s->takeover.handed, take_socket, &naming) : 0;
 }
 
 /* So that a session which was begun before the upgrade is resumed after it. */
@@ -283,13 +287,13 @@ static int take_tickets(struct supervisor *s, char *rest)
 
 static int take_started(struct supervisor *s, char *rest)
 {
-	s->started_ms = (uint64_t)handover_number(&rest);
+	stats_take_started(&s->stats, rest);
 	return 0;
 }
 
 static int take_remnant(struct supervisor *s, char *rest)
 {
-	return remnants_take(&s->remnants, rest);
+	return remnants_take(&s->takeover.remnants, rest);
 }
 
 static int take_listener(struct supervisor *s, char *rest)
@@ -335,7 +339,45 @@ static int take_line(void *userdata, const char *word, char *rest)
 	return 0;
 }
 
-int supervisor_take_over(struct supervisor *s)
+int takeover_take(struct supervisor *s)
 {
-	return s->can_take_over ? handover_each(s->handed, take_line, s) : -EINVAL;
+	return s->takeover.is_readable ? handover_each(s->takeover.handed, take_line, s) : -EINVAL;
+}
+
+/* What was taken over */
+
+void takeover_on_served(struct supervisor *s)
+{
+	if (!remnants_are_serving(&s->takeover.remnants))
+		return;
+	generations_hold(&s->generations);
+	remnants_drain(&s->takeover.remnants);
+}
+
+void takeover_on_second(struct supervisor *s)
+{
+	if (!remnants_are_serving(&s->takeover.remnants) ||
+		generations_is_building(&s->generations) || s->loop.now_ms < s->takeover.again_ms)
+		return;
+	s->takeover.again_ms = s->loop.now_ms + AGAIN_MS;
+	generations_request(&s->generations, BUILD_UPGRADE);
+}
+
+void takeover_init(struct supervisor *s, const struct remnants_owner *owner)
+{
+	s->takeover = (struct takeover){.upgrade = UPGRADE_EMPTY};
+	remnants_init(&s->takeover.remnants, &s->loop, owner);
+}
+
+int takeover_make(struct supervisor *s)
+{
+	s->takeover.again_ms = s->loop.now_ms + AGAIN_MS;
+	return upgrade_init(&s->takeover.upgrade, &s->loop, &upgrade_owner, s->options->argv);
+}
+
+void takeover_done(struct supervisor *s)
+{
+	upgrade_done(&s->takeover.upgrade);
+	remnants_done(&s->takeover.remnants);
+	free(s->takeover.handed);
 }

@@ -19,7 +19,7 @@ static int verb_status(void *userdata, const struct control_question *question)
 	unsigned columns = 0;
 	char trouble[512];
 
-	if (!s->generations.serving && !remnants_are_serving(&s->remnants)) {
+	if (!s->generations.serving && !remnants_are_serving(&s->takeover.remnants)) {
 		fprintf(question->out, question->json ? "{\"stopping\":true}\n" : "stopping\n");
 		return EX_TEMPFAIL;
 	}

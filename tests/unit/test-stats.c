@@ -31,6 +31,8 @@ static void hand_over(const struct stats *before, struct stats *after)
 			stats_take_lasting(after, line + 8);
 		else if (strncmp(line, "listener ", 9) == 0)
 			stats_take_listener(after, line + 9);
+		else if (strncmp(line, "started ", 8) == 0)
+			stats_take_started(after, line + 8);
 		else
 			fail_msg("%s", line);
 	}
@@ -38,11 +40,12 @@ static void hand_over(const struct stats *before, struct stats *after)
 
 static void test_everything_is_handed_over(void **state)
 {
-	struct stats before = {.lasting = {.started = 1795229903,
-				       .generation = 7,
-				       .reloads = 5,
-				       .failed_reloads = 2,
-				       .replaced = {[ROLE_KEEPER] = 9}}};
+	struct stats before = {.started_ms = 4711,
+		.lasting = {.started = 1795229903,
+			.generation = 7,
+			.reloads = 5,
+			.failed_reloads = 2,
+			.replaced = {[ROLE_KEEPER] = 9}}};
 	struct stats after = {0};
 	struct listener_counters counters;
 
@@ -53,6 +56,7 @@ static void test_everything_is_handed_over(void **state)
 	sums_add(&before.history, "a name", &counters);
 	sums_add(&before.history, "name", &counters);
 	hand_over(&before, &after);
+	assert_int_equal(after.started_ms, before.started_ms);
 	assert_memory_equal(&after.lasting, &before.lasting, sizeof(after.lasting));
 	assert_int_equal(after.history.n, 2);
 	assert_string_equal(after.history.list[0].name, "a name");

@@ -16,8 +16,8 @@ static void install(const char *script)
 
 	snprintf(text, sizeof(text), "#!/bin/sh\n%s", script);
 	write_file(program, text, 0700);
-	free(s.upgrade.path);
-	s.upgrade.path = strdup(program);
+	free(s.takeover.upgrade.path);
+	s.takeover.upgrade.path = strdup(program);
 }
 
 static bool is_readable(int fd)
@@ -32,8 +32,8 @@ static void go_on(void)
 {
 	siginfo_t how;
 
-	assert_int_equal(waitid(P_PID, (id_t)s.upgrade.pid, &how, WSTOPPED), 0);
-	kill(s.upgrade.pid, SIGCONT);
+	assert_int_equal(waitid(P_PID, (id_t)s.takeover.upgrade.pid, &how, WSTOPPED), 0);
+	kill(s.takeover.upgrade.pid, SIGCONT);
 }
 
 static void test_exec_that_fails_while_a_self_test_ends(void **state)
@@ -48,7 +48,7 @@ static void test_exec_that_fails_while_a_self_test_ends(void **state)
 	upgrade = ask("upgrade");
 	go_on();
 	/* Both in one round of the loop, the trial first. */
-	assert_true(is_readable(s.upgrade.pidfd));
+	assert_true(is_readable(s.takeover.upgrade.pidfd));
 	ended = (struct pollfd){
 		.fd = (int)syscall(SYS_pidfd_open, fakes[WORKERS].pid, 0), .events = POLLIN};
 	leave(&fakes[WORKERS]);
@@ -67,10 +67,10 @@ static void test_trial_that_takes_too_long(void **state)
 	start();
 	install(WAITS);
 	upgrade = ask("upgrade");
-	loop_set_timer(&s.loop, &s.upgrade.limit, s.loop.now_ms);
+	loop_set_timer(&s.loop, &s.takeover.upgrade.limit, s.loop.now_ms);
 	expect("upgrading upgrade-failed");
 	expect_answer(upgrade, EX_SOFTWARE, "not ready within 30 s");
-	assert_false(upgrade_is_trying(&s.upgrade));
+	assert_false(upgrade_is_trying(&s.takeover.upgrade));
 }
 
 /* As if the machine had slept for a minute: the program on trial had no time either. */
@@ -82,10 +82,10 @@ static void test_trial_is_forgiven_that_the_machine_slept(void **state)
 	install(WAITS "exit 3\n");
 	upgrade = ask("upgrade");
 	loop_set_timer(&s.loop, &s.clock, s.loop.now_ms - 60000);
-	loop_set_timer(&s.loop, &s.upgrade.limit, s.loop.now_ms - 30000);
+	loop_set_timer(&s.loop, &s.takeover.upgrade.limit, s.loop.now_ms - 30000);
 	expect("upgrading");
 	expect_nothing();
-	assert_true(upgrade_is_trying(&s.upgrade));
+	assert_true(upgrade_is_trying(&s.takeover.upgrade));
 	go_on();
 	expect("upgrade-failed");
 	expect_answer(upgrade, 3, "exit code 3");
