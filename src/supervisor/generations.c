@@ -33,6 +33,19 @@
 #define DRAINING_MAX 64
 #define STOP_MS      5000 /* beyond `drain`, for us */
 
+const char *build_cause_name(enum build_cause cause)
+{
+	static const char *const names[N_BUILD_CAUSES] = {
+		[BUILD_NONE] = "none",
+		[BUILD_RENEWAL] = "renewal",
+		[BUILD_RELOAD] = "reload",
+		[BUILD_UPGRADE] = "upgrade",
+		[BUILD_START] = "start",
+	};
+
+	return names[cause];
+}
+
 static void prune_sockets(struct generations *all)
 {
 	if (all->serving)

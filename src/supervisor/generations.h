@@ -19,7 +19,10 @@ enum build_cause {
 	BUILD_RELOAD,  /* the configuration is read again */
 	BUILD_UPGRADE, /* the first of a program that took over from another */
 	BUILD_START,
+	N_BUILD_CAUSES
 };
+
+const char *build_cause_name(enum build_cause cause);
 
 enum build_state {
 	BUILD_IDLE,      /* there is none; the rest describes the last */

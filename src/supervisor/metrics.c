@@ -49,7 +49,7 @@ static void collect_generation(const struct collection *c)
 
 static void collect_generation_start(const struct collection *c)
 {
-	sample(c->e, LABELS(cause_name(c->stats->lasting.cause)),
+	sample(c->e, LABELS(build_cause_name(c->stats->lasting.cause)),
 		(double)c->stats->lasting.generation_at);
 }
 

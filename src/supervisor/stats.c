@@ -200,7 +200,7 @@ void stats_count_reload(struct stats *stats, bool worked)
 	stats->status[0] = '\0'; /* the service manager shows another line now */
 }
 
-void stats_count_generation(struct stats *stats, enum cause cause)
+void stats_count_generation(struct stats *stats, enum build_cause cause)
 {
 	stats->lasting.generation++;
 	stats->lasting.generation_at = time(NULL);
@@ -220,13 +220,6 @@ static const struct {
 const char *death_name(enum death death)
 {
 	return death == DEATH_EXIT ? "exit" : deaths[death].name;
-}
-
-const char *cause_name(enum cause cause)
-{
-	static const char *const names[N_CAUSES] = {"start", "reload", "renewal", "upgrade"};
-
-	return names[cause < N_CAUSES ? cause : CAUSE_START];
 }
 
 void stats_count_death(struct stats *stats, const struct child *child, const struct child_end *end)
@@ -249,7 +242,8 @@ void stats_count_death(struct stats *stats, const struct child *child, const str
 
 int stats_init(struct stats *stats, uint64_t now_ms)
 {
-	*stats = (struct stats){.started_ms = now_ms, .lasting.started = time(NULL)};
+	*stats = (struct stats){
+		.started_ms = now_ms, .lasting = {.started = time(NULL), .cause = BUILD_START}};
 	return metrics_page_make(&stats->page);
 }
 

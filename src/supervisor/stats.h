@@ -13,10 +13,8 @@
 #include "generation/view.h"
 #include "process/metrics_page.h"
 #include "process/role.h"
+#include "supervisor/generations.h"
 #include "supervisor/records.h"
-
-/* Why a generation was made. */
-enum cause { CAUSE_START, CAUSE_RELOAD, CAUSE_RENEWAL, CAUSE_UPGRADE, N_CAUSES };
 
 /* How a child died: by one of these signals, by another, or by an exit that it was not told to make. */
 // clang-format off
@@ -49,10 +47,10 @@ struct crash {
 
 /* These last, also over an upgrade. */
 struct lasting {
-	int64_t started;       /* in seconds since 1970 */
-	uint64_t generation;   /* the number of the configuration that serves */
-	int64_t generation_at; /* since when, in seconds since 1970 */
-	enum cause cause;
+	int64_t started;        /* in seconds since 1970 */
+	uint64_t generation;    /* the number of the configuration that serves */
+	int64_t generation_at;  /* since when, in seconds since 1970 */
+	enum build_cause cause; /* of that configuration */
 	uint64_t reloads, failed_reloads;
 	uint64_t replaced[N_ROLES]; /* children that died and were replaced */
 	uint64_t deaths[N_ROLES][N_DEATHS];
@@ -108,11 +106,10 @@ void stats_done(struct stats *stats);
 /* Once a second: rates, and the line of the service manager when it has changed. */
 void stats_on_second(struct stats *stats, const struct moment *moment);
 /* Another configuration serves. */
-void stats_count_generation(struct stats *stats, enum cause cause);
+void stats_count_generation(struct stats *stats, enum build_cause cause);
 void stats_count_reload(struct stats *stats, bool worked);
 /* A child died. */
 void stats_count_death(struct stats *stats, const struct child *child, const struct child_end *end);
-const char *cause_name(enum cause cause);
 const char *death_name(enum death death);
 /* All that is wrong now, as a sentence; empty when all is well. */
 void stats_judge(const struct stats *stats, const struct moment *moment, char text[static 512]);

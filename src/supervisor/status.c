@@ -96,7 +96,7 @@ static void show_daemon(const struct stats *stats, const struct moment *moment, 
 	fprintf(out, "started %s\n", ago_text(lasting->started, text));
 	if (lasting->generation > 0)
 		fprintf(out, "configuration %" PRIu64 ", by %s %s\n", lasting->generation,
-			cause_name(lasting->cause), ago_text(lasting->generation_at, text));
+			build_cause_name(lasting->cause), ago_text(lasting->generation_at, text));
 	if (moment->draining > 0)
 		fprintf(out, "older configurations that drain: %" PRIu64 "\n", moment->draining);
 	if (lasting->failed_reloads > 0)
@@ -457,7 +457,7 @@ static void json_daemon(struct json *json, const struct stats *stats, const stru
 	json_number(json, "uptime", moment->uptime);
 	json_number(json, "started", (uint64_t)lasting->started);
 	json_number(json, "generation", lasting->generation);
-	json_string(json, "cause", cause_name(lasting->cause));
+	json_string(json, "cause", build_cause_name(lasting->cause));
 	json_number(json, "generation_started", (uint64_t)lasting->generation_at);
 	json_count(json, "reloads", lasting->reloads);
 	json_count(json, "failed_reloads", lasting->failed_reloads);

@@ -185,16 +185,10 @@ static void answer_build(struct supervisor *s, int exit_code, const struct fault
 
 static void build_on_served(struct generations *all)
 {
-	static const enum cause causes[] = {
-		[BUILD_RENEWAL] = CAUSE_RENEWAL,
-		[BUILD_RELOAD] = CAUSE_RELOAD,
-		[BUILD_UPGRADE] = CAUSE_UPGRADE,
-		[BUILD_START] = CAUSE_START,
-	};
 	struct supervisor *s = supervisor_of(all);
 	const struct conf *conf = generation_conf(all->serving);
 
-	stats_count_generation(&s->stats, causes[all->build.cause]);
+	stats_count_generation(&s->stats, all->build.cause);
 	records_to_log(conf);
 	publish(s);
 	if (all->build.cause != BUILD_START)

@@ -28,7 +28,7 @@
 /* As long as only the children of the program before serve, the first build is tried again. */
 #define AGAIN_MS 10000
 
-static struct supervisor *supervisor_of(struct upgrade *upgrade)
+static struct supervisor *supervisor_of_upgrade(struct upgrade *upgrade)
 {
 	return container_of(upgrade, struct supervisor, takeover.upgrade);
 }
@@ -125,7 +125,7 @@ static void describe_rest(const struct supervisor *s, struct handover *h)
 
 static int on_describe(struct upgrade *u, struct handover *h)
 {
-	const struct supervisor *s = supervisor_of(u);
+	const struct supervisor *s = supervisor_of_upgrade(u);
 	int r;
 
 	r = handover_begin(h, sockets_count(&s->resources.sockets));
@@ -155,7 +155,7 @@ static void record_why(const char *why)
 
 static void on_trial_failed(struct upgrade *u, int exit_code, const char *why)
 {
-	struct supervisor *s = supervisor_of(u);
+	struct supervisor *s = supervisor_of_upgrade(u);
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	_cleanup_free_ char *json = NULL;
 	size_t len;
@@ -173,7 +173,7 @@ static void on_trial_failed(struct upgrade *u, int exit_code, const char *why)
 
 static void on_trial_passed(struct upgrade *u)
 {
-	struct supervisor *s = supervisor_of(u);
+	struct supervisor *s = supervisor_of_upgrade(u);
 
 	if (generations_is_building(&s->generations)) {
 		on_trial_failed(u, EX_TEMPFAIL, "a reload has come in between\n");
@@ -344,7 +344,7 @@ int takeover_take(struct supervisor *s)
 	return s->takeover.is_readable ? handover_each(s->takeover.handed, take_line, s) : -EINVAL;
 }
 
-/* What was taken over */
+/* After it */
 
 void takeover_on_served(struct supervisor *s)
 {
