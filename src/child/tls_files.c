@@ -281,6 +281,8 @@ static int build_part(struct tls_files *files, const struct part *part, struct t
 		.client_auth = auth_of(tls),
 		.client_ca = text_of(files, FILE_CLIENT_CA, listener, 0),
 		.crl = text_of(files, FILE_CRL, listener, 0),
+		.client_names = (const char *const *)tls->client_names,
+		.n_client_names = tls->n_client_names,
 		.ticket_lifetime_ms = tls->ticket_lifetime_ms,
 		.refuse_expired = files->refuse_expired,
 	};

@@ -96,7 +96,8 @@ static bool check_certificates(struct check_run *run, size_t listener)
 static bool lacks_files(const struct conf_tls *tls)
 {
 	return tls->n_certificates == 0 ||
-		(tls->client_auth != CONF_CLIENT_NONE && !tls->client_ca);
+		(tls->client_auth != CONF_CLIENT_NONE && !tls->client_ca &&
+			tls->n_client_names == 0);
 }
 
 static void warn_of_crl(struct check_run *run, size_t listener)

@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include "conf/load.h"
+#include "core/client_name.h"
 
 /* One listener being checked. */
 struct check {
@@ -142,6 +143,41 @@ static void check_proxy(const struct check *check)
 			"needs proxy_from too: without it no header is believed");
 }
 
+/* A pin names a key, which is proven in the handshake; any other name is only as good as the authority that
+ * has signed it. */
+static bool are_pins(const struct conf_tls *tls)
+{
+	for (size_t i = 0; i < tls->n_client_names; i++)
+		if (strncmp(tls->client_names[i], CLIENT_NAME_SPKI_PREFIX,
+			    strlen(CLIENT_NAME_SPKI_PREFIX)) != 0)
+			return false;
+	return tls->n_client_names > 0;
+}
+
+static void check_clients(const struct check *check, const config_setting_t *at)
+{
+	const struct conf_tls *tls = &check->listener->tls;
+
+	if (tls->client_auth == CONF_CLIENT_NONE) {
+		if (tls->n_client_names > 0)
+			FAULT(check, at, "tls.client_names",
+				"needs client_auth = \"required\" or \"optional\": clients are not "
+				"asked for a certificate here");
+		return;
+	}
+	if (tls->crl && !tls->client_ca)
+		FAULT(check, at, "tls.crl",
+			"needs client_ca, whose authorities have made the lists");
+	if (tls->client_ca || are_pins(tls))
+		return;
+	FAULT(check, at, "tls.client_ca", "missing; %s",
+		tls->n_client_names > 0
+			? "names of client_names are believed from an authority alone; without "
+			  "one, "
+			  "entries with \"spki:sha256:\" will do, and no others"
+			: "client_auth needs it, or client_names with \"spki:sha256:\" entries");
+}
+
 static void check_tls(const struct check *check)
 {
 	const struct conf_listener *l = check->listener;
@@ -150,8 +186,7 @@ static void check_tls(const struct check *check)
 
 	if (conf_has_tls(l) && l->tls.n_certificates == 0)
 		FAULT(check, at, "tls.certificates", "missing");
-	if (l->tls.client_auth != CONF_CLIENT_NONE && !l->tls.client_ca)
-		FAULT(check, at, "tls.client_ca", "missing; client_auth needs it");
+	check_clients(check, at);
 	if (l->transport == CONF_DTLS && l->tls.min_version == CONF_TLS_1_3)
 		FAULT(check, at, "tls.min_version",
 			"\"1.3\" leaves nothing to speak: DTLS is 1.2 here; say \"1.2\" in the tls "

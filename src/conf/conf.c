@@ -69,6 +69,7 @@ static void field_free(enum conf_type type, void *object, void *field)
 		free(((struct conf_prefixes *)field)->list);
 		break;
 	case TYPE_STRINGS:
+	case TYPE_CLIENT_NAMES:
 		strings_free(
 			((struct value_strings *)field)->list, ((struct value_strings *)field)->n);
 		break;

@@ -48,6 +48,8 @@ struct conf_tls {
 	size_t n_alpn;
 	enum conf_client_auth client_auth;
 	char *client_ca, *crl;
+	char **client_names; /* each as client_name_parse() takes it */
+	size_t n_client_names;
 	size_t mtu; /* of DTLS */
 	bool tickets;
 	uint64_t ticket_lifetime_ms;

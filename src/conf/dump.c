@@ -128,6 +128,7 @@ static void print_value(FILE *to, const struct conf_row *row, const void *object
 		print_string(to, *(char *const *)field);
 		break;
 	case TYPE_STRINGS:
+	case TYPE_CLIENT_NAMES:
 		print_strings(to, field);
 		break;
 	case TYPE_ADDRESS:

@@ -33,6 +33,7 @@
 #define C_TYPE_WORD         unsigned
 #define C_TYPE_STRING       char *
 #define C_TYPE_STRINGS      char **
+#define C_TYPE_CLIENT_NAMES char **
 #define C_TYPE_ADDRESS      struct addr
 #define C_TYPE_PREFIXES     struct conf_prefixes
 #define C_TYPE_CERTIFICATES struct conf_certificate *
@@ -264,6 +265,8 @@ static const struct conf_row tls_rows[] = {
 		"Whether clients show a certificate."},
 	{"client_ca", FIELD(TYPE_STRING, client_ca), NULL, 1, PATH, 0, NULL,
 		"A PEM file with the authorities that may have signed it."},
+	{"client_names", FIELD(TYPE_CLIENT_NAMES, client_names), "[]", 0, 256, 0, NULL,
+		"The names that let a client in: one of its certificate has to be among them."},
 	{"crl", FIELD(TYPE_STRING, crl), NULL, 1, PATH, 0, NULL,
 		"A PEM file with their revocation lists, one of every authority in a client's "
 		"chain."},

@@ -29,6 +29,7 @@ enum conf_type {
 	TYPE_WORD,         /* an enum */
 	TYPE_STRING,       /* char *; NULL: unset */
 	TYPE_STRINGS,      /* char ** and the size_t after it */
+	TYPE_CLIENT_NAMES, /* the same; core/client_name.h */
 	TYPE_ADDRESS,      /* struct addr, without its port */
 	TYPE_PREFIXES,     /* struct conf_prefixes */
 	TYPE_CERTIFICATES, /* struct conf_certificate * and the size_t after it */

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "conf/conf.h"
 #include "conf/text.h"
+#include "core/client_name.h"
 
 struct value_type {
 	const char *wanted;
@@ -442,6 +443,29 @@ static int value_texts(
 	return 0;
 }
 
+static int value_client_names(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	struct value_strings *names = field;
+	int r = value_texts(row, setting, field, why);
+
+	for (size_t i = 0; r == 0 && i < names->n; i++) {
+		struct client_name unused;
+		const char *reason = client_name_parse(names->list[i], &unused);
+		char found[128];
+
+		if (!reason)
+			continue;
+		describe_string(names->list[i], found, sizeof(found));
+		r = why_set(why, VALUE_E_BAD, "%s: %s", found, reason);
+	}
+	if (r == VALUE_E_BAD) {
+		free_strings(names->list, names->n);
+		*names = (struct value_strings){0};
+	}
+	return r;
+}
+
 static const struct value_type types[TYPE_LISTENERS + 1] = {
 	[TYPE_BOOL] = {"true or false", value_bool},
 	[TYPE_NUMBER] = {"a whole number", value_number},
@@ -454,6 +478,7 @@ static const struct value_type types[TYPE_LISTENERS + 1] = {
 	[TYPE_WORD] = {"a string", value_word},
 	[TYPE_STRING] = {"a string", value_text},
 	[TYPE_STRINGS] = {"an array of strings", value_texts},
+	[TYPE_CLIENT_NAMES] = {"an array of strings", value_client_names},
 	[TYPE_ADDRESS] = {"a string", value_address},
 	[TYPE_PREFIXES] = {"an array of strings", value_prefixes},
 	[TYPE_CERTIFICATES] = {"a list of groups, ( { ... } ),", NULL},

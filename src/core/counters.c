@@ -100,9 +100,9 @@ bool reason_is_offence(enum reason reason)
 		reason == REASON_proxy || reason == REASON_trickle || reason == REASON_tls_failed ||
 		reason == REASON_tls_garbage || reason == REASON_tls_oversize ||
 		reason == REASON_tls_crowded || reason == REASON_tls_no_certificate ||
-		reason == REASON_tls_untrusted || reason == REASON_tls_keyupdates ||
-		reason == REASON_tls_empty_records || reason == REASON_tls_alerts ||
-		reason == REASON_tls_renegotiation;
+		reason == REASON_tls_untrusted || reason == REASON_tls_client_name ||
+		reason == REASON_tls_keyupdates || reason == REASON_tls_empty_records ||
+		reason == REASON_tls_alerts || reason == REASON_tls_renegotiation;
 }
 
 void shared_lose(struct shared *shared, uint64_t n)

@@ -49,10 +49,13 @@
 	REASON(tls_garbage, RECORDS, "the data was not TLS")                                     \
 	REASON(tls_oversize, RECORDS, "a TLS message or record longer than allowed")             \
 	REASON(tls_version, RECORDS, "no version of TLS in common")                              \
-	REASON(tls_nothing_shared, RECORDS, "no cipher, group, signature or protocol in common") \
+	REASON(tls_nothing_shared, RECORDS, "no cipher suite, signature, or protocol in common") \
+	REASON(tls_group, RECORDS, "no group for the key exchange in common")                    \
 	REASON(tls_refused, RECORDS, "the peer ended TLS with an alert")                         \
 	REASON(tls_no_certificate, RECORDS, "no client certificate where one is required")       \
 	REASON(tls_untrusted, RECORDS, "a client certificate that is not trusted")               \
+	REASON(tls_client_name, RECORDS,                                                         \
+		"a client certificate that has no name of tls.client_names")                     \
 	REASON(tls_keyupdates, RECORDS, "TLS key updates without data in between")               \
 	REASON(tls_empty_records, RECORDS, "empty TLS records without data in between")          \
 	REASON(tls_alerts, RECORDS, "TLS alerts without data in between")                        \

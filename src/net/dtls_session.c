@@ -45,6 +45,7 @@ void session_end(struct dtls_session *s, enum reason reason)
 		.counters = dtls->counters,
 		.access = dtls->access,
 		.reason = reason,
+		.detail = s->transport.ops->detail ? s->transport.ops->detail(&s->transport) : NULL,
 		.bytes_in = s->bytes_in,
 		.bytes_out = s->bytes_out,
 		.took_ms = dtls->socket.loop->now_ms - s->opened_ms,

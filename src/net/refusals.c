@@ -83,6 +83,7 @@ void connection_end_record(const struct connection_end *e)
 			(unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out,
 			(unsigned long long)e->took_ms);
 	else if (e->reason != REASON_done && e->reason != REASON_reset)
-		log_event(EVENT_PEER_ENDED, &about, "connection ended: %s",
-			reason_sentence(e->reason));
+		log_event(EVENT_PEER_ENDED, &about, "connection ended: %s%s%s",
+			reason_sentence(e->reason), e->detail ? ": " : "",
+			e->detail ? e->detail : "");
 }

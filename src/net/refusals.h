@@ -33,6 +33,7 @@ struct connection_end {
 	struct listener_counters *counters;
 	bool access; /* a record per connection */
 	enum reason reason;
+	const char *detail; /* more about the reason; NULL: nothing */
 	uint64_t bytes_in, bytes_out, took_ms;
 };
 

@@ -106,6 +106,7 @@ static void stream_record_end(const struct stream *s)
 		.counters = class->counters,
 		.access = class->access,
 		.reason = s->reason,
+		.detail = s->transport.ops->detail ? s->transport.ops->detail(&s->transport) : NULL,
 		.bytes_in = s->bytes_in,
 		.bytes_out = s->bytes_out,
 		.took_ms = class->loop->now_ms - s->opened_ms,

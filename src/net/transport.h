@@ -37,6 +37,8 @@ struct transport_ops {
 	int (*finish)(struct transport *transport);
 	/* A close says all that finish() would, to a peer that has ended too. */
 	bool ends_by_closing;
+	/* More about why the peer is gone, for the log, or NULL; NULL where nothing more is ever known. */
+	const char *(*detail)(const struct transport *transport);
 	/* Frees the session and closes the descriptor. */
 	void (*close)(struct transport *transport);
 };

@@ -176,6 +176,7 @@ void tls_context_free(struct tls_context *context)
 	for (size_t i = 0; i < context->n; i++)
 		certificate_done(&context->certificates[i]);
 	free(context->certificates);
+	free(context->client_names);
 	free(context->alpn);
 	free(context);
 }

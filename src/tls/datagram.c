@@ -212,12 +212,19 @@ static void tls_datagram_close(struct datagram_transport *transport)
 {
 	struct session *session = transport->session;
 
-	SSL_free(session->ssl);
-	free(session);
+	session_free(session);
 	transport->session = NULL;
 }
 
+static const char *tls_datagram_detail(const struct datagram_transport *transport)
+{
+	const struct session *session = transport->session;
+
+	return session->detail;
+}
+
 static const struct datagram_transport_ops ops = {
+	.detail = tls_datagram_detail,
 	.handshake = tls_datagram_handshake,
 	.read = tls_datagram_read,
 	.write = tls_datagram_write,

@@ -38,6 +38,9 @@ struct tls_context {
 	unsigned char *alpn; /* as on the wire */
 	unsigned alpn_len;
 	const struct ticket_ring *tickets;
+	bool has_authorities; /* for certificates of clients */
+	struct client_name *client_names;
+	size_t n_client_names;
 	time_t lists_end; /* of revocation; 0: there are none, or they do not say */
 };
 
@@ -53,6 +56,10 @@ bool names_cover(const struct certificate *other, const struct certificate *one)
 
 /* rules.c: versions, ciphers and the like, the same for every SSL_CTX of a listener. */
 int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
+	struct tls_fault *fault);
+
+/* clients.c: certificates of clients, and what a session has to have in common with one that it resumes. */
+int clients_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
 	struct tls_fault *fault);
 
 /* resume.c: seals and opens tickets with the keys of the ring; for SSL_CTX of a listener with one. */
@@ -75,13 +82,16 @@ struct session {
 	bool waits;         /* the input is empty */
 	bool ended;         /* the peer sends nothing more */
 	bool has_begun;     /* over datagrams: the library knows its first numbers */
+	uint8_t refusal;    /* enum reason: why the client's certificate will not do */
+	char *detail;       /* more about it, for the log; NULL: there is none */
 	int fd;             /* of a stream; borrowed */
 };
 
 /* For a context: messages of its sessions are counted. */
 void session_count_messages(SSL_CTX *ctx);
-/* Its SSL is freed by the owner, and the session has to outlive it. */
+/* The session has to outlive its SSL, which session_free() frees with it. */
 int session_open(struct session *session, const struct tls_context *context);
+void session_free(struct session *session);
 void session_forget_errors(void);
 /* The outcome of a call of the library that returned `r`, as transport.h has them. */
 int session_outcome(const struct session *session, int r, uint8_t *ret_reason);

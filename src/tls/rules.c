@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The rules of a listener: versions, ciphers, groups, protocols, certificates of clients. The defaults have
+/* The rules of a listener: versions, ciphers, groups, protocols. The defaults have
  * forward secrecy and authenticated encryption throughout, and the configuration cannot bring back anything
  * weaker. */
 
@@ -169,48 +169,6 @@ static int on_name(SSL *ssl, int *ret_alert, void *userdata)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* Session id context: a ticket is good only for the same kind of transport and the same rules for client
- * certificates. */
-static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
-{
-	const unsigned char kind[] = {(unsigned char)spec->client_auth, spec->is_datagram};
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	unsigned len = 0;
-	bool ok;
-
-	ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-		EVP_DigestUpdate(md, kind, spec->is_datagram ? 2 : 1) == 1 &&
-		EVP_DigestUpdate(md, spec->client_ca.data, spec->client_ca.len) == 1 &&
-		EVP_DigestUpdate(md, spec->crl.data, spec->crl.len) == 1 &&
-		EVP_DigestFinal_ex(md, digest, &len) == 1 &&
-		SSL_CTX_set_session_id_context(ctx, digest, len) == 1;
-	EVP_MD_CTX_free(md);
-	return ok ? 0 : -ENOMEM;
-}
-
-static int ask_clients(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
-	struct tls_fault *fault)
-{
-	STACK_OF(X509_NAME) * names;
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-	int mode = SSL_VERIFY_PEER, r;
-
-	if (spec->client_auth == TLS_CLIENT_NONE)
-		return 0;
-	if (spec->client_auth == TLS_CLIENT_REQUIRED)
-		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-	names = sk_X509_NAME_new_null();
-	if (!names)
-		return -ENOMEM;
-	r = pem_authorities(context->tls->library, &spec->client_ca, fault, store, names);
-	if (r == 0 && spec->crl.name)
-		r = pem_revoked(&spec->crl, fault, store, &context->lists_end);
-	SSL_CTX_set_client_CA_list(ctx, names);
-	SSL_CTX_set_verify(ctx, mode, NULL);
-	return r;
-}
-
 static void apply_tickets(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx)
 {
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -251,9 +209,5 @@ int rules_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CT
 	session_count_messages(ctx);
 
 	r = apply_lists(spec, ctx, fault);
-	if (r == 0)
-		r = name_sessions(spec, ctx);
-	if (r == 0)
-		r = ask_clients(context, spec, ctx, fault);
-	return r;
+	return r == 0 ? clients_apply(context, spec, ctx, fault) : r;
 }

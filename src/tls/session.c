@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <stdlib.h>
 
 #include "tls/inside.h"
 
@@ -41,8 +42,8 @@ static const struct {
 	{SSL_R_VERSION_TOO_LOW, REASON_tls_version},
 	{SSL_R_INAPPROPRIATE_FALLBACK, REASON_tls_version},
 	{SSL_R_NO_SHARED_CIPHER, REASON_tls_nothing_shared},
-	{SSL_R_NO_SUITABLE_KEY_SHARE, REASON_tls_nothing_shared},
-	{SSL_R_NO_SHARED_GROUPS, REASON_tls_nothing_shared},
+	{SSL_R_NO_SUITABLE_KEY_SHARE, REASON_tls_group},
+	{SSL_R_NO_SHARED_GROUPS, REASON_tls_group},
 	{SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, REASON_tls_nothing_shared},
 	{SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, REASON_tls_nothing_shared},
 	{SSL_R_NO_APPLICATION_PROTOCOL, REASON_tls_nothing_shared},
@@ -114,6 +115,13 @@ int session_open(struct session *session, const struct tls_context *context)
 	return 0;
 }
 
+void session_free(struct session *session)
+{
+	SSL_free(session->ssl);
+	free(session->detail);
+	free(session);
+}
+
 void session_forget_errors(void)
 {
 	if (ERR_peek_error() != 0)
@@ -151,6 +159,13 @@ static bool session_goes_on(const struct session *session, int r, uint32_t recor
 	return r == TRANSPORT_E_WAIT && session->tally.records != records && !session->waits;
 }
 
+/* With TLS 1.2, a cipher is shared only where a group is, and the library names the cipher. */
+static bool lacks_group(SSL *ssl)
+{
+	return SSL_version(ssl) != TLS1_3_VERSION && SSL_get1_groups(ssl, NULL) > 0 &&
+		SSL_get_shared_group(ssl, -1) == 0;
+}
+
 int session_handshake(struct session *session, uint8_t *ret_reason)
 {
 	const uint64_t failed = session->context->tls->signer.failed;
@@ -167,8 +182,13 @@ int session_handshake(struct session *session, uint8_t *ret_reason)
 		r = session_outcome(session, r, ret_reason);
 	} while (session_goes_on(session, r, records));
 
+	if (r == TRANSPORT_E_GONE && *ret_reason == REASON_tls_nothing_shared &&
+		lacks_group(session->ssl))
+		*ret_reason = REASON_tls_group;
 	if (session->context->tls->signer.failed != failed)
 		*ret_reason = REASON_tls_keeper;
+	else if (r == TRANSPORT_E_GONE && session->refusal != REASON_done)
+		*ret_reason = session->refusal;
 	return r == TRANSPORT_E_END ? TRANSPORT_E_GONE : r;
 }
 

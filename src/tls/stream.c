@@ -127,15 +127,22 @@ static void tls_stream_close(struct transport *transport)
 {
 	struct session *session = transport->session;
 
-	SSL_free(session->ssl);
-	free(session);
+	session_free(session);
 	transport->session = NULL;
 	if (transport->fd >= 0)
 		close(transport->fd);
 	transport->fd = -1;
 }
 
+static const char *tls_stream_detail(const struct transport *transport)
+{
+	const struct session *session = transport->session;
+
+	return session->detail;
+}
+
 static const struct transport_ops transport_tls = {
+	.detail = tls_stream_detail,
 	.handshake = tls_stream_handshake,
 	.read = tls_stream_read,
 	.write = tls_stream_write,

@@ -64,6 +64,8 @@ struct tls_spec {
 	size_t n_alpn;
 	enum tls_client_auth client_auth;
 	struct tls_text client_ca, crl;
+	const char *const *client_names; /* as client_name_parse() takes them; stay the caller's */
+	size_t n_client_names;
 	const struct ticket_ring *tickets; /* NULL: none are given; stays the caller's */
 	uint64_t ticket_lifetime_ms;
 	bool refuse_expired; /* what has expired is refused */

@@ -2,8 +2,10 @@
 """Authorities, certificates and keys, made on the spot by openssl."""
 
 import datetime
+import hashlib
 import subprocess
 import time
+from base64 import b64encode
 from pathlib import Path
 
 DAY = 86400
@@ -51,11 +53,15 @@ class Authority:
         return file
 
     def sign(self, key, file, name, sans, days=90, usage="serverAuth", until=None):
-        """`until`, a time in seconds, ends it within the day."""
+        """`until`, a time in seconds, ends it within the day. `sans` are DNS names, or general names in DER."""
         extensions = self.folder / f"extensions-{self.n}"
-        lines = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:FALSE",
+        lines = ["basicConstraints=critical,CA:FALSE",
                  "crlDistributionPoints=URI:http://authority.test/ca.crl"]
-        if sans:
+        if usage:
+            lines.append(f"extendedKeyUsage={usage}")
+        if isinstance(sans, bytes):
+            lines.append("subjectAltName=DER:" + sans.hex(":"))
+        elif sans:
             lines.append("subjectAltName=" + ",".join(f"DNS:{san}" for san in sans))
         extensions.write_text("\n".join(lines) + "\n")
         request = openssl("req", "-new", "-key", key, "-subj", f"/CN={name}")
@@ -79,14 +85,16 @@ class Authority:
                 "-startdate", asn1_time(min(time.time(), until - 90 * DAY)),
                 "-enddate", asn1_time(until), stdin=request)
 
-    def issue(self, kind="ec", sans=("localhost",), days=90, usage="serverAuth", key=None, until=None):
+    def issue(self, kind="ec", sans=("localhost",), days=90, usage="serverAuth", key=None, until=None,
+              name=None):
         self.n += 1
         stem = self.folder / f"{self.n}-{kind}"
         pair = Pair(stem.with_suffix(".pem"), key or stem.with_suffix(".key"))
         if not key:
             self.key_of(kind, pair.key)
-        self.sign(pair.key, pair.certificate, sans[0] if sans else "nobody", sans, days, usage,
-                  until)
+        if not name:
+            name = sans[0] if sans and not isinstance(sans, bytes) else "nobody"
+        self.sign(pair.key, pair.certificate, name, sans, days, usage, until)
         return pair
 
     def issue_for(self, kind, days_before, days_after):
@@ -124,3 +132,31 @@ class Authority:
         openssl("ca", "-config", config, "-cert", self.file, "-keyfile", self.key,
                 "-gencrl", "-out", crl, *more)
         return crl
+
+
+def der(tag, content):
+    length = len(content)
+    head = bytes([length]) if length < 128 else bytes([0x82, length >> 8, length & 255])
+    return bytes([tag]) + head + content
+
+
+def general_names(*names):
+    """Subject alternative names as they are in a certificate, of any bytes: ("dns", b"a\\0b"), ("uri", …)."""
+    tags = {"dns": 0x82, "uri": 0x86}
+    return der(0x30, b"".join(der(tags[kind], text) for kind, text in names))
+
+
+def self_signed(folder, kind="ec", name="me", days=90, more=()):
+    """A certificate that no authority knows."""
+    pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
+    openssl("genpkey", *KINDS[kind], "-out", pair.key)
+    openssl("req", "-x509", "-new", "-key", pair.key, "-subj", f"/CN={name}", "-days", days,
+            *more, "-out", pair.certificate)
+    return pair
+
+
+def pin(pair, base64=False):
+    """An entry of client_names for its key."""
+    public = openssl("pkey", "-in", pair.key, "-pubout", "-outform", "DER")
+    digest = hashlib.sha256(public).digest()
+    return "spki:sha256:" + (b64encode(digest).decode() if base64 else digest.hex())

@@ -37,7 +37,8 @@ static const char whole[] =
 	"  { transport = \"tcp\"; path = \"/run/x\"; mode = \"0600\"; owner = \"me\"; },\n"
 	"  { transport = \"tcp\"; path = \"@x\"; name = \"abstract\"; },\n"
 	"  { transport = \"tls\"; port = 3; tls = { ciphers = \"B\"; client_auth = \"required\";\n"
-	"      client_ca = \"credential:ca\"; tickets = false; }; },\n"
+	"      client_ca = \"credential:ca\"; tickets = false;\n"
+	"      client_names = [ \"dns:a.test\", \"uri:spiffe://a/*\" ]; }; },\n"
 	"  { transport = \"dtls\"; port = 3; tls = { min_version = \"1.2\"; mtu = 1400;\n"
 	"      alpn = []; certificates = (\n"
 	"      { certificate = \"a\"; key = \"b\"; }, { certificate = \"c\"; key = \"d\";\n"
@@ -147,6 +148,8 @@ static void test_sets_of_tls(void **state)
 	conf_free(conf);
 }
 
+#define PIN "spki:sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 static void test_faults_of_tls(void **state)
 {
 	static const struct {
@@ -165,6 +168,18 @@ static void test_faults_of_tls(void **state)
 		{"tls = { client_auth = \"required\";};" LISTENER(
 			 "transport = \"dtls\"; port = 1;"),
 			"tls.client_ca: missing; client_auth needs it"},
+		{"tls = { client_names = [ \"dns:a\" ]; };" LISTENER(
+			 "transport = \"tls\"; port = 1;"),
+			"tls.client_names: needs client_auth = \"required\""},
+		{"tls = { client_auth = \"required\"; client_names = [ \"" PIN
+		 "\", \"dns:a\" ]; };" LISTENER("transport = \"tls\"; port = 1;"),
+			"tls.client_ca: missing; names of client_names are believed from"},
+		{"tls = { client_auth = \"required\"; client_names = [ \"" PIN
+		 "\" ]; crl = \"c\"; };" LISTENER("transport = \"tls\"; port = 1;"),
+			"tls.crl: needs client_ca"},
+		{"tls = { client_names = [ \"x500:a\" ]; };" UDP,
+			"tls.client_names: \"x500:a\": a name of no known kind"},
+		{"tls = { client_names = [ 1 ]; };" UDP, "tls.client_names: an array of strings"},
 		{"tls = { min_version = \"1.3\";};" LISTENER("transport = \"dtls\"; port = 1;"),
 			"tls.min_version: \"1.3\" leaves nothing to speak"},
 		{"tls = { mtu = 255; };" UDP, "tls.mtu: 255 is out of range; 256 to 4096"},

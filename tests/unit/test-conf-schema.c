@@ -140,6 +140,7 @@ static const size_t sizes[] = {
 	[TYPE_WORD] = sizeof(unsigned),
 	[TYPE_STRING] = sizeof(char *),
 	[TYPE_STRINGS] = sizeof(char **) + sizeof(size_t),
+	[TYPE_CLIENT_NAMES] = sizeof(char **) + sizeof(size_t),
 	[TYPE_ADDRESS] = sizeof(struct addr),
 	[TYPE_PREFIXES] = sizeof(struct conf_prefixes),
 	[TYPE_CERTIFICATES] = sizeof(struct conf_certificate *) + sizeof(size_t),
