@@ -19,15 +19,16 @@
 static struct supervisor s;
 static char folder[] = "/tmp/test-supervisor-XXXXXX";
 static char program[64], conf_path[64];
-static char name[] = "upperd";
-static char *argv[] = {name, NULL};
+static char called[] = "upperd";
+static char *argv[] = {called, NULL};
 static struct options options = {.action = ACTION_RUN, .file = conf_path, .argv = argv};
 static char events[1024];
 
 static inline void remember(void *userdata, const struct log_record *record)
 {
 	static const enum log_event not [] = {EVENT_CHILD_STARTED, EVENT_CHILD_ENDED,
-		EVENT_CHILD_DIED, EVENT_CHILD_STUCK, EVENT_LISTENING, EVENT_SYSTEM_REFUSED};
+		EVENT_CHILD_DIED, EVENT_CHILD_STUCK, EVENT_LISTENING, EVENT_SYSTEM_REFUSED,
+		EVENT_SANDBOX_OFF};
 	size_t len = strlen(events);
 
 	for (size_t i = 0; i < N_ELEMENTS(not ); i++)
@@ -194,6 +195,10 @@ static inline void make_folder(void)
 
 static inline void remove_folder(void)
 {
+	char control[64];
+
+	snprintf(control, sizeof(control), "%s/control", folder);
+	unlink(control);
 	unlink(program);
 	unlink(conf_path);
 	rmdir(folder);
