@@ -34,7 +34,7 @@
 #define STALE_MS        10000 /* a supervisor that has not written for so long is stuck */
 
 struct exporter {
-	struct runtime side;
+	struct runtime runtime;
 	const struct page_layout *page;
 	int fd; /* owned; listening */
 	struct source source;
@@ -121,20 +121,20 @@ static void visit_end(struct visit *visit)
 {
 	struct exporter *e = visit->exporter;
 
-	loop_unwatch(&e->side.loop, &visit->source);
+	loop_unwatch(&e->runtime.loop, &visit->source);
 	close(take_fd(&visit->fd));
 	deadline_clear(&visit->deadline);
 	list_remove(&visit->node);
 	visit->reap.run = visit_reap;
-	loop_defer(&e->side.loop, &visit->reap);
-	if (--e->n_visits == 0 && e->side.dialogue.state == CHILD_DRAINING)
-		loop_stop(&e->side.loop, EX_OK);
+	loop_defer(&e->runtime.loop, &visit->reap);
+	if (--e->n_visits == 0 && e->runtime.dialogue.state == CHILD_DRAINING)
+		loop_stop(&e->runtime.loop, EX_OK);
 }
 
 /* A unix socket is out of the reach of any page. */
 static bool host_is_ours(const struct exporter *e, const struct http_request *request)
 {
-	const struct conf *conf = e->side.conf;
+	const struct conf *conf = e->runtime.conf;
 	struct http_span name = request->host;
 
 	if (conf->metrics.path || http_host_is_local(request->host))
@@ -241,7 +241,7 @@ static int visit_compose(struct visit *visit, const struct http_request *request
 
 static void visit_write(struct visit *visit)
 {
-	struct loop *loop = &visit->exporter->side.loop;
+	struct loop *loop = &visit->exporter->runtime.loop;
 	ssize_t n;
 
 	while (visit->sent < visit->answer_len) {
@@ -262,7 +262,7 @@ static void visit_write(struct visit *visit)
 
 static void visit_read(struct visit *visit)
 {
-	struct loop *loop = &visit->exporter->side.loop;
+	struct loop *loop = &visit->exporter->runtime.loop;
 	struct http_request request;
 	ssize_t n;
 
@@ -332,7 +332,7 @@ static int visit_new(struct exporter *e, int *fd)
 	memset(visit, 0, offsetof(struct visit, head));
 	visit->exporter = e;
 	visit->source.on_event = visit_on_event;
-	r = loop_watch(&e->side.loop, &visit->source, *fd, EPOLLIN);
+	r = loop_watch(&e->runtime.loop, &visit->source, *fd, EPOLLIN);
 	if (r < 0) {
 		free(visit);
 		return r;
@@ -349,16 +349,16 @@ static void exporter_pause(struct exporter *e, int error)
 {
 	log_event(EVENT_ACCEPT_PAUSED, ABOUT(.listener = "metrics", .error = error),
 		"accepting is paused for a moment");
-	loop_unwatch(&e->side.loop, &e->source);
+	loop_unwatch(&e->runtime.loop, &e->source);
 	e->paused = true;
 }
 
-static void exporter_on_heartbeat(struct runtime *side)
+static void exporter_on_heartbeat(struct runtime *runtime)
 {
-	struct exporter *e = container_of(side, struct exporter, side);
+	struct exporter *e = container_of(runtime, struct exporter, runtime);
 
 	if (e->paused && e->fd >= 0)
-		e->paused = loop_watch(&side->loop, &e->source, e->fd, EPOLLIN) < 0;
+		e->paused = loop_watch(&runtime->loop, &e->source, e->fd, EPOLLIN) < 0;
 }
 
 static void exporter_on_connection(struct source *source, uint32_t events)
@@ -380,17 +380,17 @@ static void exporter_on_connection(struct source *source, uint32_t events)
 
 static void exporter_on_drained(struct timer *timer, uint64_t now_ms)
 {
-	loop_stop(&container_of(timer, struct exporter, drained)->side.loop, EX_OK);
+	loop_stop(&container_of(timer, struct exporter, drained)->runtime.loop, EX_OK);
 }
 
-static struct exporter *exporter_of(struct runtime *side)
+static struct exporter *exporter_of(struct runtime *runtime)
 {
-	return container_of(side, struct exporter, side);
+	return container_of(runtime, struct exporter, runtime);
 }
 
-static int exporter_on_metrics(struct runtime *side, struct message *message)
+static int exporter_on_metrics(struct runtime *runtime, struct message *message)
 {
-	struct exporter *e = exporter_of(side);
+	struct exporter *e = exporter_of(runtime);
 
 	if (e->page)
 		return -EINVAL;
@@ -398,38 +398,38 @@ static int exporter_on_metrics(struct runtime *side, struct message *message)
 	return metrics_page_attach(message->fds[1], &e->page);
 }
 
-static int exporter_on_prepare(struct runtime *side, struct message *message)
+static int exporter_on_prepare(struct runtime *runtime, struct message *message)
 {
-	struct exporter *e = exporter_of(side);
+	struct exporter *e = exporter_of(runtime);
 
-	if (!side->conf || !e->page)
+	if (!runtime->conf || !e->page)
 		return runtime_fail(EX_SOFTWARE, "told to prepare without a page", 0);
 	tzset(); /* while /etc can still be read */
-	return runtime_ready(side);
+	return runtime_ready(runtime);
 }
 
-static int exporter_on_serve(struct runtime *side, struct message *message)
+static int exporter_on_serve(struct runtime *runtime, struct message *message)
 {
-	struct exporter *e = exporter_of(side);
+	struct exporter *e = exporter_of(runtime);
 	int r;
 
-	r = loop_watch(&side->loop, &e->source, e->fd, EPOLLIN);
+	r = loop_watch(&runtime->loop, &e->source, e->fd, EPOLLIN);
 	if (r < 0)
 		return r;
-	return runtime_serving(side);
+	return runtime_serving(runtime);
 }
 
 /* Connections that are in the queue are accepted still; a peer that has not asked by now must be quick. */
-static int exporter_on_drain(struct runtime *side, struct message *message)
+static int exporter_on_drain(struct runtime *runtime, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
-	struct exporter *e = exporter_of(side);
-	bool serves = side->dialogue.state == CHILD_SERVING;
+	struct exporter *e = exporter_of(runtime);
+	bool serves = runtime->dialogue.state == CHILD_SERVING;
 
-	side->dialogue.state = CHILD_DRAINING;
+	runtime->dialogue.state = CHILD_DRAINING;
 	if (serves && e->fd >= 0) {
 		exporter_on_connection(&e->source, 0);
-		loop_unwatch(&side->loop, &e->source);
+		loop_unwatch(&runtime->loop, &e->source);
 		close(take_fd(&e->fd));
 		channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
 	}
@@ -439,9 +439,9 @@ static int exporter_on_drain(struct runtime *side, struct message *message)
 		if (visit->state != VISIT_WRITES)
 			deadline_set(&e->last, &visit->deadline);
 	}
-	loop_set_timer(&side->loop, &e->drained, side->loop.now_ms + drain->within_ms);
+	loop_set_timer(&runtime->loop, &e->drained, runtime->loop.now_ms + drain->within_ms);
 	if (e->n_visits == 0)
-		loop_stop(&side->loop, EX_OK);
+		loop_stop(&runtime->loop, EX_OK);
 	return 0;
 }
 
@@ -467,24 +467,24 @@ static void exporter_done(struct exporter *e)
 	deadlines_done(&e->last);
 	loop_clear_timer(&e->drained);
 	close_fdp(&e->fd);
-	runtime_done(&e->side);
+	runtime_done(&e->runtime);
 }
 
 int exporter_main(void)
 {
 	struct exporter e = {
-		.side = RUNTIME_INIT(e.side, exporter_handlers, ROLE_EXPORTER),
+		.runtime = RUNTIME_INIT(e.runtime, exporter_handlers, ROLE_EXPORTER),
 		.fd = -1,
 		.source.on_event = exporter_on_connection,
 		.drained.on_time = exporter_on_drained,
 	};
 	int exit_code;
 
-	e.side.on_heartbeat = exporter_on_heartbeat;
+	e.runtime.on_heartbeat = exporter_on_heartbeat;
 	list_init(&e.visits);
-	deadlines_init(&e.deadlines, &e.side.loop, VISIT_MS, visit_on_deadline);
-	deadlines_init(&e.last, &e.side.loop, LAST_MS, visit_on_deadline);
-	exit_code = runtime_run(&e.side);
+	deadlines_init(&e.deadlines, &e.runtime.loop, VISIT_MS, visit_on_deadline);
+	deadlines_init(&e.last, &e.runtime.loop, LAST_MS, visit_on_deadline);
+	exit_code = runtime_run(&e.runtime);
 	exporter_done(&e);
 	return exit_code;
 }

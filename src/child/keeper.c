@@ -32,7 +32,7 @@
 #define LONGEST_FILE (1 << 20)
 
 struct keeper {
-	struct runtime side;
+	struct runtime runtime;
 	struct keys *keys;
 	struct list clients;
 	bool ready;
@@ -55,11 +55,11 @@ static void client_free_task(struct task *task)
 
 static void client_end(struct key_client *client)
 {
-	loop_unwatch(&client->keeper->side.loop, &client->source);
+	loop_unwatch(&client->keeper->runtime.loop, &client->source);
 	close(take_fd(&client->fd));
 	list_remove(&client->node);
 	client->task.run = client_free_task;
-	loop_defer(&client->keeper->side.loop, &client->task);
+	loop_defer(&client->keeper->runtime.loop, &client->task);
 }
 
 /* One request at a time: the worker waits for the reply, and the loop reports more. */
@@ -78,9 +78,9 @@ static void key_client_on_event(struct source *source, uint32_t events)
 	client_end(client);
 }
 
-static struct keeper *keeper_of(struct runtime *side)
+static struct keeper *keeper_of(struct runtime *runtime)
 {
-	return container_of(side, struct keeper, side);
+	return container_of(runtime, struct keeper, runtime);
 }
 
 /* A copy of the channel may be held elsewhere. */
@@ -94,17 +94,17 @@ static void keeper_forget(struct keeper *k, uint32_t worker)
 	}
 }
 
-static int keeper_on_client_gone(struct runtime *side, struct message *message)
+static int keeper_on_client_gone(struct runtime *runtime, struct message *message)
 {
 	const struct msg_client *gone = (const void *)message->data;
 
-	keeper_forget(keeper_of(side), gone->worker);
+	keeper_forget(keeper_of(runtime), gone->worker);
 	return 0;
 }
 
-static int keeper_on_client(struct runtime *side, struct message *message)
+static int keeper_on_client(struct runtime *runtime, struct message *message)
 {
-	struct keeper *k = keeper_of(side);
+	struct keeper *k = keeper_of(runtime);
 	const struct msg_client *head = (const void *)message->data;
 	struct key_client *client;
 	int r;
@@ -120,7 +120,7 @@ static int keeper_on_client(struct runtime *side, struct message *message)
 	client->source.on_event = key_client_on_event;
 	client->fd = take_fd(&message->fds[0]);
 	list_append(&k->clients, &client->node);
-	r = loop_watch(&k->side.loop, &client->source, client->fd, EPOLLIN);
+	r = loop_watch(&k->runtime.loop, &client->source, client->fd, EPOLLIN);
 	if (r < 0)
 		client_end(client);
 	return r;
@@ -134,11 +134,11 @@ static enum key_use use_of(const struct conf_listener *l)
 }
 
 /* Files come in the order in which keys are counted. */
-static int keeper_on_file(struct runtime *side, struct message *message)
+static int keeper_on_file(struct runtime *runtime, struct message *message)
 {
-	struct keeper *k = keeper_of(side);
+	struct keeper *k = keeper_of(runtime);
 	const struct file_place *place = (const void *)message->data;
-	const struct conf *conf = side->conf;
+	const struct conf *conf = runtime->conf;
 	struct tls_text pem = {0};
 	struct tls_fault fault = {.why = {"no memory"}};
 	char *text = NULL;
@@ -166,26 +166,26 @@ static int keeper_on_file(struct runtime *side, struct message *message)
 	return 0; /* until all have been looked at */
 }
 
-static int keeper_on_prepare(struct runtime *side, struct message *message)
+static int keeper_on_prepare(struct runtime *runtime, struct message *message)
 {
-	struct keeper *k = keeper_of(side);
+	struct keeper *k = keeper_of(runtime);
 
 	if (k->why.text[0] != '\0')
 		return runtime_fail(EX_CONFIG, k->why.text, 0);
-	if (!side->conf || !k->keys)
+	if (!runtime->conf || !k->keys)
 		return runtime_fail(EX_SOFTWARE, "told to prepare without keys", 0);
 	k->ready = true;
-	return runtime_ready(side);
+	return runtime_ready(runtime);
 }
 
-static int keeper_on_serve(struct runtime *side, struct message *message)
+static int keeper_on_serve(struct runtime *runtime, struct message *message)
 {
-	return runtime_serving(side); /* it does so from the moment that it is ready */
+	return runtime_serving(runtime); /* it does so from the moment that it is ready */
 }
 
-static int keeper_on_drain(struct runtime *side, struct message *message)
+static int keeper_on_drain(struct runtime *runtime, struct message *message)
 {
-	loop_stop(&side->loop, EX_OK);
+	loop_stop(&runtime->loop, EX_OK);
 	return 0;
 }
 
@@ -202,14 +202,14 @@ static const struct runtime_handler keeper_handlers[N_MESSAGES] = {
 
 int keeper_main(void)
 {
-	struct keeper k = {.side = RUNTIME_INIT(k.side, keeper_handlers, ROLE_KEEPER)};
+	struct keeper k = {.runtime = RUNTIME_INIT(k.runtime, keeper_handlers, ROLE_KEEPER)};
 	int exit_code;
 
 	list_init(&k.clients);
-	exit_code = runtime_run(&k.side);
+	exit_code = runtime_run(&k.runtime);
 	list_foreach (node, &k.clients)
 		client_end(container_of(node, struct key_client, node));
 	keys_free(k.keys);
-	runtime_done(&k.side);
+	runtime_done(&k.runtime);
 	return exit_code;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The only place where the configuration of a listener meets the network. A worker may have several
- * sockets of one listener; each is a port of its own, and they share the listener's counters. */
+ * sockets of one listener, which share the listener's counters. */
 
 #include "child/listeners.h"
 
@@ -18,13 +18,13 @@
 #include "core/answerer.h"
 #include "tls/tls.h"
 
-struct port {
-	struct port *next;
+struct listener_socket {
+	struct listener_socket *next;
 	const struct conf_listener *conf;
 	struct listener_counters *counters;
 	unsigned number; /* among those of its listener */
 	int fd;          /* until it is handed on */
-	enum { PORT_NEW, PORT_UDP, PORT_DTLS, PORT_STREAM } kind;
+	enum { SOCKET_NEW, SOCKET_UDP, SOCKET_DTLS, SOCKET_STREAM } kind;
 	union {
 		struct udp udp;
 		struct dtls dtls;
@@ -33,56 +33,56 @@ struct port {
 	struct tls_datagrams *datagrams;
 };
 
-int engine_take(struct engine *engine, size_t listener, int *fd)
+int listeners_take(struct listeners *all, size_t listener, int *fd)
 {
-	struct port *port;
+	struct listener_socket *one;
 
-	port = calloc(1, sizeof(*port));
-	if (!port)
+	one = calloc(1, sizeof(*one));
+	if (!one)
 		return -ENOMEM;
-	port->conf = &engine->conf->listeners[listener];
-	port->counters = &engine->counters->listeners[listener];
-	for (const struct port *other = engine->ports; other; other = other->next)
-		port->number += other->conf == port->conf;
-	port->fd = take_fd(fd);
-	port->next = engine->ports;
-	engine->ports = port;
+	one->conf = &all->conf->listeners[listener];
+	one->counters = &all->counters->listeners[listener];
+	for (const struct listener_socket *other = all->sockets; other; other = other->next)
+		one->number += other->conf == one->conf;
+	one->fd = take_fd(fd);
+	one->next = all->sockets;
+	all->sockets = one;
 	return 0;
 }
 
-static bool port_is_datagram(const struct port *port)
+static bool listener_socket_is_datagram(const struct listener_socket *one)
 {
-	return port->conf->transport == CONF_UDP || port->conf->transport == CONF_DTLS;
+	return one->conf->transport == CONF_UDP || one->conf->transport == CONF_DTLS;
 }
 
 /* The lowest number from `first` on that is free. */
-static int port_move(struct port *port, rlim_t first)
+static int listener_socket_move(struct listener_socket *one, rlim_t first)
 {
-	int fd = fcntl(port->fd, F_DUPFD_CLOEXEC, (int)first);
+	int fd = fcntl(one->fd, F_DUPFD_CLOEXEC, (int)first);
 
 	if (fd < 0)
 		return errno == EINVAL ? -EMFILE : -errno;
-	close(port->fd);
-	port->fd = fd;
+	close(one->fd);
+	one->fd = fd;
 	return 0;
 }
 
-int engine_fix_sockets(struct engine *engine, uint64_t files)
+int listeners_fix_sockets(struct listeners *all, uint64_t files)
 {
 	struct rlimit limit;
 	rlim_t n = 0, first;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
-	for (const struct port *port = engine->ports; port; port = port->next)
-		n += port_is_datagram(port);
+	for (const struct listener_socket *one = all->sockets; one; one = one->next)
+		n += listener_socket_is_datagram(one);
 	if (n == 0)
 		return 0;
 	if (limit.rlim_cur <= n)
 		return -EMFILE;
 	first = limit.rlim_cur - n < files ? limit.rlim_cur - n : files;
-	for (struct port *port = engine->ports; port; port = port->next) {
-		int r = port_is_datagram(port) ? port_move(port, first) : 0;
+	for (struct listener_socket *one = all->sockets; one; one = one->next) {
+		int r = listener_socket_is_datagram(one) ? listener_socket_move(one, first) : 0;
 
 		if (r < 0)
 			return r;
@@ -130,88 +130,85 @@ static uint32_t overflows_of(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ? 0 : info[SK_MEMINFO_DROPS];
 }
 
-static void port_make_udp(struct engine *engine, struct port *port)
+static void listener_socket_make_udp(struct listeners *all, struct listener_socket *one)
 {
-	port->udp = (struct udp){
-		.socket = {.fd = port->fd, .name = port->conf->name, .loop = engine->loop},
-		.batch = engine->batch,
-		.answerer = answerer_of(port->conf),
-		.amplification = port->conf->amplification,
-		.access = engine->conf->log.access,
-		.counters = port->counters,
-		.guard = &engine->guard,
-		.overflows = overflows_of(port->fd),
-		.proxy = proxy_rule_of(port->conf),
+	one->udp = (struct udp){
+		.socket = {.fd = one->fd, .name = one->conf->name, .loop = all->loop},
+		.batch = all->batch,
+		.answerer = answerer_of(one->conf),
+		.amplification = one->conf->amplification,
+		.access = all->conf->log.access,
+		.counters = one->counters,
+		.guard = &all->guard,
+		.overflows = overflows_of(one->fd),
+		.proxy = proxy_rule_of(one->conf),
 	};
-	take_fd(&port->fd);
-	port->udp.answerer.frame.framing = UPPER_DATAGRAM;
-	port->kind = PORT_UDP;
+	take_fd(&one->fd);
+	one->udp.answerer.frame.framing = UPPER_DATAGRAM;
+	one->kind = SOCKET_UDP;
 }
 
-static int port_make_dtls(struct engine *engine, struct port *port)
+static int listener_socket_make_dtls(struct listeners *all, struct listener_socket *one)
 {
-	const struct shared *shared = engine->acceptor.shared;
+	const struct shared *shared = all->acceptor.shared;
 	int r;
 
-	r = tls_datagrams_new(engine->tls_files->contexts[port->conf - engine->conf->listeners],
-		shared->secret, port->conf->tls.mtu, &port->datagrams);
+	r = tls_datagrams_new(all->tls_files->contexts[one->conf - all->conf->listeners],
+		shared->secret, one->conf->tls.mtu, &one->datagrams);
 	if (r < 0)
 		return r;
-	port->dtls = (struct dtls){
-		.socket = {.fd = port->fd, .name = port->conf->name, .loop = engine->loop},
-		.batch = engine->batch,
-		.scratch = &engine->scratch,
-		.answerer = answerer_of(port->conf),
-		.amplification = port->conf->amplification,
-		.access = engine->conf->log.access,
-		.counters = port->counters,
-		.acceptor = &engine->acceptor,
-		.allotment =
-			allotment_of(&engine->guard, port->conf->name, port->conf->connections),
-		.handshakes = &engine->handshakes,
-		.maker = tls_datagrams_maker(port->datagrams),
-		.overflows = overflows_of(port->fd),
+	one->dtls = (struct dtls){
+		.socket = {.fd = one->fd, .name = one->conf->name, .loop = all->loop},
+		.batch = all->batch,
+		.scratch = &all->scratch,
+		.answerer = answerer_of(one->conf),
+		.amplification = one->conf->amplification,
+		.access = all->conf->log.access,
+		.counters = one->counters,
+		.acceptor = &all->acceptor,
+		.allotment = allotment_of(&all->guard, one->conf->name, one->conf->connections),
+		.handshakes = &all->handshakes,
+		.maker = tls_datagrams_maker(one->datagrams),
+		.overflows = overflows_of(one->fd),
 	};
-	take_fd(&port->fd);
-	dtls_init(&port->dtls, port->conf->idle_ms, port->conf->handshake_ms);
-	port->kind = PORT_DTLS;
+	take_fd(&one->fd);
+	dtls_init(&one->dtls, one->conf->idle_ms, one->conf->handshake_ms);
+	one->kind = SOCKET_DTLS;
 	return 0;
 }
 
-static void port_make_stream(struct engine *engine, struct port *port)
+static void listener_socket_make_stream(struct listeners *all, struct listener_socket *one)
 {
 	struct stream_timeouts timeouts = {
-		.idle_ms = port->conf->idle_ms,
-		.write_ms = port->conf->write_ms,
-		.handshake_ms = port->conf->handshake_ms,
+		.idle_ms = one->conf->idle_ms,
+		.write_ms = one->conf->write_ms,
+		.handshake_ms = one->conf->handshake_ms,
 	};
 
-	port->listener = (struct listener){
+	one->listener = (struct listener){
 		.class =
 			{
-				.loop = engine->loop,
-				.scratch = &engine->scratch,
-				.name = port->conf->name,
-				.answerer = answerer_of(port->conf),
-				.access = engine->conf->log.access,
-				.counters = port->counters,
+				.loop = all->loop,
+				.scratch = &all->scratch,
+				.name = one->conf->name,
+				.answerer = answerer_of(one->conf),
+				.access = all->conf->log.access,
+				.counters = one->counters,
 			},
-		.fd = take_fd(&port->fd),
-		.backlog = port->conf->backlog,
-		.allotment =
-			allotment_of(&engine->guard, port->conf->name, port->conf->connections),
+		.fd = take_fd(&one->fd),
+		.backlog = one->conf->backlog,
+		.allotment = allotment_of(&all->guard, one->conf->name, one->conf->connections),
 		.transport_open = plain_open,
 	};
-	if (port->conf->transport == CONF_TLS) {
-		port->listener.transport_open = tls_open;
-		port->listener.userdata =
-			engine->tls_files->contexts[port->conf - engine->conf->listeners];
-		port->listener.class.handshakes = &engine->handshakes;
+	if (one->conf->transport == CONF_TLS) {
+		one->listener.transport_open = tls_open;
+		one->listener.userdata = all->tls_files->contexts[one->conf - all->conf->listeners];
+		one->listener.class.handshakes = &all->handshakes;
 	}
-	stream_class_init(&port->listener.class, &timeouts);
-	port->listener.wait.rule = proxy_rule_of(port->conf);
-	proxy_wait_init(&port->listener.wait, engine->loop, port->conf->handshake_ms);
-	port->kind = PORT_STREAM;
+	stream_class_init(&one->listener.class, &timeouts);
+	one->listener.wait.rule = proxy_rule_of(one->conf);
+	proxy_wait_init(&one->listener.wait, all->loop, one->conf->handshake_ms);
+	one->kind = SOCKET_STREAM;
 }
 
 static size_t longest_line(const struct conf *conf)
@@ -224,9 +221,9 @@ static size_t longest_line(const struct conf *conf)
 	return longest;
 }
 
-static void engine_make_guard(struct engine *engine, struct shared *shared)
+static void listeners_make_guard(struct listeners *all, struct shared *shared)
 {
-	const struct conf_limits *conf = &engine->conf->limits;
+	const struct conf_limits *conf = &all->conf->limits;
 	const struct guard_limits limits = {
 		.datagrams = conf->datagrams,
 		.unchanged = conf->unchanged,
@@ -236,135 +233,135 @@ static void engine_make_guard(struct engine *engine, struct shared *shared)
 		.dry_run = conf->dry_run,
 	};
 
-	guard_init(&engine->guard, shared, &limits);
-	for (size_t i = 0; i < engine->conf->n_listeners; i++) {
-		const struct conf_listener *l = &engine->conf->listeners[i];
+	guard_init(&all->guard, shared, &limits);
+	for (size_t i = 0; i < all->conf->n_listeners; i++) {
+		const struct conf_listener *l = &all->conf->listeners[i];
 
 		if (l->transport == CONF_UDP || l->transport == CONF_DTLS)
-			own_ports_add(&engine->guard.ports, l->port);
+			own_ports_add(&all->guard.ports, l->port);
 	}
 }
 
-static int port_make(struct engine *engine, struct port *port)
+static int listener_socket_make(struct listeners *all, struct listener_socket *one)
 {
-	switch (port->conf->transport) {
+	switch (one->conf->transport) {
 	case CONF_UDP:
-		port_make_udp(engine, port);
+		listener_socket_make_udp(all, one);
 		return 0;
 	case CONF_DTLS:
-		return port_make_dtls(engine, port);
+		return listener_socket_make_dtls(all, one);
 	case CONF_TCP:
 	case CONF_TLS:
 		break;
 	}
-	port_make_stream(engine, port);
+	listener_socket_make_stream(all, one);
 	return 0;
 }
 
-int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
+int listeners_build(struct listeners *all, struct shared *shared, uint64_t connections,
 	void (*on_idle)(struct acceptor *acceptor))
 {
 	int r;
 
-	r = scratch_init(&engine->scratch, longest_line(engine->conf));
+	r = scratch_init(&all->scratch, longest_line(all->conf));
 	if (r >= 0)
-		r = udp_batch_new(&engine->batch);
+		r = udp_batch_new(&all->batch);
 	if (r >= 0)
-		r = acceptor_init(&engine->acceptor, engine->loop);
+		r = acceptor_init(&all->acceptor, all->loop);
 	if (r < 0)
 		return r;
 
-	handshakes_init(&engine->handshakes, engine->conf->limits.handshakes);
-	engine_make_guard(engine, shared);
-	engine->acceptor.counters = engine->counters;
-	engine->acceptor.shared = engine->acceptor.displacer.shared = shared;
-	engine->acceptor.guard = &engine->guard;
-	engine->acceptor.limit = connections;
-	engine->acceptor.on_idle = on_idle;
-	for (struct port *port = engine->ports; port && r >= 0; port = port->next)
-		r = port_make(engine, port);
+	handshakes_init(&all->handshakes, all->conf->limits.handshakes);
+	listeners_make_guard(all, shared);
+	all->acceptor.counters = all->counters;
+	all->acceptor.shared = all->acceptor.displacer.shared = shared;
+	all->acceptor.guard = &all->guard;
+	all->acceptor.limit = connections;
+	all->acceptor.on_idle = on_idle;
+	for (struct listener_socket *one = all->sockets; one && r >= 0; one = one->next)
+		r = listener_socket_make(all, one);
 	return r;
 }
 
-int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *fd)
+int listeners_meet(struct listeners *all, const struct msg_dtls_peer *peer, int *fd)
 {
-	for (struct port *port = engine->ports; port; port = port->next)
-		if (port->kind == PORT_DTLS && port->number == sibling->number &&
-			port->conf == &engine->conf->listeners[sibling->listener])
-			return dtls_meet(&port->dtls, take_fd(fd), sibling->is_newer);
+	for (struct listener_socket *one = all->sockets; one; one = one->next)
+		if (one->kind == SOCKET_DTLS && one->number == peer->number &&
+			one->conf == &all->conf->listeners[peer->listener])
+			return dtls_meet(&one->dtls, take_fd(fd), peer->is_newer);
 	return 0;
 }
 
-void engine_lose(struct engine *engine, size_t listener)
+void listeners_end_sessions(struct listeners *all, size_t listener)
 {
-	for (struct port *port = engine->ports; port; port = port->next)
-		if (port->kind == PORT_DTLS && port->conf == &engine->conf->listeners[listener])
-			dtls_lose(&port->dtls);
+	for (struct listener_socket *one = all->sockets; one; one = one->next)
+		if (one->kind == SOCKET_DTLS && one->conf == &all->conf->listeners[listener])
+			dtls_lose(&one->dtls);
 }
 
-static int port_open(struct engine *engine, struct port *port)
+static int listener_socket_open(struct listeners *all, struct listener_socket *one)
 {
-	if (port->kind == PORT_UDP)
-		return udp_open(&port->udp);
-	if (port->kind == PORT_DTLS)
-		return dtls_serve(&port->dtls);
-	return acceptor_add(&engine->acceptor, &port->listener);
+	if (one->kind == SOCKET_UDP)
+		return udp_open(&one->udp);
+	if (one->kind == SOCKET_DTLS)
+		return dtls_serve(&one->dtls);
+	return acceptor_add(&all->acceptor, &one->listener);
 }
 
-int engine_serve(struct engine *engine)
+int listeners_serve(struct listeners *all)
 {
 	int r = 0;
 
-	for (struct port *port = engine->ports; port && r >= 0; port = port->next)
-		r = port_open(engine, port);
+	for (struct listener_socket *one = all->sockets; one && r >= 0; one = one->next)
+		r = listener_socket_open(all, one);
 	return r;
 }
 
-void engine_stop(struct engine *engine)
+void listeners_stop(struct listeners *all)
 {
-	acceptor_stop(&engine->acceptor);
-	for (struct port *port = engine->ports; port; port = port->next) {
-		if (port->kind == PORT_UDP)
-			udp_stop(&port->udp);
-		else if (port->kind == PORT_DTLS)
-			dtls_stop(&port->dtls);
+	acceptor_stop(&all->acceptor);
+	for (struct listener_socket *one = all->sockets; one; one = one->next) {
+		if (one->kind == SOCKET_UDP)
+			udp_stop(&one->udp);
+		else if (one->kind == SOCKET_DTLS)
+			dtls_stop(&one->dtls);
 	}
 }
 
-void engine_cut(struct engine *engine)
+void listeners_cut(struct listeners *all)
 {
-	for (struct port *port = engine->ports; port; port = port->next) {
-		if (port->kind == PORT_STREAM)
-			listener_cut(&port->listener, REASON_drain);
-		else if (port->kind == PORT_DTLS)
-			dtls_cut(&port->dtls, REASON_drain);
+	for (struct listener_socket *one = all->sockets; one; one = one->next) {
+		if (one->kind == SOCKET_STREAM)
+			listener_cut(&one->listener, REASON_drain);
+		else if (one->kind == SOCKET_DTLS)
+			dtls_cut(&one->dtls, REASON_drain);
 	}
 }
 
-static void port_free(struct port *port)
+static void listener_socket_free(struct listener_socket *one)
 {
-	if (port->kind == PORT_UDP)
-		udp_done(&port->udp);
-	else if (port->kind == PORT_DTLS)
-		dtls_done(&port->dtls);
-	else if (port->kind == PORT_STREAM)
-		listener_done(&port->listener);
-	tls_datagrams_free(port->datagrams);
-	if (port->fd >= 0)
-		close(port->fd);
-	free(port);
+	if (one->kind == SOCKET_UDP)
+		udp_done(&one->udp);
+	else if (one->kind == SOCKET_DTLS)
+		dtls_done(&one->dtls);
+	else if (one->kind == SOCKET_STREAM)
+		listener_done(&one->listener);
+	tls_datagrams_free(one->datagrams);
+	if (one->fd >= 0)
+		close(one->fd);
+	free(one);
 }
 
-void engine_done(struct engine *engine)
+void listeners_done(struct listeners *all)
 {
-	while (engine->ports) {
-		struct port *port = engine->ports;
+	while (all->sockets) {
+		struct listener_socket *one = all->sockets;
 
-		engine->ports = port->next;
-		port_free(port);
+		all->sockets = one->next;
+		listener_socket_free(one);
 	}
-	acceptor_done(&engine->acceptor);
-	scratch_done(&engine->scratch);
-	udp_batch_free(engine->batch);
-	engine->batch = NULL;
+	acceptor_done(&all->acceptor);
+	scratch_done(&all->scratch);
+	udp_batch_free(all->batch);
+	all->batch = NULL;
 }

@@ -14,9 +14,9 @@
 #include "process/channel.h"
 
 struct tls_files;
-struct port;
+struct listener_socket;
 
-struct engine {
+struct listeners {
 	struct loop *loop;
 	const struct conf *conf;
 	struct counters *counters;
@@ -26,27 +26,27 @@ struct engine {
 	struct scratch scratch;
 	struct udp_batch *batch;
 	struct guard guard;
-	struct port *ports;
+	struct listener_socket *sockets;
 };
 
-/* Empty, and fit for engine_done(). */
-#define ENGINE_EMPTY ((struct engine){.acceptor.reserve_fd = -1})
+/* Empty, and fit for listeners_done(). */
+#define LISTENERS_EMPTY ((struct listeners){.acceptor.reserve_fd = -1})
 
 /* A socket of the listener with that place in the configuration; takes the descriptor over. */
-int engine_take(struct engine *engine, size_t listener, int *fd);
+int listeners_take(struct listeners *all, size_t listener, int *fd);
 /* Puts the sockets for datagrams where no later descriptor can be, which is how the sandbox knows them:
  * they alone may send control data. No more than `files` descriptors can be open from then on. */
-int engine_fix_sockets(struct engine *engine, uint64_t files);
+int listeners_fix_sockets(struct listeners *all, uint64_t files);
 /* Makes everything that serving needs. `on_idle` is called when no connection is open any more. */
-int engine_build(struct engine *engine, struct shared *shared, uint64_t connections,
+int listeners_build(struct listeners *all, struct shared *shared, uint64_t connections,
 	void (*on_idle)(struct acceptor *acceptor));
 /* Another worker that has a socket of ours too; takes the descriptor over, if there is such a socket. */
-int engine_meet(struct engine *engine, const struct msg_sibling *sibling, int *fd);
+int listeners_meet(struct listeners *all, const struct msg_dtls_peer *peer, int *fd);
 /* The sockets of that listener are for others, who cannot pass on what is for its sessions: they end. */
-void engine_lose(struct engine *engine, size_t listener);
-int engine_serve(struct engine *engine);
+void listeners_end_sessions(struct listeners *all, size_t listener);
+int listeners_serve(struct listeners *all);
 /* Answers what is in the sockets, and lets go of them. */
-void engine_stop(struct engine *engine);
+void listeners_stop(struct listeners *all);
 /* Ends all connections. */
-void engine_cut(struct engine *engine);
-void engine_done(struct engine *engine);
+void listeners_cut(struct listeners *all);
+void listeners_done(struct listeners *all);

@@ -72,7 +72,7 @@ static int read_configuration(void *userdata, const char *path, char **ret_text,
 	return fd_read_all(*(int *)userdata, LONGEST_FILE, ret_text, ret_len);
 }
 
-int runtime_set_log_level(struct runtime *side, struct message *message)
+int runtime_set_log_level(struct runtime *runtime, struct message *message)
 {
 	const struct msg_log_level *asked = (const void *)message->data;
 
@@ -82,7 +82,7 @@ int runtime_set_log_level(struct runtime *side, struct message *message)
 	return 0;
 }
 
-int runtime_setup(struct runtime *side, struct message *message)
+int runtime_setup(struct runtime *runtime, struct message *message)
 {
 	struct conf_source source = {
 		.file = "configuration",
@@ -92,65 +92,65 @@ int runtime_setup(struct runtime *side, struct message *message)
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
 	void *page;
 
-	if (side->conf || conf_load(&source, &faults, &side->conf) != 0)
+	if (runtime->conf || conf_load(&source, &faults, &runtime->conf) != 0)
 		return -EINVAL;
-	page = mmap(NULL, counters_size(side->conf->n_listeners), PROT_READ | PROT_WRITE,
+	page = mmap(NULL, counters_size(runtime->conf->n_listeners), PROT_READ | PROT_WRITE,
 		MAP_SHARED, message->fds[1], 0);
 	if (page == MAP_FAILED)
 		return -errno;
-	side->counters = page;
-	memcpy(&side->setup, message->data, sizeof(side->setup));
-	side->counters->open = 0;
-	records_to_channel(side->conf->log.level, &side->counters->records_lost);
+	runtime->counters = page;
+	memcpy(&runtime->setup, message->data, sizeof(runtime->setup));
+	runtime->counters->open = 0;
+	records_to_channel(runtime->conf->log.level, &runtime->counters->records_lost);
 	return 0;
 }
 
-int runtime_ready(struct runtime *side)
+int runtime_ready(struct runtime *runtime)
 {
 	struct why why;
 	int r;
 
-	r = enter_sandbox(role_word(side->dialogue.role), side->conf, &why);
+	r = enter_sandbox(role_word(runtime->dialogue.role), runtime->conf, &why);
 	if (r != 0)
 		return runtime_fail(r, why.text, 0);
-	side->counters->layers = sandbox_layers();
-	side->dialogue.state = CHILD_READY;
+	runtime->counters->layers = sandbox_layers();
+	runtime->dialogue.state = CHILD_READY;
 	return channel_send(CHANNEL_FD, MSG_READY, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
-int runtime_serving(struct runtime *side)
+int runtime_serving(struct runtime *runtime)
 {
-	side->dialogue.state = CHILD_SERVING;
+	runtime->dialogue.state = CHILD_SERVING;
 	return channel_send(CHANNEL_FD, MSG_SERVING, NULL, 0, NULL, 0) == 0 ? 0 : EX_OSERR;
 }
 
 /* Returns 0, or the exit code with which all is over. */
-static int runtime_on_message(struct runtime *side, struct message *message)
+static int runtime_on_message(struct runtime *runtime, struct message *message)
 {
-	const struct runtime_handler *row = &side->handlers[message->type];
-	int r = row->handle ? row->handle(side, message) : EX_SOFTWARE;
+	const struct runtime_handler *row = &runtime->handlers[message->type];
+	int r = row->handle ? row->handle(runtime, message) : EX_SOFTWARE;
 
 	return r < 0 ? runtime_fail(r == -EINVAL ? EX_SOFTWARE : EX_OSERR, row->failed, r) : r;
 }
 
 static void runtime_on_channel(struct source *source, uint32_t events)
 {
-	struct runtime *side = container_of(source, struct runtime, channel);
+	struct runtime *runtime = container_of(source, struct runtime, channel);
 	struct message message;
 	int r;
 
-	while (!side->loop.stopped) {
-		r = channel_receive(CHANNEL_FD, &side->dialogue, &message, MSG_DONTWAIT);
+	while (!runtime->loop.stopped) {
+		r = channel_receive(CHANNEL_FD, &runtime->dialogue, &message, MSG_DONTWAIT);
 		if (r == CHANNEL_E_WAIT)
 			return;
 		if (r != 0) {
-			loop_stop(&side->loop, r == CHANNEL_E_CLOSED ? EX_OK : EX_SOFTWARE);
+			loop_stop(&runtime->loop, r == CHANNEL_E_CLOSED ? EX_OK : EX_SOFTWARE);
 			return;
 		}
-		r = runtime_on_message(side, &message);
+		r = runtime_on_message(runtime, &message);
 		message_done(&message);
 		if (r != 0)
-			loop_stop(&side->loop, r);
+			loop_stop(&runtime->loop, r);
 	}
 }
 
@@ -165,36 +165,37 @@ static uint64_t processor_us(void)
 
 static void runtime_on_heartbeat(struct timer *timer, uint64_t now_ms)
 {
-	struct runtime *side = container_of(timer, struct runtime, heartbeat);
+	struct runtime *runtime = container_of(timer, struct runtime, heartbeat);
 
-	if (side->counters) {
-		side->counters->heartbeat++;
-		side->counters->cpu_us = processor_us();
+	if (runtime->counters) {
+		runtime->counters->heartbeat++;
+		runtime->counters->cpu_us = processor_us();
 	}
-	if (side->on_heartbeat)
-		side->on_heartbeat(side);
+	if (runtime->on_heartbeat)
+		runtime->on_heartbeat(runtime);
 	log_flush(now_ms);
-	loop_set_timer(&side->loop, timer, now_ms + HEARTBEAT_MS);
+	loop_set_timer(&runtime->loop, timer, now_ms + HEARTBEAT_MS);
 }
 
-int runtime_run(struct runtime *side)
+int runtime_run(struct runtime *runtime)
 {
 	int r;
 
-	side->channel.on_event = runtime_on_channel;
-	side->heartbeat.on_time = runtime_on_heartbeat;
-	r = loop_init(&side->loop);
+	runtime->channel.on_event = runtime_on_channel;
+	runtime->heartbeat.on_time = runtime_on_heartbeat;
+	r = loop_init(&runtime->loop);
 	if (r >= 0)
-		r = loop_watch(&side->loop, &side->channel, CHANNEL_FD, EPOLLIN);
+		r = loop_watch(&runtime->loop, &runtime->channel, CHANNEL_FD, EPOLLIN);
 	if (r >= 0) {
-		loop_set_timer(&side->loop, &side->heartbeat, side->loop.now_ms + HEARTBEAT_MS);
-		r = loop_run(&side->loop);
+		loop_set_timer(
+			&runtime->loop, &runtime->heartbeat, runtime->loop.now_ms + HEARTBEAT_MS);
+		r = loop_run(&runtime->loop);
 	}
 	return r < 0 ? EX_OSERR : r;
 }
 
-void runtime_done(struct runtime *side)
+void runtime_done(struct runtime *runtime)
 {
-	conf_free(side->conf);
-	loop_done(&side->loop);
+	conf_free(runtime->conf);
+	loop_done(&runtime->loop);
 }

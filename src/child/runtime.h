@@ -2,7 +2,7 @@
 #pragma once
 
 /* The part that all children share: each hears its supervisor, is set up by it, shows that its loop
- * turns, and says why it cannot go on. struct child is the other side. */
+ * turns, and says why it cannot go on. struct child is the other runtime. */
 
 #include <stdint.h>
 
@@ -17,7 +17,7 @@ struct runtime;
 /* How a role handles a message, by type. */
 struct runtime_handler {
 	/* Returns 0; or the exit code with which all is over; or a negative errno. NULL: it is for another role. */
-	int (*handle)(struct runtime *side, struct message *message);
+	int (*handle)(struct runtime *runtime, struct message *message);
 	const char *failed; /* goes before the word of the system */
 };
 
@@ -31,7 +31,7 @@ struct runtime {
 	struct timer heartbeat;
 	const struct runtime_handler *handlers; /* N_MESSAGES of them */
 	/* Twice a second; may be NULL. */
-	void (*on_heartbeat)(struct runtime *side);
+	void (*on_heartbeat)(struct runtime *runtime);
 };
 
 #define RUNTIME_INIT(name, table, a_role)                                   \
@@ -41,17 +41,17 @@ struct runtime {
 	}
 
 /* Hears the supervisor until all is over; returns the exit code. */
-int runtime_run(struct runtime *side);
-void runtime_done(struct runtime *side);
+int runtime_run(struct runtime *runtime);
+void runtime_done(struct runtime *runtime);
 
 /* For LOG_LEVEL. */
-int runtime_set_log_level(struct runtime *side, struct message *message);
+int runtime_set_log_level(struct runtime *runtime, struct message *message);
 /* For SETUP: the configuration and the counters. */
-int runtime_setup(struct runtime *side, struct message *message);
+int runtime_setup(struct runtime *runtime, struct message *message);
 /* The last of getting ready: enters the sandbox of the role, and says so. Returns 0 or an exit code. */
-int runtime_ready(struct runtime *side);
+int runtime_ready(struct runtime *runtime);
 /* The last of SERVE: says that it does. Returns 0 or an exit code. */
-int runtime_serving(struct runtime *side);
+int runtime_serving(struct runtime *runtime);
 /* Tells the supervisor what is wrong with a file; what is wrong with others can follow. */
 void runtime_report_fault(const struct file_place *place, const char *why);
 /* The same for a fault that does not keep it from serving. */

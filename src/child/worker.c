@@ -27,8 +27,8 @@
 #define SPARE_FILES  1024 /* listeners, channels, and the like */
 
 struct worker {
-	struct runtime side;
-	struct engine engine;
+	struct runtime runtime;
+	struct listeners listeners;
 	struct tls_files tls_files;
 	struct shared *shared;
 	struct timer drained;
@@ -36,30 +36,30 @@ struct worker {
 	unsigned turns; /* of the heartbeat, until certificates are looked at again */
 };
 
-static struct worker *worker_of(struct runtime *side)
+static struct worker *worker_of(struct runtime *runtime)
 {
-	return container_of(side, struct worker, side);
+	return container_of(runtime, struct worker, runtime);
 }
 
-static int worker_on_setup(struct runtime *side, struct message *message)
+static int worker_on_setup(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 	int r;
 
-	r = runtime_setup(side, message);
+	r = runtime_setup(runtime, message);
 	if (r < 0)
 		return r;
-	w->engine.loop = &w->side.loop;
-	w->engine.conf = w->tls_files.conf = w->side.conf;
-	w->engine.counters = w->side.counters;
-	w->engine.tls_files = &w->tls_files;
-	w->tls_files.refuse_expired = w->side.setup.refuse_expired;
+	w->listeners.loop = &w->runtime.loop;
+	w->listeners.conf = w->tls_files.conf = w->runtime.conf;
+	w->listeners.counters = w->runtime.counters;
+	w->listeners.tls_files = &w->tls_files;
+	w->tls_files.refuse_expired = w->runtime.setup.refuse_expired;
 	return 0;
 }
 
-static int worker_on_shared(struct runtime *side, struct message *message)
+static int worker_on_shared(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 	void *page = mmap(
 		NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, message->fds[0], 0);
 
@@ -69,30 +69,30 @@ static int worker_on_shared(struct runtime *side, struct message *message)
 	return 0;
 }
 
-static int worker_on_listener(struct runtime *side, struct message *message)
+static int worker_on_listener(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 	const struct msg_listener *listener = (const void *)message->data;
 
-	if (!w->side.conf || listener->listener >= w->side.conf->n_listeners)
+	if (!w->runtime.conf || listener->listener >= w->runtime.conf->n_listeners)
 		return -EINVAL;
-	return engine_take(&w->engine, listener->listener, &message->fds[0]);
+	return listeners_take(&w->listeners, listener->listener, &message->fds[0]);
 }
 
-static int worker_on_sibling(struct runtime *side, struct message *message)
+static int worker_on_dtls_peer(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
-	const struct msg_sibling *sibling = (const void *)message->data;
+	struct worker *w = worker_of(runtime);
+	const struct msg_dtls_peer *peer = (const void *)message->data;
 
-	return engine_meet(&w->engine, sibling, &message->fds[0]);
+	return listeners_meet(&w->listeners, peer, &message->fds[0]);
 }
 
-static int worker_on_lost(struct runtime *side, struct message *message)
+static int worker_on_end_sessions(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
-	const struct msg_listener *lost = (const void *)message->data;
+	struct worker *w = worker_of(runtime);
+	const struct msg_listener *dtls = (const void *)message->data;
 
-	engine_lose(&w->engine, lost->listener);
+	listeners_end_sessions(&w->listeners, dtls->listener);
 	return 0;
 }
 
@@ -101,29 +101,29 @@ static void worker_on_leave(struct task *task)
 {
 	struct worker *w = container_of(task, struct worker, leave);
 
-	if (w->side.counters->open == 0)
-		loop_stop(&w->side.loop, EX_OK);
+	if (w->runtime.counters->open == 0)
+		loop_stop(&w->runtime.loop, EX_OK);
 }
 
 static void worker_on_idle(struct acceptor *acceptor)
 {
-	struct worker *w = container_of(acceptor, struct worker, engine.acceptor);
+	struct worker *w = container_of(acceptor, struct worker, listeners.acceptor);
 
-	if (w->side.dialogue.state == CHILD_DRAINING)
-		loop_defer(&w->side.loop, &w->leave);
+	if (w->runtime.dialogue.state == CHILD_DRAINING)
+		loop_defer(&w->runtime.loop, &w->leave);
 }
 
 /* One of them is enough to say it. */
 static void worker_log_expiry(struct worker *w)
 {
-	if (w->side.setup.index == 0)
+	if (w->runtime.setup.index == 0)
 		tls_files_log_expiry(&w->tls_files, time(NULL));
 }
 
 /* The kernel keeps a table of as many descriptors as the highest number says: 8 MB for the most here. */
 static uint64_t files_of(const struct worker *w)
 {
-	const uint64_t connections = w->side.setup.connections;
+	const uint64_t connections = w->runtime.setup.connections;
 
 	return connections < MOST_FILES - SPARE_FILES ? connections + SPARE_FILES : MOST_FILES;
 }
@@ -137,75 +137,76 @@ static int worker_build(struct worker *w)
 	if (r == TLS_E_REFUSED)
 		return runtime_fail(EX_CONFIG, why.text, 0);
 	if (r == 0)
-		r = engine_fix_sockets(&w->engine, files_of(w));
+		r = listeners_fix_sockets(&w->listeners, files_of(w));
 	if (r == 0)
-		r = engine_build(&w->engine, w->shared, w->side.setup.connections, worker_on_idle);
+		r = listeners_build(
+			&w->listeners, w->shared, w->runtime.setup.connections, worker_on_idle);
 	return r < 0 ? runtime_fail(EX_OSERR, "cannot make what serving needs", r) : 0;
 }
 
-static int worker_on_prepare(struct runtime *side, struct message *message)
+static int worker_on_prepare(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 	int r;
 
-	if (!w->side.conf || !w->shared)
+	if (!w->runtime.conf || !w->shared)
 		return runtime_fail(EX_SOFTWARE, "told to prepare without a configuration", 0);
 	tzset();
 	r = worker_build(w);
 	if (r != 0)
 		return r;
-	w->side.counters->expires = tls_files_expiry(&w->tls_files);
-	tls_files_set_timing(&w->tls_files, &w->side.counters->keeper);
-	tls_files_list_certificates(&w->tls_files, w->side.counters);
-	if (w->side.setup.index == 0) /* one of them is enough to say it */
+	w->runtime.counters->expires = tls_files_expiry(&w->tls_files);
+	tls_files_set_timing(&w->tls_files, &w->runtime.counters->keeper);
+	tls_files_list_certificates(&w->tls_files, w->runtime.counters);
+	if (w->runtime.setup.index == 0) /* one of them is enough to say it */
 		tls_files_warn(&w->tls_files, time(NULL), runtime_report_warning);
-	return runtime_ready(side);
+	return runtime_ready(runtime);
 }
 
-static int worker_on_serve(struct runtime *side, struct message *message)
+static int worker_on_serve(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 	int r;
 
-	r = engine_serve(&w->engine);
+	r = listeners_serve(&w->listeners);
 	if (r < 0)
 		return r;
 	worker_log_expiry(w);
-	return runtime_serving(side);
+	return runtime_serving(runtime);
 }
 
 static void worker_on_drained(struct timer *timer, uint64_t now_ms)
 {
 	struct worker *w = container_of(timer, struct worker, drained);
 
-	engine_cut(&w->engine);
-	loop_defer(&w->side.loop, &w->leave);
+	listeners_cut(&w->listeners);
+	loop_defer(&w->runtime.loop, &w->leave);
 }
 
 /* A worker that was never told to serve has nothing to finish. */
-static int worker_on_drain(struct runtime *side, struct message *message)
+static int worker_on_drain(struct runtime *runtime, struct message *message)
 {
 	const struct msg_drain *drain = (const void *)message->data;
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 
-	if (side->dialogue.state != CHILD_SERVING) {
-		loop_stop(&w->side.loop, EX_OK);
+	if (runtime->dialogue.state != CHILD_SERVING) {
+		loop_stop(&w->runtime.loop, EX_OK);
 		return 0;
 	}
-	side->dialogue.state = CHILD_DRAINING;
-	engine_stop(&w->engine);
+	runtime->dialogue.state = CHILD_DRAINING;
+	listeners_stop(&w->listeners);
 	channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
-	loop_set_timer(&w->side.loop, &w->drained, w->side.loop.now_ms + drain->within_ms);
-	loop_defer(&w->side.loop, &w->leave);
+	loop_set_timer(&w->runtime.loop, &w->drained, w->runtime.loop.now_ms + drain->within_ms);
+	loop_defer(&w->runtime.loop, &w->leave);
 	return 0;
 }
 
 /* The parts that TLS needs. */
-static int worker_on_tls_file(struct runtime *side, struct message *message)
+static int worker_on_tls_file(struct runtime *runtime, struct message *message)
 {
-	struct worker *w = worker_of(side);
+	struct worker *w = worker_of(runtime);
 
-	if (!w->side.conf)
+	if (!w->runtime.conf)
 		return -EINVAL;
 	switch ((int)message->type) {
 	case MSG_FILE:
@@ -225,20 +226,20 @@ static const struct runtime_handler worker_handlers[N_MESSAGES] = {
 	[MSG_FILE] = {worker_on_tls_file, "cannot take a file"},
 	[MSG_TICKETS] = {worker_on_tls_file, "cannot take the keys of tickets"},
 	[MSG_KEEPER] = {worker_on_tls_file, "cannot take the way to the keeper"},
-	[MSG_SIBLING] = {worker_on_sibling, "cannot take a sibling"},
-	[MSG_LOST] = {worker_on_lost, "cannot leave a socket"},
+	[MSG_DTLS_PEER] = {worker_on_dtls_peer, "cannot take the way to another worker"},
+	[MSG_END_SESSIONS] = {worker_on_end_sessions, "cannot end the sessions of a socket"},
 	[MSG_PREPARE] = {worker_on_prepare},
 	[MSG_SERVE] = {worker_on_serve, "cannot watch the sockets"},
 	[MSG_DRAIN] = {worker_on_drain},
 };
 
-static void worker_on_heartbeat(struct runtime *side)
+static void worker_on_heartbeat(struct runtime *runtime)
 {
-	struct worker *w = container_of(side, struct worker, side);
+	struct worker *w = container_of(runtime, struct worker, runtime);
 
-	if (w->engine.acceptor.shared)
-		acceptor_look(&w->engine.acceptor);
-	if (w->side.dialogue.state != CHILD_SERVING || ++w->turns < EXPIRY_TURNS)
+	if (w->listeners.acceptor.shared)
+		acceptor_look(&w->listeners.acceptor);
+	if (w->runtime.dialogue.state != CHILD_SERVING || ++w->turns < EXPIRY_TURNS)
 		return;
 	w->turns = 0;
 	worker_log_expiry(w);
@@ -247,18 +248,18 @@ static void worker_on_heartbeat(struct runtime *side)
 int worker_main(void)
 {
 	struct worker w = {
-		.side = RUNTIME_INIT(w.side, worker_handlers, ROLE_WORKER),
-		.engine = ENGINE_EMPTY,
+		.runtime = RUNTIME_INIT(w.runtime, worker_handlers, ROLE_WORKER),
+		.listeners = LISTENERS_EMPTY,
 		.tls_files = TLS_FILES_EMPTY,
 	};
 	int exit_code;
 
-	w.side.on_heartbeat = worker_on_heartbeat;
+	w.runtime.on_heartbeat = worker_on_heartbeat;
 	w.drained.on_time = worker_on_drained;
 	w.leave.run = worker_on_leave;
-	exit_code = runtime_run(&w.side);
-	engine_done(&w.engine);
+	exit_code = runtime_run(&w.runtime);
+	listeners_done(&w.listeners);
 	tls_files_done(&w.tls_files);
-	runtime_done(&w.side);
+	runtime_done(&w.runtime);
 	return exit_code;
 }

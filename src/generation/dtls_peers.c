@@ -33,10 +33,10 @@ static struct child *reader_of(const struct generation *g, size_t listener)
 static void dtls_peer_send(
 	struct child *child, uint32_t listener, uint32_t number, bool newer, int fd)
 {
-	const struct msg_sibling sibling = {
+	const struct msg_dtls_peer peer = {
 		.listener = listener, .number = number, .is_newer = newer};
 
-	child_send(child, MSG_SIBLING, &sibling, sizeof(sibling), &fd);
+	child_send(child, MSG_DTLS_PEER, &peer, sizeof(peer), &fd);
 }
 
 static void dtls_peers_connect(const struct dtls_peers *peers, uint32_t number)
@@ -103,11 +103,11 @@ static bool is_given_up(
 
 static void dtls_peers_lose(const struct generation *old, size_t listener)
 {
-	const struct msg_listener lost = {.listener = (uint32_t)listener};
+	const struct msg_listener message = {.listener = (uint32_t)listener};
 	struct child *reader = reader_of(old, listener);
 
 	if (reader)
-		child_send(reader, MSG_LOST, &lost, sizeof(lost), NULL);
+		child_send(reader, MSG_END_SESSIONS, &message, sizeof(message), NULL);
 }
 
 /* Two that read a socket and do not know each other would take datagrams from each other; and a narrower

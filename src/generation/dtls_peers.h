@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Generations whose workers have the same sockets, and so must know each other: see net/siblings.h. */
+/* DTLS sessions over a reload: workers of several generations that have the same socket must know each other. See
+ * net/dtls_peers.h for their side. */
 
 #include "generation/generation.h"
 

@@ -75,7 +75,7 @@ enum message_times { ONCE, ANY };
 	/* Told to drain, it takes nothing new from here on. */ \
 	MESSAGE(RELEASED,    CHILD,      A_WORKER | AN_EXPORTER, IN_DRAINING,   ONCE, 0, NOTHING) \
 	/* Another build reads this listener now and cannot forward datagrams: end its DTLS sessions. */ \
-	MESSAGE(LOST,        SUPERVISOR, A_WORKER,            ONCE_READY,          ANY,  0, PAYLOAD(msg_listener)) \
+	MESSAGE(END_SESSIONS, SUPERVISOR, A_WORKER,           ONCE_READY,          ANY,  0, PAYLOAD(msg_listener)) \
 	/* The configuration, and the page of counters of this child. */ \
 	MESSAGE(SETUP,       SUPERVISOR, A_SERVER,            IN_STARTING,         ONCE, 2, PAYLOAD(msg_setup)) \
 	/* Memory that all workers share. */ \
@@ -110,7 +110,7 @@ enum message_times { ONCE, ANY };
 	/* Which records to send, until the next configuration. */ \
 	MESSAGE(LOG_LEVEL,   SUPERVISOR, A_SERVER,            ALWAYS,              ANY,  0, PAYLOAD(msg_log_level)) \
 	/* The way to a worker of another generation that reads, or has read, the same DTLS socket. */ \
-	MESSAGE(SIBLING,     SUPERVISOR, A_WORKER,            ONCE_READY,          ANY,  1, PAYLOAD(msg_sibling))
+	MESSAGE(DTLS_PEER,   SUPERVISOR, A_WORKER,            ONCE_READY,          ANY,  1, PAYLOAD(msg_dtls_peer))
 // clang-format on
 
 enum message_type {
@@ -138,7 +138,7 @@ struct msg_client {
 	uint32_t worker; /* its number */
 };
 
-struct msg_sibling {
+struct msg_dtls_peer {
 	uint32_t listener; /* its place in the configuration of who is told */
 	uint32_t number;   /* of the socket, among those of the listener */
 	uint32_t is_newer; /* the other one is of a later generation */

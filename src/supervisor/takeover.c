@@ -55,8 +55,8 @@ static void describe_remnant(void *userdata, const struct remnant_facts *facts)
 struct described {
 	struct handover *handover;
 	uint64_t left_ms;
-	uint32_t *lost;
-	size_t n_lost;
+	uint32_t *dtls;
+	size_t n_dtls;
 };
 
 static void describe_child(void *userdata, const struct child *child)
@@ -70,8 +70,8 @@ static void describe_child(void *userdata, const struct child *child)
 		.is_draining = child->state >= CHILD_DRAINING,
 		.within_ms = d->left_ms,
 		.started_ms = child->started_ms,
-		.lost = d->lost,
-		.n_lost = child->role == ROLE_WORKER ? d->n_lost : 0,
+		.dtls = d->dtls,
+		.n_dtls = child->role == ROLE_WORKER ? d->n_dtls : 0,
 	};
 
 	if (child->state != CHILD_ENDED)
@@ -83,12 +83,12 @@ static void describe_child(void *userdata, const struct child *child)
 static void describe_generation(struct handover *h, const struct generation *g)
 {
 	const struct conf *conf = generation_conf(g);
-	_cleanup_free_ uint32_t *lost = calloc(conf->n_listeners, sizeof(*lost));
-	struct described d = {.handover = h, .left_ms = generation_left_ms(g), .lost = lost};
+	_cleanup_free_ uint32_t *dtls = calloc(conf->n_listeners, sizeof(*dtls));
+	struct described d = {.handover = h, .left_ms = generation_left_ms(g), .dtls = dtls};
 
-	for (size_t i = 0; lost && i < conf->n_listeners; i++)
+	for (size_t i = 0; dtls && i < conf->n_listeners; i++)
 		if (conf->listeners[i].transport == CONF_DTLS)
-			lost[d.n_lost++] = (uint32_t)i;
+			dtls[d.n_dtls++] = (uint32_t)i;
 	generation_each_child(g, describe_child, &d);
 }
 

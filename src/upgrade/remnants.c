@@ -5,7 +5,7 @@
  * generation. Only the messages that keep their numbers for good are exchanged with it, since it may be of
  * any other version of the program:
  *
- *     taken over ──▶ serving ── LOST, DRAIN ──▶ draining ── RELEASED ──▶ released ──▶ ended
+ *     taken over ──▶ serving ── END_SESSIONS, DRAIN ──▶ draining ── RELEASED ──▶ released ──▶ ended
  *
  * Three things are certain. It ends: a timer kills it when its time is up, and when it does not say in time
  * that it was released, the build goes on without it. It is reaped. And it is not replaced, neither a worker, whose
@@ -36,7 +36,7 @@
 #define GRACE_MS         1000 /* beyond its time, to hang up and go */
 #define MESSAGES_A_TURN  64
 #define RECORDS_A_SECOND 10000
-#define LOST_MAX         65536
+#define DTLS_MAX         65536
 
 struct remnant {
 	struct list node;
@@ -50,8 +50,8 @@ struct remnant {
 	struct task freeing;
 	bool is_draining, is_released;
 	uint64_t started_ms, within_ms;
-	uint32_t *lost;
-	size_t n_lost;
+	uint32_t *dtls;
+	size_t n_dtls;
 	unsigned records; /* in this second */
 	uint64_t records_second_ms;
 };
@@ -90,7 +90,7 @@ static void remnant_free(struct remnant *remnant)
 		loop_unwatch(remnant->remnants->loop, &remnant->ended);
 		close(remnant->pidfd);
 	}
-	free(remnant->lost);
+	free(remnant->dtls);
 	free(remnant);
 }
 
@@ -107,14 +107,14 @@ static void remnant_send(
 		channel_send(remnant->channel_fd, type, data, len, NULL, MSG_DONTWAIT);
 }
 
-static void remnant_lose_sessions(struct remnant *remnant)
+static void remnant_end_sessions(struct remnant *remnant)
 {
-	for (size_t i = 0; i < remnant->n_lost; i++) {
-		const struct msg_listener lost = {.listener = remnant->lost[i]};
+	for (size_t i = 0; i < remnant->n_dtls; i++) {
+		const struct msg_listener message = {.listener = remnant->dtls[i]};
 
-		remnant_send(remnant, MSG_LOST, &lost, sizeof(lost));
+		remnant_send(remnant, MSG_END_SESSIONS, &message, sizeof(message));
 	}
-	remnant->n_lost = 0;
+	remnant->n_dtls = 0;
 }
 
 /* Its time begins now, or began when the program before told it. */
@@ -123,7 +123,7 @@ static void remnant_drain(struct remnant *remnant)
 	const struct msg_drain drain = {.within_ms = remnant->within_ms};
 	struct loop *loop = remnant->remnants->loop;
 
-	remnant_lose_sessions(remnant);
+	remnant_end_sessions(remnant);
 	if (!remnant->is_draining)
 		remnant_send(remnant, MSG_DRAIN, &drain, sizeof(drain));
 	remnant->is_draining = true;
@@ -279,23 +279,23 @@ void remnant_describe(const struct remnant_facts *facts, FILE *out)
 	fprintf(out, " %s %u %d %d %s %" PRIu64 " %" PRIu64, role_word(facts->role), facts->index,
 		(int)facts->pid, facts->channel_fd, facts->is_draining ? "draining" : "serving",
 		facts->within_ms, facts->started_ms);
-	for (size_t i = 0; i < facts->n_lost; i++)
-		fprintf(out, " %" PRIu32, facts->lost[i]);
+	for (size_t i = 0; i < facts->n_dtls; i++)
+		fprintf(out, " %" PRIu32, facts->dtls[i]);
 	fprintf(out, "\n");
 }
 
-static int remnant_read_lost(struct remnant *remnant, char *line)
+static int remnant_read_dtls(struct remnant *remnant, char *line)
 {
 	while (line && *line) {
 		int64_t listener = handover_number(&line);
-		uint32_t *lost = reallocarray(remnant->lost, remnant->n_lost + 1, sizeof(*lost));
+		uint32_t *dtls = reallocarray(remnant->dtls, remnant->n_dtls + 1, sizeof(*dtls));
 
-		if (!lost)
+		if (!dtls)
 			return -ENOMEM;
-		remnant->lost = lost;
-		if (listener < 0 || listener > UINT32_MAX || remnant->n_lost == LOST_MAX)
+		remnant->dtls = dtls;
+		if (listener < 0 || listener > UINT32_MAX || remnant->n_dtls == DTLS_MAX)
 			return -EINVAL;
-		remnant->lost[remnant->n_lost++] = (uint32_t)listener;
+		remnant->dtls[remnant->n_dtls++] = (uint32_t)listener;
 	}
 	return 0;
 }
@@ -320,7 +320,7 @@ static int remnant_read(struct remnant *remnant, char *line)
 	remnant->is_draining = remnant->is_released = strcmp(state, "draining") == 0;
 	remnant->within_ms = (uint64_t)within_ms;
 	remnant->started_ms = (uint64_t)started_ms;
-	return remnant_read_lost(remnant, line);
+	return remnant_read_dtls(remnant, line);
 }
 
 /* One that has ended meanwhile is still ours to wait for, so that its number is not another's. */
@@ -386,8 +386,8 @@ void remnants_each(const struct remnants *remnants,
 			.is_draining = remnant->is_draining,
 			.within_ms = remnant_left_ms(remnant),
 			.started_ms = remnant->started_ms,
-			.lost = remnant->lost,
-			.n_lost = remnant->n_lost,
+			.dtls = remnant->dtls,
+			.n_dtls = remnant->n_dtls,
 		};
 
 		on_remnant(userdata, &facts);

@@ -48,8 +48,8 @@ struct remnant_facts {
 	bool is_draining;   /* it was told so before */
 	uint64_t within_ms; /* how long it may still take to drain */
 	uint64_t started_ms;
-	const uint32_t *lost; /* its listeners whose sessions end with the upgrade */
-	size_t n_lost;
+	const uint32_t *dtls; /* its listeners whose sessions end with the upgrade */
+	size_t n_dtls;
 };
 
 /* The rest of a line; `channel_fd` is the number that the descriptor will have. */

@@ -88,11 +88,11 @@ static void expect_message(int fd, enum message_type type, struct message *messa
 		_exit(90);
 }
 
-static void expect_lost(int fd, uint32_t listener)
+static void expect_end_sessions(int fd, uint32_t listener)
 {
 	struct message message;
 
-	expect_message(fd, MSG_LOST, &message);
+	expect_message(fd, MSG_END_SESSIONS, &message);
 	if (((const struct msg_listener *)(const void *)message.data)->listener != listener)
 		_exit(91);
 }
@@ -122,8 +122,8 @@ static void say(int fd, enum message_type type)
 
 static void drain_well(int fd)
 {
-	expect_lost(fd, 3);
-	expect_lost(fd, 7);
+	expect_end_sessions(fd, 3);
+	expect_end_sessions(fd, 7);
 	expect_drain(fd, 5000);
 	say(fd, MSG_RELEASED);
 	end_well();
@@ -147,8 +147,8 @@ static void be_told_late(int fd)
 
 static void lose_sessions_alone(int fd)
 {
-	expect_lost(fd, 3);
-	expect_lost(fd, 7);
+	expect_end_sessions(fd, 3);
+	expect_end_sessions(fd, 7);
 	usleep(50000);
 	expect_nothing(fd);
 	end_well();
@@ -178,8 +178,8 @@ static void talk_nonsense(int fd)
 	drain_well(fd);
 }
 
-/* `lost` is the end of the line. */
-static pid_t take(const char *role, const char *state, unsigned within_ms, const char *lost,
+/* `dtls` is the end of the line. */
+static pid_t take(const char *role, const char *state, unsigned within_ms, const char *dtls,
 	void (*child)(int fd))
 {
 	int ours, theirs;
@@ -196,7 +196,7 @@ static pid_t take(const char *role, const char *state, unsigned within_ms, const
 	}
 	close(theirs);
 	snprintf(line, sizeof(line), "%s 0 %d %d %s %u 0%s", role, (int)pid, ours, state, within_ms,
-		lost);
+		dtls);
 	assert_int_equal(remnants_take(&remnants, line), 0);
 	return pid;
 }
