@@ -124,6 +124,27 @@ void loop_clear_timer(struct timer *timer)
 		list_remove(&timer->node);
 }
 
+static void pause_on_time(struct timer *timer, uint64_t now_ms)
+{
+	struct pause *pause = container_of(timer, struct pause, timer);
+
+	if (loop_watch(pause->loop, pause->source, pause->source->fd, pause->events) < 0)
+		loop_set_timer(pause->loop, timer, now_ms + LOOP_PAUSE_MS);
+}
+
+void pause_clear(struct pause *pause)
+{
+	loop_clear_timer(&pause->timer);
+}
+
+void loop_pause(struct loop *loop, struct pause *pause, struct source *source, uint32_t events)
+{
+	pause_clear(pause);
+	*pause = (struct pause){loop, source, events, {.on_time = pause_on_time}};
+	loop_unwatch(loop, source);
+	loop_set_timer(loop, &pause->timer, loop->now_ms + LOOP_PAUSE_MS);
+}
+
 bool loop_has_stood_still(const struct timer *timer, uint64_t now_ms)
 {
 	return now_ms - timer->at_ms >= STOOD_STILL_MS;

@@ -33,6 +33,17 @@ struct task {
 	struct list node;
 };
 
+/* A source that is left alone for a moment, since the system has no room for what it brings: an event that stays
+ * pending must not make the loop spin. Empty at first. */
+struct pause {
+	struct loop *loop;
+	struct source *source;
+	uint32_t events;
+	struct timer timer;
+};
+
+#define LOOP_PAUSE_MS 100
+
 #define LOOP_EVENTS 256 /* at most, in a round */
 
 struct loop {
@@ -63,6 +74,11 @@ int loop_change(struct loop *loop, struct source *source, uint32_t events);
 void loop_unwatch(struct loop *loop, struct source *source);
 /* The same for a descriptor that is about to be closed and has no duplicate. */
 void loop_forget(struct source *source);
+
+/* Unwatches a source that is watched for these events, and watches it again when the moment is over. */
+void loop_pause(struct loop *loop, struct pause *pause, struct source *source, uint32_t events);
+/* It stays unwatched. */
+void pause_clear(struct pause *pause);
 
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t at_ms);
 void loop_clear_timer(struct timer *timer);

@@ -38,7 +38,7 @@ struct exporter {
 	const struct page_layout *page;
 	int fd; /* owned; listening */
 	struct source source;
-	bool paused;        /* accepting, until the next heartbeat */
+	struct pause pause; /* in accepting */
 	struct list visits; /* the oldest first */
 	unsigned n_visits;
 	struct deadlines deadlines, last;
@@ -349,16 +349,7 @@ static void exporter_pause(struct exporter *e, int error)
 {
 	log_event(EVENT_ACCEPT_PAUSED, ABOUT(.listener = "metrics", .error = error),
 		"accepting is paused for a moment");
-	loop_unwatch(&e->runtime.loop, &e->source);
-	e->paused = true;
-}
-
-static void exporter_on_heartbeat(struct runtime *runtime)
-{
-	struct exporter *e = container_of(runtime, struct exporter, runtime);
-
-	if (e->paused && e->fd >= 0)
-		e->paused = loop_watch(&runtime->loop, &e->source, e->fd, EPOLLIN) < 0;
+	loop_pause(&e->runtime.loop, &e->pause, &e->source, EPOLLIN);
 }
 
 static void exporter_on_connection(struct source *source, uint32_t events)
@@ -429,6 +420,7 @@ static int exporter_on_drain(struct runtime *runtime, struct message *message)
 	runtime->dialogue.state = CHILD_DRAINING;
 	if (serves && e->fd >= 0) {
 		exporter_on_connection(&e->source, 0);
+		pause_clear(&e->pause);
 		loop_unwatch(&runtime->loop, &e->source);
 		close(take_fd(&e->fd));
 		channel_send(CHANNEL_FD, MSG_RELEASED, NULL, 0, NULL, 0);
@@ -480,7 +472,6 @@ int exporter_main(void)
 	};
 	int exit_code;
 
-	e.runtime.on_heartbeat = exporter_on_heartbeat;
 	list_init(&e.visits);
 	deadlines_init(&e.deadlines, &e.runtime.loop, VISIT_MS, visit_on_deadline);
 	deadlines_init(&e.last, &e.runtime.loop, LAST_MS, visit_on_deadline);

@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/why.h"
 #include "conf/fault.h"
-#include "process/confine.h"
+#include "process/role_sandbox.h"
 
 #define HEARTBEAT_MS 500
 #define LONGEST_FILE (64 << 20)

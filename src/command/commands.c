@@ -16,7 +16,7 @@
 #include "conf/fault.h"
 #include "config.h"
 #include "process/configuration.h"
-#include "process/confine.h"
+#include "process/role_sandbox.h"
 #include "tls/tls.h"
 
 /* Faults go to stdout as JSON, for a program that asked for it, and to stderr for a person. */
@@ -33,7 +33,7 @@ static void check_sandbox(const struct conf *conf, struct faults *faults)
 {
 	struct why why;
 
-	if (confine_probe(conf, &why) != 0)
+	if (sandbox_precheck(conf, &why) != 0)
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR, .key = "sandbox"},
 			"%s", why.text);
 }

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "generation/slot.h"
+#include "generation/supply.h"
 #include "sockets/socket_spec.h"
 
 /* One socket that both have: who reads it now, and who did. */
@@ -25,7 +26,7 @@ static bool is_dtls(const struct generation *g, size_t listener)
 
 static struct child *reader_of(const struct generation *g, size_t listener)
 {
-	struct child *child = &g->slots[plan_reader(listener, g->n)].child;
+	struct child *child = &g->slots[supply_reader(listener, g->n)].child;
 
 	return child->state == CHILD_STARTING || child->state == CHILD_ENDED ? NULL : child;
 }
@@ -84,7 +85,7 @@ static void dtls_peers_introduce_listener(
 void dtls_peers_introduce_one(struct generation *young, unsigned worker, struct generation *old)
 {
 	for (size_t i = 0; i < young->plan.conf->n_listeners; i++)
-		if (is_dtls(young, i) && plan_reader(i, young->n) == worker)
+		if (is_dtls(young, i) && supply_reader(i, young->n) == worker)
 			dtls_peers_introduce_listener(young, i, old);
 }
 
@@ -143,7 +144,7 @@ static void dtls_peers_hold(const struct generation *old, struct sockets *socket
 {
 	for (size_t i = 0; old->n > 0 && i < old->plan.conf->n_listeners; i++)
 		if (is_dtls(old, i) && old->plan.groups[i] &&
-			old->slots[plan_reader(i, old->n)].child.state != CHILD_ENDED)
+			old->slots[supply_reader(i, old->n)].child.state != CHILD_ENDED)
 			sockets_hold(sockets, old->plan.groups[i]);
 }
 

@@ -119,7 +119,7 @@ static void generation_on_served(struct generation *g)
 	loop_clear_timer(&g->limit);
 	g->state = GENERATION_SERVING;
 	/* It was checked once. A certificate that expires from now on is no reason to leave a worker dead. */
-	g->plan.refuse_expired = false;
+	g->parts.plan.refuse_expired = false;
 	g->parts.owner->on_served(g);
 }
 
@@ -205,7 +205,7 @@ static void generation_on_child_fault(struct child *child, const struct file_pla
 	const struct generation *g = child->userdata;
 
 	if (g->state == GENERATION_BUILDING && file_place_exists(g->plan.conf, place))
-		fault_at_file(g->plan.conf, place, level, what, g->parts.faults);
+		fault_at_file(g->plan.conf, place, level, what, g->parts.plan.faults);
 }
 
 static void generation_on_child_failed(struct child *child, int exit_code, const char *why)
@@ -362,9 +362,6 @@ static struct generation *generation_alloc(const struct generation_parts *parts)
 		return NULL;
 	g->parts = *parts;
 	g->plan = PLAN_EMPTY;
-	g->plan.resources = parts->resources;
-	g->plan.refuse_expired = parts->refuse_expired;
-	g->plan.faults = parts->faults;
 	g->limit.on_time = generation_on_limit;
 	g->report.run = generation_on_report;
 	g->reap.run = generation_on_reap;
@@ -389,7 +386,7 @@ int generation_new(const struct generation_parts *parts, struct conf *conf,
 		return why_set(why, EX_OSERR, "no memory");
 	}
 
-	r = plan_make(&g->plan, conf, &parts->resources->sockets, why);
+	r = plan_make(&g->plan, conf, &g->parts.plan, why);
 	if (r != 0)
 		return r;
 	r = generation_make_slots(g);

@@ -47,9 +47,7 @@ struct generation_owner {
 /* The parts that generations are made with. */
 struct generation_parts {
 	struct loop *loop;
-	struct resources *resources;
-	bool refuse_expired;   /* a certificate that has expired fails the build */
-	struct faults *faults; /* of its configuration, while it is built */
+	struct plan_parts plan;
 	const struct generation_owner *owner;
 	void *userdata;
 };

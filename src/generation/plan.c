@@ -144,11 +144,11 @@ static int plan_claim_one(struct plan *plan, const struct conf_listener *l, unsi
 	char text[ADDR_TEXT];
 	int r;
 
-	r = sockets_claim(plan->sockets, &want, group);
+	r = sockets_claim(&plan->parts->resources->sockets, &want, group);
 	if (r == 0)
 		return 0;
 	if (r != SOCKETS_E_OTHER)
-		return plan_refused(l, plan->sockets, r, why);
+		return plan_refused(l, &plan->parts->resources->sockets, r, why);
 	addr_format(&l->address, text);
 	return why_set(why, EX_CONFIG,
 		"listener %s: the socket that the service manager passes under this name is %s, "
@@ -171,7 +171,8 @@ static int plan_open_files(struct plan *plan, struct why *why)
 		r = one != 0 ? one : r;
 		if (one != FILE_E_FAULT)
 			continue;
-		fault_at_file(plan->conf, &file->place, FAULT_ERROR, fault.text, plan->faults);
+		fault_at_file(
+			plan->conf, &file->place, FAULT_ERROR, fault.text, plan->parts->faults);
 		why_set(why, 0, "%.200s: %.300s", file_key(&file->place, plan->conf, key),
 			fault.text);
 	}
@@ -187,9 +188,9 @@ bool plan_has_keys(const struct plan *plan)
 }
 
 /* An open port that no worker serves looks alive from outside, and is not. */
-static int plan_all_claimed(const struct plan *plan, const struct sockets *sockets, struct why *why)
+static int plan_all_claimed(const struct plan *plan, struct why *why)
 {
-	const char *name = sockets_unclaimed(sockets, plan->conf);
+	const char *name = sockets_unclaimed(&plan->parts->resources->sockets, plan->conf);
 
 	if (!name)
 		return 0;
@@ -220,18 +221,17 @@ static int plan_claim_metrics(struct plan *plan, struct why *why)
 	return plan_claim_one(plan, &metrics, 1, &plan->metrics, why);
 }
 
-static int plan_claim_all(struct plan *plan, struct sockets *sockets, struct why *why)
+static int plan_claim_all(struct plan *plan, struct why *why)
 {
 	int r = 0;
 
-	plan->sockets = sockets;
 	plan->is_claim = true;
 	for (size_t i = 0; i < plan->conf->n_listeners && r == 0; i++)
 		r = plan_claim_one(plan, &plan->conf->listeners[i], sockets_of(plan, i),
 			&plan->groups[i], why);
 	if (r == 0)
 		r = plan_claim_metrics(plan, why);
-	return r == 0 ? plan_all_claimed(plan, sockets, why) : r;
+	return r == 0 ? plan_all_claimed(plan, why) : r;
 }
 
 /* The listeners, and the metrics as the last of them, with the socket of each; false when there are no more. */
@@ -253,7 +253,7 @@ int plan_bind(const struct plan *plan, struct why *why)
 		int r = socket_group_bind(group);
 
 		if (r < 0)
-			return plan_refused(&listener, plan->sockets, r, why);
+			return plan_refused(&listener, &plan->parts->resources->sockets, r, why);
 	}
 	return 0;
 }
@@ -272,14 +272,15 @@ void plan_commit(struct plan *plan)
 	plan->is_claim = false;
 }
 
-int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, struct why *why)
+int plan_make(struct plan *plan, struct conf *conf, const struct plan_parts *parts, struct why *why)
 {
 	int r;
 
+	plan->parts = parts;
 	r = plan_begin(plan, conf, why);
 	if (r == 0)
 		r = plan_open_files(plan, why);
-	return r == 0 ? plan_claim_all(plan, sockets, why) : r;
+	return r == 0 ? plan_claim_all(plan, why) : r;
 }
 
 void plan_done(struct plan *plan)
@@ -290,89 +291,4 @@ void plan_done(struct plan *plan)
 	files_done(&plan->files);
 	conf_free(plan->conf);
 	*plan = PLAN_EMPTY;
-}
-
-/* Listeners whose socket one worker reads are dealt out round-robin. */
-unsigned plan_reader(size_t listener, unsigned workers)
-{
-	return (unsigned)(listener % workers);
-}
-
-static void supply_socket(
-	const struct plan *plan, struct child *child, size_t listener, unsigned number)
-{
-	const struct msg_listener message = {(uint32_t)listener};
-	int fd = socket_group_fd(plan->groups[listener], plan->is_claim, number);
-
-	child_send(child, MSG_LISTENER, &message, sizeof(message), &fd);
-}
-
-/* With fewer sockets than workers, several workers read the same; with more, a worker reads several. */
-static void supply_listener(const struct plan *plan, struct child *child, size_t listener)
-{
-	unsigned n = socket_group_count(plan->groups[listener], plan->is_claim);
-
-	if (plan->conf->listeners[listener].transport == CONF_DTLS) {
-		for (unsigned i = 0; i < n && plan_reader(listener, plan->workers) == child->index;
-			i++)
-			supply_socket(plan, child, listener, i);
-	} else if (n < plan->workers) {
-		supply_socket(plan, child, listener, child->index % n);
-	} else {
-		for (unsigned i = child->index; i < n; i += plan->workers)
-			supply_socket(plan, child, listener, i);
-	}
-}
-
-static void supply_listeners(const struct plan *plan, struct child *child)
-{
-	for (size_t i = 0; i < plan->conf->n_listeners; i++)
-		supply_listener(plan, child, i);
-}
-
-/* Keys for the keeper alone, and all else for workers alone. */
-static void supply_files(const struct plan *plan, struct child *child)
-{
-	for (size_t i = 0; i < plan->files.n; i++) {
-		const struct file *file = &plan->files.list[i];
-
-		if (child->role == (file->place.kind == FILE_KEY ? ROLE_KEEPER : ROLE_WORKER))
-			child_send(child, MSG_FILE, &file->place, sizeof(file->place), &file->fd);
-	}
-}
-
-static void supply_worker(const struct plan *plan, struct child *child, int keeper_fd)
-{
-	child_send(child, MSG_SHARED, NULL, 0, &plan->resources->shared_fd);
-	supply_listeners(plan, child);
-	if (plan_has_keys(plan) && plan->resources->tickets.fd >= 0)
-		child_send(child, MSG_TICKETS, NULL, 0, &plan->resources->tickets.fd);
-	if (keeper_fd >= 0)
-		child_send(child, MSG_KEEPER, NULL, 0, &keeper_fd);
-}
-
-static void supply_exporter(const struct plan *plan, struct child *child)
-{
-	const int fds[CHANNEL_FDS] = {
-		socket_group_fd(plan->metrics, plan->is_claim, 0), plan->resources->page_fd};
-
-	child_send(child, MSG_METRICS, NULL, 0, fds);
-}
-
-void plan_supply(const struct plan *plan, struct child *child, int keeper_fd)
-{
-	const struct msg_setup setup = {
-		.index = child->index,
-		.refuse_expired = plan->refuse_expired,
-		.connections = plan->connections,
-	};
-	const int fds[CHANNEL_FDS] = {plan->conf_fd, child->counters_fd};
-
-	child_send(child, MSG_SETUP, &setup, sizeof(setup), fds);
-	supply_files(plan, child);
-	if (child->role == ROLE_WORKER)
-		supply_worker(plan, child, keeper_fd);
-	if (child->role == ROLE_EXPORTER)
-		supply_exporter(plan, child);
-	child_send(child, MSG_PREPARE, NULL, 0, NULL);
 }

@@ -11,19 +11,22 @@
 #include "process/files.h"
 #include "sockets/sockets.h"
 
+struct plan_parts {
+	struct resources *resources;
+	bool refuse_expired;   /* a certificate that has expired fails the build */
+	struct faults *faults; /* of its files, while it is built */
+};
+
 struct plan {
 	struct conf *conf;
 	int conf_fd;
 	unsigned workers;
-	uint64_t connections; /* open at most, in all workers together */
-	struct sockets *sockets;
+	uint64_t connections;         /* open at most, in all workers together */
 	struct socket_group **groups; /* per listener */
 	bool is_claim;                /* they are claimed, and do not serve yet */
 	struct socket_group *metrics; /* NULL: no metrics are served */
 	struct files files;           /* open, so that they stay what they were */
-	bool refuse_expired;          /* what has expired is refused */
-	struct faults *faults;        /* of its files */
-	struct resources *resources;
+	const struct plan_parts *parts;
 };
 
 /* Fit for plan_done(). */
@@ -31,18 +34,14 @@ struct plan {
 
 /* Takes `conf` over, also when it fails; then `why` says what could not be had, and the return value is
  * the exit code that fits. */
-int plan_make(struct plan *plan, struct conf *conf, struct sockets *sockets, struct why *why);
+int plan_make(
+	struct plan *plan, struct conf *conf, const struct plan_parts *parts, struct why *why);
 /* It is about to serve: its sockets are bound. When one cannot be had, it returns as does plan_make(). */
 int plan_bind(const struct plan *plan, struct why *why);
 /* It serves, and so do its sockets. */
 void plan_commit(struct plan *plan);
 void plan_done(struct plan *plan);
 
-/* Tells a child that has just been started all that it needs to get ready; with `keeper_fd` -1, it
- * needs no keeper. */
-void plan_supply(const struct plan *plan, struct child *child, int keeper_fd);
-/* The worker of so many that reads the socket of a DTLS listener. */
-unsigned plan_reader(size_t listener, unsigned workers);
 /* The configuration once more. */
 int plan_conf_again(const struct plan *plan, struct conf **ret_conf);
 /* Whether there are private keys, and so a keeper. */

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/why.h"
+#include "generation/supply.h"
 
 #define KEEPER_SECONDS 1     /* for a signature */
 #define PATIENCE_MS    10000 /* for a loop that does not turn */
@@ -72,7 +73,7 @@ int slot_start(struct slot *slot)
 	if (r < 0)
 		return r;
 	keeper_fd = slot_make_channel(slot);
-	plan_supply(slot->plan, child, keeper_fd);
+	supply(slot->plan, child, keeper_fd);
 	slot_send_log_level(slot);
 	log_each(EVENT_CHILD_STARTED, ABOUT(.role = child_name(child, name), .pid = child->pid),
 		"started");
@@ -135,7 +136,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 		loop_set_timer(slot->child.loop, &slot->again, now_ms + BACKOFF_MS);
 		return;
 	}
-	sockets_reopen(&slot->plan->resources->sockets);
+	sockets_reopen(&slot->plan->parts->resources->sockets);
 	r = slot_start(slot);
 	if (r >= 0)
 		return;
@@ -147,7 +148,7 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 
 static void slot_take_back_clients(struct slot *slot)
 {
-	struct clients *clients = &slot->plan->resources->shared->clients;
+	struct clients *clients = &slot->plan->parts->resources->shared->clients;
 	uint32_t *counted = slot->child.counters->clients;
 
 	for (size_t i = 0; i < CLIENTS_SLOTS; i++) {
@@ -160,7 +161,7 @@ static void slot_take_back_clients(struct slot *slot)
 /* Its connections are closed. Its numbers are its own, and may be anything. */
 void slot_take_back(struct slot *slot)
 {
-	struct shared *shared = slot->plan->resources->shared;
+	struct shared *shared = slot->plan->parts->resources->shared;
 	uint64_t open = slot->child.counters->open;
 
 	if (slot->child.role != ROLE_WORKER)

@@ -11,15 +11,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#define RETRY_MS 100
-
-static void datagram_socket_on_retry(struct timer *timer, uint64_t now_ms)
-{
-	struct datagram_socket *socket = container_of(timer, struct datagram_socket, retry);
-
-	if (datagram_socket_watch(socket) < 0)
-		loop_set_timer(socket->loop, timer, now_ms + RETRY_MS);
-}
+#define EVENTS (EPOLLIN | EPOLLRDHUP)
 
 static void datagram_socket_on_event(struct source *source, uint32_t events)
 {
@@ -32,9 +24,8 @@ static void datagram_socket_on_event(struct source *source, uint32_t events)
 	if (r >= 0 || r == -EAGAIN || r == -EINTR)
 		return;
 	log_event(EVENT_SYSTEM_REFUSED, ABOUT(.listener = socket->name, .error = r),
-		"cannot receive; trying again in %d ms", RETRY_MS);
-	loop_unwatch(socket->loop, &socket->source);
-	loop_set_timer(socket->loop, &socket->retry, socket->loop->now_ms + RETRY_MS);
+		"cannot receive; trying again in %d ms", LOOP_PAUSE_MS);
+	loop_pause(socket->loop, &socket->pause, &socket->source, EVENTS);
 }
 
 void datagram_socket_init(
@@ -42,7 +33,6 @@ void datagram_socket_init(
 {
 	socket->source =
 		(struct source){.on_event = datagram_socket_on_event, .fd = -1, .dead = true};
-	socket->retry.on_time = datagram_socket_on_retry;
 	socket->receive_batch = receive_batch;
 }
 
@@ -50,18 +40,18 @@ int datagram_socket_watch(struct datagram_socket *socket)
 {
 	if (!socket->source.dead)
 		return 0;
-	return loop_watch(socket->loop, &socket->source, socket->fd, EPOLLIN | EPOLLRDHUP);
+	return loop_watch(socket->loop, &socket->source, socket->fd, EVENTS);
 }
 
 void datagram_socket_unwatch(struct datagram_socket *socket)
 {
-	loop_clear_timer(&socket->retry);
+	pause_clear(&socket->pause);
 	loop_unwatch(socket->loop, &socket->source);
 }
 
 void datagram_socket_close(struct datagram_socket *socket)
 {
-	loop_clear_timer(&socket->retry);
+	pause_clear(&socket->pause);
 	if (socket->fd >= 0)
 		close(take_fd(&socket->fd));
 }

@@ -13,7 +13,7 @@ struct datagram_socket {
 	const char *name;
 	struct loop *loop;
 	struct source source;
-	struct timer retry;
+	struct pause pause;
 	/* Receives and answers one batch: how many arrivals it had, or a negative errno. */
 	int (*receive_batch)(struct datagram_socket *socket);
 };

@@ -21,7 +21,6 @@
 #include "sockets/listen.h"
 
 #define CLIENTS_MAX 16
-#define AGAIN_MS    100
 #define ANSWER_MAX  (1 << 20)
 
 struct control_client {
@@ -199,22 +198,6 @@ static int client_new(struct control *control, int fd)
 	return 0;
 }
 
-static void control_on_again(struct timer *timer, uint64_t now_ms)
-{
-	struct control *control = container_of(timer, struct control, again);
-
-	if (loop_watch(control->loop, &control->source, control->fd, EPOLLIN) < 0)
-		loop_set_timer(control->loop, timer, now_ms + AGAIN_MS);
-}
-
-/* Without a descriptor, accepting pauses instead of spinning; clients can wait a little longer. */
-static void control_rest(struct control *control)
-{
-	control->again.on_time = control_on_again;
-	loop_unwatch(control->loop, &control->source);
-	loop_set_timer(control->loop, &control->again, control->loop->now_ms + AGAIN_MS);
-}
-
 static void control_on_event(struct source *source, uint32_t events)
 {
 	struct control *control = container_of(source, struct control, source);
@@ -223,7 +206,7 @@ static void control_on_event(struct source *source, uint32_t events)
 	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			control_rest(control);
+			loop_pause(control->loop, &control->pause, source, EPOLLIN);
 		return;
 	}
 	/* With a group, the mode of the file has kept all others out; a user namespace hides who is in it. */
@@ -300,7 +283,7 @@ static void control_close(struct control *control)
 {
 	struct listen_spec spec;
 
-	loop_clear_timer(&control->again);
+	pause_clear(&control->pause);
 	loop_unwatch(control->loop, &control->source);
 	close(take_fd(&control->fd));
 	if (control_spec(control->path, control->group, &spec) == 0 && listen_has_file(&spec) &&
@@ -340,8 +323,9 @@ int control_move(struct control *control, const char *path, gid_t group)
 	control_close(control);
 	control->group = group;
 	r = control_own(control, fd, &file);
-	control->again.on_time = control_on_again;
-	control_on_again(&control->again, control->loop->now_ms);
+	control->source.fd = control->fd;
+	if (loop_watch(control->loop, &control->source, control->fd, EPOLLIN) < 0)
+		loop_pause(control->loop, &control->pause, &control->source, EPOLLIN);
 	return r;
 }
 

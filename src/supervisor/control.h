@@ -45,7 +45,7 @@ struct control {
 	const struct control_verb *verbs;
 	void *userdata;
 	struct source source;
-	struct timer again; /* it is not listened to until then */
+	struct pause pause; /* in which it is not listened to */
 	struct list clients;
 	unsigned n_clients;
 	int fd;                  /* owned */

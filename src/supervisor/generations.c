@@ -49,7 +49,7 @@ const char *build_cause_name(enum build_cause cause)
 static void prune_sockets(struct generations *all)
 {
 	if (all->serving)
-		dtls_peers_prune_sockets(&all->parts.resources->sockets, &all->draining,
+		dtls_peers_prune_sockets(&all->parts.plan.resources->sockets, &all->draining,
 			generation_conf(all->serving));
 }
 
@@ -63,7 +63,7 @@ static void build_end(struct generations *all)
 /* Sockets that were made for it alone go with it. */
 static void build_fail(struct generations *all, int exit_code, const char *why)
 {
-	sockets_rollback(&all->parts.resources->sockets);
+	sockets_rollback(&all->parts.plan.resources->sockets);
 	prune_sockets(all);
 	build_end(all);
 	all->owner->on_failed(all, exit_code, why);
@@ -74,7 +74,8 @@ static int claim_tickets(struct generations *all, const struct conf *conf, struc
 	const struct conf *serving = all->serving ? generation_conf(all->serving) : NULL;
 	int r;
 
-	r = tickets_claim(&all->parts.resources->tickets, conf, serving, all->parts.loop->now_ms);
+	r = tickets_claim(
+		&all->parts.plan.resources->tickets, conf, serving, all->parts.loop->now_ms);
 	if (r == TICKETS_E_FULL)
 		why_set(why, 0, "more than %d different values of ticket_lifetime", TICKET_RINGS);
 	else if (r < 0)
@@ -89,10 +90,10 @@ static void build_prepare(struct generations *all, struct conf *conf)
 	struct why why;
 	int exit_code;
 
-	parts.faults = &all->build.faults;
+	parts.plan.faults = &all->build.faults;
 	/* An operator who asks for it is warned of what has expired; here, no one is looking. */
-	parts.refuse_expired = all->build.cause == BUILD_RENEWAL;
-	sockets_reopen(&all->parts.resources->sockets);
+	parts.plan.refuse_expired = all->build.cause == BUILD_RENEWAL;
+	sockets_reopen(&all->parts.plan.resources->sockets);
 	exit_code = claim_tickets(all, conf, &why);
 	if (exit_code == 0)
 		exit_code = generation_new(&parts, take_ptr(&conf), &all->build.generation, &why);
@@ -323,7 +324,7 @@ void generations_stop(struct generations *all)
 		set_aside(all, all->serving);
 		generation_drain_last(take_ptr(&all->serving));
 	}
-	sockets_prune(&all->parts.resources->sockets, NULL);
+	sockets_prune(&all->parts.plan.resources->sockets, NULL);
 	if (all->n_draining == 0)
 		all->owner->on_stopped(all);
 }
@@ -384,7 +385,7 @@ void generations_init(struct generations *all, const struct generations_owner *o
 {
 	*all = (struct generations){
 		.owner = owner,
-		.parts = {.loop = loop, .resources = resources},
+		.parts = {.loop = loop, .plan.resources = resources},
 		.begin.run = on_begin_task,
 	};
 	all->parts.owner = &generation_owner;

@@ -15,8 +15,8 @@
 
 #include "base/cleanup.h"
 #include "generation/child.h"
-#include "process/confine.h"
 #include "process/ctl.h"
+#include "process/role_sandbox.h"
 
 #define SELFTEST_MS 30000
 

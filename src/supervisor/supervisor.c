@@ -40,7 +40,7 @@
 #include "conf/fault.h"
 #include "priv/ident.h"
 #include "process/configuration.h"
-#include "process/confine.h"
+#include "process/role_sandbox.h"
 #include "sockets/inherit.h"
 #include "supervisor/manager.h"
 #include "supervisor/publish.h"

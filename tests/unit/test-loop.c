@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/loop.h"
@@ -78,12 +79,47 @@ static void test_patience_ends_when_nothing_stood_still(void **state)
 	assert_string_equal(fired, "fpx");
 }
 
+/* A descriptor whose event stays pending. */
+struct pending {
+	struct source source;
+	struct pause pause;
+	unsigned n;
+};
+
+static void on_pending(struct source *source, uint32_t events)
+{
+	struct pending *pending = container_of(source, struct pending, source);
+
+	pending->n++;
+	loop_pause(&loop, &pending->pause, source, EPOLLIN);
+}
+
+static void test_source_that_pauses_comes_back_and_does_not_spin(void **state)
+{
+	struct pending pending = {.source.on_event = on_pending};
+	struct timer end = {.on_time = on_end};
+	int pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(loop_watch(&loop, &pending.source, pipes[0], EPOLLIN), 0);
+	loop_set_timer(&loop, &end, loop.now_ms + 5 * LOOP_PAUSE_MS);
+	assert_int_equal(loop_run(&loop), 0);
+	assert_in_range(pending.n, 2, 5);
+	pause_clear(&pending.pause);
+	loop_done(&loop);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_patience_lasts_longer_by_the_time_that_was_lost),
 		cmocka_unit_test(test_patience_that_is_due_first_gets_a_moment),
 		cmocka_unit_test(test_patience_ends_when_nothing_stood_still),
+		cmocka_unit_test(test_source_that_pauses_comes_back_and_does_not_spin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "process/confine.h"
+#include "process/role_sandbox.h"
 
 #include <errno.h>
 #include <sysexits.h>
@@ -32,7 +32,7 @@ int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_
 	return 0;
 }
 
-static int confine_refuse(enum layer layer, int error, struct why *why)
+static int lacks_layer(enum layer layer, int error, struct why *why)
 {
 	return why_set(why, EX_OSERR, "the sandbox cannot have its layer \"%s\": %s%s",
 		layer_words(layer), sandbox_explain(layer, error),
@@ -58,10 +58,10 @@ int enter_sandbox(const char *role, const struct conf *conf, struct why *why)
 			"that its "
 			"user can");
 	r = sandbox_enter(&sandbox, &missing);
-	return r < 0 ? confine_refuse(missing, r, why) : 0;
+	return r < 0 ? lacks_layer(missing, r, why) : 0;
 }
 
-int confine_probe(const struct conf *conf, struct why *why)
+int sandbox_precheck(const struct conf *conf, struct why *why)
 {
 	enum layer missing;
 	int r;
@@ -69,5 +69,5 @@ int confine_probe(const struct conf *conf, struct why *why)
 	if (modes[conf->sandbox] != SANDBOX_REQUIRED && modes[conf->sandbox] != SANDBOX_STRICT)
 		return 0;
 	r = sandbox_probe(&missing);
-	return r < 0 ? confine_refuse(missing, r, why) : 0;
+	return r < 0 ? lacks_layer(missing, r, why) : 0;
 }

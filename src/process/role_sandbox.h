@@ -13,4 +13,4 @@ int sandbox_plan(const char *role, const struct conf *conf, struct sandbox *ret_
 int enter_sandbox(const char *role, const struct conf *conf, struct why *why);
 /* Whether a start would get what `conf` asks for, as far as can be told without entering anything.
  * Returns and says the same. */
-int confine_probe(const struct conf *conf, struct why *why);
+int sandbox_precheck(const struct conf *conf, struct why *why);
