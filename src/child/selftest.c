@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "child/roles.h"
 #include "priv/attempts.h"
@@ -18,9 +19,9 @@
 
 struct report {
 	FILE *out;
-	bool json;
+	struct json json;
+	bool is_json;
 	bool held;
-	bool is_first;
 };
 
 static const char *const kinds[] = {
@@ -51,16 +52,18 @@ static void print_outcome(struct report *report, const struct policy *policy,
 	char name[32];
 
 	error_name(attempt, outcome, name);
-	if (report->json)
-		fprintf(report->out,
-			"%s{\"role\":\"%s\",\"layer\":\"%s\",\"attempt\":\"%s\","
-			"\"outcome\":\"%s\",\"heard\":\"%s\"}",
-			report->is_first ? "" : ",", policy->role, layer_words(attempt->layer),
-			attempt->words, kinds[outcome->kind], name);
-	else if (outcome->kind != ATTEMPT_NOT_FOR)
+	if (report->is_json) {
+		json_object(&report->json, NULL);
+		json_string(&report->json, "role", policy->role);
+		json_string(&report->json, "layer", layer_words(attempt->layer));
+		json_string(&report->json, "attempt", attempt->words);
+		json_string(&report->json, "outcome", kinds[outcome->kind]);
+		json_string(&report->json, "heard", name);
+		json_end(&report->json);
+	} else if (outcome->kind != ATTEMPT_NOT_FOR) {
 		fprintf(report->out, "%-11s %-24s %-36s %s %s\n", policy->role,
 			layer_words(attempt->layer), attempt->words, kinds[outcome->kind], name);
-	report->is_first = false;
+	}
 }
 
 static int make_attempts(struct report *report, const struct sandbox *sandbox)
@@ -79,12 +82,28 @@ static int make_attempts(struct report *report, const struct sandbox *sandbox)
 	return 0;
 }
 
+static void print_end(struct report *report, enum sandbox_mode mode)
+{
+	if (report->is_json) {
+		json_end(&report->json);
+		json_bool(&report->json, "held", report->held);
+		json_end(&report->json);
+	} else {
+		fprintf(report->out, "\n%s\n",
+			mode == SANDBOX_OFF    ? "The sandbox is off."
+				: report->held ? "All of it held."
+					       : "It does not hold.");
+	}
+}
+
 static int print_report(struct report *report, const struct msg_selftest *message)
 {
 	int r = 0;
 
-	if (report->json)
-		fprintf(report->out, "{\"attempts\":[");
+	if (report->is_json) {
+		json_object(&report->json, NULL);
+		json_list(&report->json, "attempts");
+	}
 	for (size_t i = 0; i < n_policies && r == 0; i++) {
 		const struct sandbox sandbox = {
 			.policy = &policies[i],
@@ -97,13 +116,7 @@ static int print_report(struct report *report, const struct msg_selftest *messag
 	}
 	if (message->mode == SANDBOX_OFF)
 		report->held = false;
-	if (report->json)
-		fprintf(report->out, "],\"held\":%s}\n", report->held ? "true" : "false");
-	else
-		fprintf(report->out, "\n%s\n",
-			message->mode == SANDBOX_OFF ? "The sandbox is off."
-				: report->held       ? "All of it held."
-						     : "It does not hold.");
+	print_end(report, message->mode);
 	return r;
 }
 
@@ -113,14 +126,14 @@ static int answer_client(const struct msg_selftest *message, int client_fd)
 	size_t len;
 	struct report report = {
 		.out = open_memstream(&text, &len),
-		.json = message->json,
+		.is_json = message->json,
 		.held = true,
-		.is_first = true,
 	};
 	int r;
 
 	if (!report.out)
 		return EX_OSERR;
+	report.json.to = report.out;
 	r = print_report(&report, message);
 	if (fclose(report.out) != 0 || r < 0)
 		return EX_OSERR;

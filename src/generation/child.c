@@ -41,8 +41,8 @@
 
 #define MESSAGES_A_TURN  64
 #define RECORDS_A_SECOND 10000
-#define SAID_LINES       256
-#define SAID_READS       256 /* empty lines make no records, but cost a turn each */
+#define STDERR_LINES     256
+#define STDERR_READS     256 /* empty lines make no records, but cost a turn each */
 #define SUPPLY_MS        2000
 
 const char *child_name(const struct child *child, char name[static 32])
@@ -274,7 +274,7 @@ static void child_record_words(struct child *child, char *words)
 
 		log_pass(&record);
 		snprintf(child->last_words, sizeof(child->last_words), "%s", line);
-		if (++child->stderr_lines >= SAID_LINES) {
+		if (++child->stderr_lines >= STDERR_LINES) {
 			child_unwatch(child, &child->stderr_source, &child->stderr_fd);
 			return;
 		}
@@ -288,7 +288,7 @@ static void child_on_stderr(struct source *source, uint32_t events)
 	ssize_t n;
 
 	n = read(child->stderr_fd, words, sizeof(words) - 1);
-	if (n > 0 && child->stderr_reads++ < SAID_READS) {
+	if (n > 0 && child->stderr_reads++ < STDERR_READS) {
 		words[n] = '\0';
 		child_record_words(child, words);
 	} else if (n >= 0 || errno != EAGAIN) {
@@ -386,7 +386,7 @@ static void child_give_back(struct child *child)
 
 int child_start(struct child *child)
 {
-	_cleanup_close_ int theirs = -1, ours = -1, said = -1, words = -1;
+	_cleanup_close_ int theirs = -1, ours = -1, stderr_read = -1, stderr_write = -1;
 	int pipes[2], r;
 
 	r = channel_pair(&ours, &theirs);
@@ -394,10 +394,10 @@ int child_start(struct child *child)
 		return r;
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	said = pipes[0];
-	words = pipes[1];
+	stderr_read = pipes[0];
+	stderr_write = pipes[1];
 
-	r = launch(child->role, theirs, words, &child->pid);
+	r = launch(child->role, theirs, stderr_write, &child->pid);
 	if (r < 0)
 		return r;
 	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
@@ -408,7 +408,7 @@ int child_start(struct child *child)
 		return r;
 	}
 	child->channel_fd = take_fd(&ours);
-	child->stderr_fd = take_fd(&said);
+	child->stderr_fd = take_fd(&stderr_read);
 	child->state = CHILD_STARTING;
 	child->stderr_lines = child->stderr_reads = 0;
 	child->failed = false;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two listeners are kin when they have the same socket, wherever they stand in their configurations. A
- * worker that has ended is passed over. */
+/* A DTLS session belongs to a worker, and the socket that its datagrams come to is read by one worker at a time.
+ * After a reload that is a worker of the new generation, while sessions of the old ones go on. So each worker that
+ * has such a socket gets a channel to each other one that has it, and they forward datagrams to each other.
+ *
+ * Listeners of two generations are matched by their socket, wherever they stand in their configurations. Workers
+ * that have ended, or are still being set up, are skipped: a replacement is introduced when it serves. */
 
 #include "generation/dtls_peers.h"
 

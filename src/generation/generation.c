@@ -499,11 +499,6 @@ void *generation_userdata(const struct generation *g)
 	return g->parts.userdata;
 }
 
-enum generation_state generation_state(const struct generation *g)
-{
-	return g->state;
-}
-
 uint64_t generation_connections(const struct generation *g)
 {
 	return g->plan.connections;

@@ -104,7 +104,6 @@ int generation_conf_again(const struct generation *generation, struct conf **ret
 /* The files that it names, as they were opened. */
 const struct files *generation_files(const struct generation *generation);
 void *generation_userdata(const struct generation *generation);
-enum generation_state generation_state(const struct generation *generation);
 /* How many may be open in all workers together. */
 uint64_t generation_connections(const struct generation *generation);
 /* When the first of its certificates expires, in seconds since 1970; 0: it has none. */

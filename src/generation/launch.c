@@ -17,17 +17,17 @@
 #include "process/channel.h"
 
 /* The last words of a child that could not become one: the call that the system refused. */
-__attribute__((noreturn)) static void give_up(int words, const char *call)
+__attribute__((noreturn)) static void give_up(int stderr_fd, const char *call)
 {
-	dprintf(words, "%s: %s\n", call, strerrordesc_np(errno));
+	dprintf(stderr_fd, "%s: %s\n", call, strerrordesc_np(errno));
 	_exit(EX_OSERR);
 }
 
 /* In the child, between fork and exec: nothing here may allocate or lock. */
-__attribute__((noreturn)) static void become_child(enum role role, int channel, int words)
+__attribute__((noreturn)) static void become_child(enum role role, int channel, int given_stderr)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
-	int said = words;
+	int stderr_fd = given_stderr;
 	char argument[32];
 	char *const argv[] = {(char *)(uintptr_t) "upperd", argument, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -43,17 +43,17 @@ __attribute__((noreturn)) static void become_child(enum role role, int channel, 
 
 	/* Out of the way of 0 to 3 first, in case they were not in use. */
 	channel = fcntl(channel, F_DUPFD_CLOEXEC, 10);
-	said = fcntl(said, F_DUPFD_CLOEXEC, 10);
+	stderr_fd = fcntl(stderr_fd, F_DUPFD_CLOEXEC, 10);
 	null = fcntl(null, F_DUPFD_CLOEXEC, 10);
-	if (channel < 0 || said < 0 || null < 0)
-		give_up(words, "fcntl");
-	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(said, 2) < 0 ||
+	if (channel < 0 || stderr_fd < 0 || null < 0)
+		give_up(given_stderr, "fcntl");
+	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(stderr_fd, 2) < 0 ||
 		dup2(channel, CHANNEL_FD) < 0)
-		give_up(said, "dup2");
+		give_up(stderr_fd, "dup2");
 	if (close_range(CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		give_up(said, "close_range");
+		give_up(stderr_fd, "close_range");
 	execv("/proc/self/exe", argv);
-	give_up(said, "execve");
+	give_up(stderr_fd, "execve");
 }
 
 int launch(enum role role, int channel_fd, int stderr_fd, pid_t *ret_pid)

@@ -250,11 +250,11 @@ bool slot_kill_if_stuck(struct slot *slot)
 	if (!child_is_alive(child, PATIENCE_MS))
 		log_event(EVENT_CHILD_STUCK,
 			ABOUT(.role = child_name(child, name), .pid = child->pid),
-			"its loop has not turned for %d s, and it is ended", PATIENCE_MS / 1000);
+			"its loop has not turned for %d s; killed", PATIENCE_MS / 1000);
 	else if (slot_holds_on(slot))
 		log_event(EVENT_CHILD_STUCK,
 			ABOUT(.role = child_name(child, name), .pid = child->pid),
-			"told to drain, it has not stopped listening within %d s, and is ended",
+			"told to drain, it has not stopped listening within %d s; killed",
 			RELEASE_MS / 1000);
 	else
 		return false;

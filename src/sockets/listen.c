@@ -58,11 +58,11 @@ const char *listen_key(const struct listen_spec *spec, char key[static LISTEN_KE
 /* Each datagram tells where it was sent to, and how many before it were lost, and what came in one
  * piece may be received in one. An IPv6 socket that serves IPv4 too tells of IPv4 twice, since only
  * IP_PKTINFO shows a broadcast for what it is. */
-static int listen_options_datagram(int fd, bool six)
+static int listen_options_datagram(int fd, bool is_v6)
 {
 	int r = 0;
 
-	if (six)
+	if (is_v6)
 		r = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	if (r >= 0)
 		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
@@ -82,13 +82,13 @@ static int listen_options_serving(const struct listen_spec *spec, int fd)
 
 static int listen_options_inet(const struct listen_spec *spec, int fd)
 {
-	bool six = spec->address.sa.sa_family == AF_INET6;
+	bool is_v6 = spec->address.sa.sa_family == AF_INET6;
 	int r;
 
 	r = set_option(fd, SOL_SOCKET, SO_REUSEADDR, spec->type == SOCK_STREAM);
 	if (r >= 0 && spec->shared)
 		r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	if (r >= 0 && six)
+	if (r >= 0 && is_v6)
 		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->v6only);
 	if (r >= 0)
 		r = listen_options_serving(spec, fd);
@@ -106,27 +106,27 @@ static int listen_options_inet(const struct listen_spec *spec, int fd)
 /* On a system without IPv6, `::` means all that there is. */
 static struct listen_spec listen_fall_back(const struct listen_spec *spec)
 {
-	struct listen_spec four = *spec;
+	struct listen_spec v4 = *spec;
 
-	four.address.len = sizeof(four.address.in);
-	four.address.in = (struct sockaddr_in){
+	v4.address.len = sizeof(v4.address.in);
+	v4.address.in = (struct sockaddr_in){
 		.sin_family = AF_INET,
 		.sin_port = htons(addr_port(&spec->address)),
 	};
-	return four;
+	return v4;
 }
 
 /* Whether the first is bound to all addresses that the second has. */
 static bool spec_covers(const struct listen_spec *wide, const struct listen_spec *narrow)
 {
-	bool six = wide->address.sa.sa_family == AF_INET6;
+	bool is_v6 = wide->address.sa.sa_family == AF_INET6;
 
 	if (!addr_is_wildcard(&wide->address))
 		return false;
 	if (narrow->address.sa.sa_family == AF_INET ||
 		IN6_IS_ADDR_V4MAPPED(&narrow->address.in6.sin6_addr))
-		return !six || !wide->v6only;
-	return six;
+		return !is_v6 || !wide->v6only;
+	return is_v6;
 }
 
 int listen_make(const struct listen_spec *spec, int *ret_fd)
@@ -138,9 +138,9 @@ int listen_make(const struct listen_spec *spec, int *ret_fd)
 	fd = socket(family, spec->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 && errno == EAFNOSUPPORT && family == AF_INET6 && !spec->v6only &&
 		IN6_IS_ADDR_UNSPECIFIED(&spec->address.in6.sin6_addr)) {
-		struct listen_spec four = listen_fall_back(spec);
+		struct listen_spec v4 = listen_fall_back(spec);
 
-		return listen_make(&four, ret_fd);
+		return listen_make(&v4, ret_fd);
 	}
 	if (fd < 0)
 		return -errno;
@@ -156,11 +156,11 @@ int listen_make(const struct listen_spec *spec, int *ret_fd)
 
 static int listen_bind_inet(const struct listen_spec *spec, int fd)
 {
-	struct listen_spec four = listen_fall_back(spec);
+	struct listen_spec v4 = listen_fall_back(spec);
 	const struct addr *address = &spec->address;
 
 	if (address->sa.sa_family == AF_INET6 && get_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET)
-		address = &four.address;
+		address = &v4.address;
 	return bind(fd, &address->sa, address->len) < 0 ? -errno : 0;
 }
 

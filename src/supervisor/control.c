@@ -16,6 +16,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "process/ctl.h"
 #include "sockets/listen.h"
@@ -387,11 +388,32 @@ void control_done(struct control *control)
 	control_close(control);
 }
 
+static void answer_print_json(const struct control_answer *answer, FILE *out)
+{
+	struct json json = JSON_TO(out);
+
+	if (!answer->done) {
+		faults_print_json(answer->faults ? answer->faults : &FAULTS_EMPTY, out);
+		return;
+	}
+	json_object(&json, NULL);
+	json_bool(&json, answer->done, true);
+	json_end(&json);
+}
+
 static void client_answer_later(struct control_client *client, const struct control_answer *answer)
 {
-	const char *text = client->json ? answer->json : answer->text;
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
 
-	client_answer(client, answer->exit_code, text, strlen(text));
+	if (out && client->json)
+		answer_print_json(answer, out);
+	else if (out)
+		fputs(answer->text, out);
+	if (out)
+		fclose(out);
+	client_answer(client, answer->exit_code, text, len);
 }
 
 void control_answer(struct control *control, const char *verb, const struct control_answer *answer)

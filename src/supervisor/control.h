@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "conf/fault.h"
 #include "process/ctl.h"
 #include "sockets/socket_file.h"
 #include "upgrade/handover.h"
@@ -72,10 +73,12 @@ int control_take_client(struct control *control, char *line, uint64_t build);
 /* For a verb that changes things by its argument alone: says so, and returns the exit code. */
 int control_deny(const struct control_question *question);
 
-/* Both texts say the same, for the one or the other kind of client. */
+/* As text, or as JSON for clients that asked for that: a list of faults, or {"stopped":true}. */
 struct control_answer {
 	int exit_code;
-	const char *text, *json;
+	const char *text;
+	const struct faults *faults; /* NULL: there are none */
+	const char *done;            /* "stopped", instead of the faults; NULL: the faults */
 };
 
 /* Answers the clients that asked `verb` and wait for no build. */

@@ -212,7 +212,7 @@ static void set_aside(struct generations *all, struct generation *g)
 {
 	if (all->n_draining >= DRAINING_MAX) {
 		log_each(EVENT_DRAIN_CUT, ABOUT_NOTHING,
-			"%u configurations are still draining; the oldest is ended",
+			"%u configurations are still draining; the oldest is killed",
 			all->n_draining);
 		generation_kill(generation_of_node(all->draining.next));
 	}

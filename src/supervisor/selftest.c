@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "generation/child.h"
 #include "process/ctl.h"
 #include "process/role_sandbox.h"
 
-#define SELFTEST_MS 30000
+#define SELFTEST_MS   30000
+#define SELFTEST_TEXT 128
 
 struct selftest {
 	struct list node;
@@ -48,11 +50,29 @@ static void selftest_end(struct selftest *selftest)
 	loop_defer(selftest->all->loop, &selftest->reap);
 }
 
+/* As JSON, that nothing was tried and so nothing is known to have held. */
+static void selftest_print(
+	const struct selftest *selftest, const char *why, char text[static SELFTEST_TEXT])
+{
+	struct json json = JSON_TEXT(text, SELFTEST_TEXT);
+
+	if (!selftest->json) {
+		snprintf(text, SELFTEST_TEXT, "%s", why);
+		return;
+	}
+	json_object(&json, NULL);
+	json_list(&json, "attempts");
+	json_end(&json);
+	json_bool(&json, "held", false);
+	json_end(&json);
+}
+
 static void selftest_abandon(struct selftest *selftest, const char *why)
 {
-	const char *text = selftest->json ? "{\"attempts\":[],\"held\":false}\n" : why;
+	char text[SELFTEST_TEXT];
 
 	if (!selftest->answered) {
+		selftest_print(selftest, why, text);
 		control_send_text(selftest->client_fd, text, strlen(text));
 		control_send_end(selftest->client_fd, EX_TEMPFAIL);
 	}

@@ -157,30 +157,24 @@ static int build_on_load(struct generations *all, struct conf **ret_conf)
 static void answer_build(struct supervisor *s, int exit_code, const struct faults *faults)
 {
 	const struct build *build = &s->generations.build;
-	struct control_answer answer = {.exit_code = exit_code, .text = "", .json = ""};
-	_cleanup_free_ char *text = NULL, *json = NULL;
-	size_t text_len, json_len;
-	FILE *to_text = open_memstream(&text, &text_len);
-	FILE *to_json = open_memstream(&json, &json_len);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
 
-	if (to_text) {
-		faults_print(faults, to_text);
+	if (out) {
+		faults_print(faults, out);
 		if (exit_code == EX_OK)
-			fprintf(to_text, build->cause == BUILD_UPGRADE ? "upgraded" : "reloaded");
+			fprintf(out, build->cause == BUILD_UPGRADE ? "upgraded" : "reloaded");
 		if (exit_code == EX_OK && faults->n > 0)
-			fprintf(to_text, ", %zu warning%s: %s", faults->n, faults->n > 1 ? "s" : "",
+			fprintf(out, ", %zu warning%s: %s", faults->n, faults->n > 1 ? "s" : "",
 				faults->list[0].message);
 		if (exit_code == EX_OK)
-			fprintf(to_text, "\n");
-		if (fclose(to_text) == 0)
-			answer.text = text;
+			fprintf(out, "\n");
+		fclose(out);
 	}
-	if (to_json) {
-		faults_print_json(faults, to_json);
-		if (fclose(to_json) == 0)
-			answer.json = json;
-	}
-	control_answer_build(&s->control, build->number, &answer);
+	control_answer_build(&s->control, build->number,
+		&(struct control_answer){
+			.exit_code = exit_code, .text = text ? text : "", .faults = faults});
 }
 
 static void build_on_served(struct generations *all)
@@ -296,7 +290,8 @@ static void build_on_drained(struct generations *all, const struct generation *g
 
 static void end_if_idle(struct supervisor *s)
 {
-	static const struct control_answer answer = {EX_OK, "stopped\n", "{\"stopped\":true}\n"};
+	static const struct control_answer answer = {
+		.exit_code = EX_OK, .text = "stopped\n", .done = "stopped"};
 
 	if (!s->generations.is_stopping || s->generations.n_draining > 0 ||
 		s->takeover.remnants.n > 0)
@@ -355,7 +350,8 @@ static uint64_t patience_ms(const struct supervisor *s)
 
 void supervisor_stop(struct supervisor *s)
 {
-	static const struct control_answer answer = {EX_TEMPFAIL, "upperd is stopping\n", "[]\n"};
+	static const struct control_answer answer = {
+		.exit_code = EX_TEMPFAIL, .text = "upperd is stopping\n"};
 
 	if (s->generations.is_stopping) {
 		log_each(EVENT_STOPPED, ABOUT_NOTHING, "asked again, and stopped at once");

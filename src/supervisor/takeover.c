@@ -157,18 +157,11 @@ static void on_trial_failed(struct upgrade *u, int exit_code, const char *why)
 {
 	struct supervisor *s = supervisor_of_upgrade(u);
 	_cleanup_faults_ struct faults faults = FAULTS_EMPTY;
-	_cleanup_free_ char *json = NULL;
-	size_t len;
-	FILE *out = open_memstream(&json, &len);
 
 	record_why(why);
 	faults_add(&faults, &(struct fault_place){.level = FAULT_ERROR}, "%s", why);
-	if (out) {
-		faults_print_json(&faults, out);
-		fclose(out);
-	}
-	control_answer(
-		&s->control, "upgrade", &(struct control_answer){exit_code, why, json ? json : ""});
+	control_answer(&s->control, "upgrade",
+		&(struct control_answer){.exit_code = exit_code, .text = why, .faults = &faults});
 }
 
 static void on_trial_passed(struct upgrade *u)

@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "supervisor/supervisor.h"
 
 #define ROWS_SHOWN 1000
@@ -84,11 +85,11 @@ static int client_row_order(const void *a, const void *b)
 static const char *client_name(const uint8_t host[16], char text[static ADDR_TEXT])
 {
 	struct addr_prefix prefix = {.bits = 64};
-	bool four;
+	bool is_v4;
 
 	memcpy(&prefix.base, host, 16);
-	four = IN6_IS_ADDR_V4MAPPED(&prefix.base);
-	if (four)
+	is_v4 = IN6_IS_ADDR_V4MAPPED(&prefix.base);
+	if (is_v4)
 		prefix.bits = 128;
 	else
 		memset(&prefix.base.s6_addr[8], 0, 8);
@@ -110,24 +111,36 @@ static void print_rows(const struct rows *rows, FILE *out)
 
 static void print_rows_json(const struct rows *rows, FILE *out)
 {
+	struct json json = JSON_TO(out);
 	char text[ADDR_TEXT];
 
-	fprintf(out, "{\"total\":%zu,\"clients\":[", rows->n);
-	for (size_t i = 0; i < rows->n && i < ROWS_SHOWN; i++)
-		fprintf(out,
-			"%s{\"client\":\"%s\",\"open\":%" PRIu64 ",\"offences\":%" PRIu64
-			",\"turned_away_ms\":%" PRIu64 "}",
-			i > 0 ? "," : "", client_name(rows->list[i].host, text), rows->list[i].open,
-			rows->list[i].offences, rows->list[i].away_ms);
-	fprintf(out, "]}\n");
+	json_object(&json, NULL);
+	json_number(&json, "total", rows->n);
+	json_list(&json, "clients");
+	for (size_t i = 0; i < rows->n && i < ROWS_SHOWN; i++) {
+		json_object(&json, NULL);
+		json_string(&json, "client", client_name(rows->list[i].host, text));
+		json_number(&json, "open", rows->list[i].open);
+		json_number(&json, "offences", rows->list[i].offences);
+		json_number(&json, "turned_away_ms", rows->list[i].away_ms);
+		json_end(&json);
+	}
+	json_end(&json);
+	json_end(&json);
 }
 
 static int clients_clear(struct supervisor *s, const struct control_question *question)
 {
 	size_t n = penalties_clear(&s->resources.shared->penalties);
+	struct json json = JSON_TO(question->out);
 
-	fprintf(question->out, question->json ? "{\"forgiven\":%zu}\n" : "%zu clients forgiven\n",
-		n);
+	if (!question->json) {
+		fprintf(question->out, "%zu clients forgiven\n", n);
+		return EX_OK;
+	}
+	json_object(&json, NULL);
+	json_number(&json, "forgiven", n);
+	json_end(&json);
 	return EX_OK;
 }
 

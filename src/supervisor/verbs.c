@@ -6,11 +6,25 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/json.h"
 #include "supervisor/metrics.h"
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
 
 #define PLOT "--plot=" /* how many columns there are to draw in */
+
+static void print_stopping(const struct control_question *question)
+{
+	struct json json = JSON_TO(question->out);
+
+	if (!question->json) {
+		fprintf(question->out, "stopping\n");
+		return;
+	}
+	json_object(&json, NULL);
+	json_bool(&json, "stopping", true);
+	json_end(&json);
+}
 
 static int verb_status(void *userdata, const struct control_question *question)
 {
@@ -20,7 +34,7 @@ static int verb_status(void *userdata, const struct control_question *question)
 	char trouble[512];
 
 	if (!s->generations.serving && !remnants_are_serving(&s->takeover.remnants)) {
-		fprintf(question->out, question->json ? "{\"stopping\":true}\n" : "stopping\n");
+		print_stopping(question);
 		return EX_TEMPFAIL;
 	}
 	if (strncmp(question->argument, PLOT, strlen(PLOT)) == 0)
@@ -104,6 +118,19 @@ static int verb_attach(void *userdata, const struct control_question *question)
 	return r == 0 ? verb_reload(userdata, question) : r < 0 ? EX_OSERR : EX_TEMPFAIL;
 }
 
+static void print_level(const struct control_question *question, const char *name)
+{
+	struct json json = JSON_TO(question->out);
+
+	if (!question->json) {
+		fprintf(question->out, "level %s until the next reload\n", name);
+		return;
+	}
+	json_object(&json, NULL);
+	json_string(&json, "level", name);
+	json_end(&json);
+}
+
 /* A reload takes up the configured level again. */
 static int verb_log(void *userdata, const struct control_question *question)
 {
@@ -124,9 +151,7 @@ static int verb_log(void *userdata, const struct control_question *question)
 	}
 	log_set_level(level);
 	generation_set_log_level(s->generations.serving, level);
-	fprintf(question->out,
-		question->json ? "{\"level\":\"%s\"}\n" : "level %s until the next reload\n",
-		log_level_name(level));
+	print_level(question, log_level_name(level));
 	return EX_OK;
 }
 

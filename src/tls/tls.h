@@ -110,7 +110,7 @@ time_t tls_context_expiry(const struct tls_context *context, const char **ret_na
  * any more; 0: never. */
 time_t tls_context_lists_end(const struct tls_context *context);
 
-/* A connection that is still to shake hands; `context` is void for struct door. */
+/* A connection that is still to shake hands; `context` is void for struct listener. */
 int tls_open(void *context, int fd, struct transport *ret_transport);
 
 /* For struct dtls: sessions of `context`, which has to outlive them, whose handshakes come in datagrams of

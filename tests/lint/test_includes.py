@@ -29,7 +29,7 @@ CORE_LIBC_OF = {"src/core/proxy.c": {"arpa/inet.h"}}
 
 # Libraries that belong to one room, by the beginning of their headers' names. TLS is also what the
 # client speaks, in its one file for it.
-KEPT = {
+LIBRARY_HOMES = {
     "openssl/": ("src/tls/", "src/client/tls"),
     "libconfig.h": ("src/conf/",),
     "seccomp.h": ("src/priv/",),
@@ -76,7 +76,7 @@ def why_not_system(room, name, header):
         return None if known else f"{room} must not know libupper"
     if room in ("core", "upper") and header not in CORE_LIBC | CORE_LIBC_OF.get(name, set()):
         return "core is arithmetic and needs no such thing"
-    for beginning, homes in KEPT.items():
+    for beginning, homes in LIBRARY_HOMES.items():
         if header.startswith(beginning) and not name.startswith(homes):
             return f"only {' and '.join(homes)} may know it"
     return None

@@ -223,6 +223,29 @@ static void test_a_verb_that_is_not_known(void **state)
 	expect_answer(ask("frobnicate"), EX_USAGE, "upperd does not know \"frobnicate\"");
 }
 
+static void test_answers_as_json(void **state)
+{
+	int client;
+
+	start();
+	expect_answer(ask("--json log debug"), EX_OK, "{\"level\":\"debug\"}\n");
+	expect_answer(ask("--json clients"), EX_OK, "{\"total\":0,\"clients\":[]}\n");
+	expect_answer(ask("--json clients clear"), EX_OK, "{\"forgiven\":0}\n");
+	client = ask("--json reload");
+	all_serve(SECOND);
+	all_release(FIRST);
+	expect_answer(client, EX_OK, "[]\n");
+	write_conf(nonsense);
+	expect_answer(ask("--json reload"), EX_CONFIG, "\"key\":\"nonsense\"");
+	client = ask("--json drain");
+	expect_answer(ask("--json status"), EX_TEMPFAIL, "{\"stopping\":true}\n");
+	leave(&fakes[FIRST]);
+	leave(&fakes[FIRST + 1]);
+	all_wait(SECOND, MSG_DRAIN);
+	all_leave(SECOND);
+	expect_answer(client, EX_OK, "{\"stopped\":true}\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +262,7 @@ int main(void)
 		TEST(test_stop_at_every_state),
 		TEST(test_a_second_stop_waits_for_nothing),
 		TEST(test_a_verb_that_is_not_known),
+		TEST(test_answers_as_json),
 	};
 	int failed;
 
