@@ -437,7 +437,7 @@ static int exporter_on_drain(struct runtime *runtime, struct message *message)
 	return 0;
 }
 
-static const struct runtime_handler exporter_handlers[N_MESSAGES] = {
+const struct runtime_handler exporter_handlers[N_MESSAGES] = {
 	[MSG_SETUP] = {runtime_setup, "cannot read its configuration"},
 	[MSG_LOG_LEVEL] = {runtime_set_log_level, "cannot set the level of its records"},
 	[MSG_METRICS] = {exporter_on_metrics, "cannot take the page"},

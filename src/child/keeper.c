@@ -189,7 +189,7 @@ static int keeper_on_drain(struct runtime *runtime, struct message *message)
 	return 0;
 }
 
-static const struct runtime_handler keeper_handlers[N_MESSAGES] = {
+const struct runtime_handler keeper_handlers[N_MESSAGES] = {
 	[MSG_SETUP] = {runtime_setup, "cannot read its configuration"},
 	[MSG_LOG_LEVEL] = {runtime_set_log_level, "cannot set the level of its records"},
 	[MSG_FILE] = {keeper_on_file},

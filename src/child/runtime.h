@@ -21,6 +21,10 @@ struct runtime_handler {
 	const char *failed; /* goes before the word of the system */
 };
 
+/* The table of each role, in its file. */
+extern const struct runtime_handler worker_handlers[N_MESSAGES], keeper_handlers[N_MESSAGES],
+	exporter_handlers[N_MESSAGES];
+
 struct runtime {
 	struct loop loop;
 	struct conf *conf; /* from here on: NULL until SETUP */

@@ -218,7 +218,7 @@ static int worker_on_tls_file(struct runtime *runtime, struct message *message)
 	}
 }
 
-static const struct runtime_handler worker_handlers[N_MESSAGES] = {
+const struct runtime_handler worker_handlers[N_MESSAGES] = {
 	[MSG_SETUP] = {worker_on_setup, "cannot read its configuration"},
 	[MSG_LOG_LEVEL] = {runtime_set_log_level, "cannot set the level of its records"},
 	[MSG_SHARED] = {worker_on_shared, "cannot map what workers share"},

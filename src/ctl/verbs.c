@@ -17,70 +17,125 @@
 	"$(systemctl list-unit-files --no-legend \"upperd-*.socket\" |" \
 	" sed -n \"s/^upperd-\\([^ ]*\\)[.]socket .*/\\1/p\")"
 
-static const struct verb {
-	const char *name;
-	bool changes; /* it is for root and the daemon's own user; a control group may ask for the others */
+/* The help on a verb; process/ctl.h has the list of verbs. */
+struct verb_text {
 	const char *form; /* of the argument, for a person; NULL: it takes none */
 	const char
 		*words; /* that the argument is one of; NULL: any, and it needs one; or a command */
 	const char *summary, *about, *statuses, *example;
+};
+
+static const struct verb_text text_of_status = {
+	"[--check | --watch]",
+	"--check",
+	"whether all is well, and how things are",
+	"The first line is \"well\", or begins with \"not well\" and says why. Then come "
+	"the\n"
+	"configuration that serves, connections, listeners, processes, certificates and "
+	"limits.",
+	"  1   with --check: not all is well\n",
+	"upperctl status --check",
+};
+
+static const struct verb_text text_of_reload = {
+	NULL,
+	NULL,
+	"read the configuration again; prints what is wrong with it",
+	"Waits until the new workers serve. If they cannot, every fault is printed, and "
+	"the daemon\n"
+	"goes on as it was. Warnings are printed, and counted in the last line.",
+	"  71  the system refused something\n  78  the configuration has faults; nothing "
+	"has changed\n",
+	"upperctl reload",
+};
+
+static const struct verb_text text_of_metrics = {
+	NULL,
+	NULL,
+	"all counters, as OpenMetrics",
+	"The same text that the keys metrics.* serve over HTTP; with or without --json.",
+	"",
+	"upperctl metrics",
+};
+
+static const struct verb_text text_of_clients = {
+	"[clear]",
+	"clear",
+	"open connections and refusals by client; \"clear\" forgives",
+	"Clients with open connections, and those that are turned away for breaking the "
+	"rules.\n"
+	"\"clear\" lets all of the latter in again; that is for root and the daemon's own "
+	"user.",
+	"",
+	"upperctl clients",
+};
+
+static const struct verb_text text_of_drain = {
+	NULL,
+	NULL,
+	"finish what is open, and stop",
+	"Accepts no connection any more, lets open ones finish within the time `drain` of "
+	"the\n"
+	"configuration, stops the daemon, and then returns.",
+	"",
+	"upperctl drain",
+};
+
+static const struct verb_text text_of_sandbox = {
+	NULL,
+	NULL,
+	"try to break the sandbox of every role",
+	"Starts a process of each role that tries what an attacker would try, and prints "
+	"what came\n"
+	"of each attempt.",
+	"  69  something gave way, or the sandbox is off\n",
+	"upperctl sandbox",
+};
+
+static const struct verb_text text_of_upgrade = {
+	NULL,
+	NULL,
+	"put the installed program in the place of the running one",
+	"The new program is tried first, and takes over the process, the sockets and the\n"
+	"connections. If it does not come up, the answer says why, and nothing has "
+	"changed.",
+	"  71  the new program does not come up; nothing has changed\n",
+	"upperctl upgrade",
+};
+
+static const struct verb_text text_of_log = {
+	"LEVEL",
+	"error warning notice info debug",
+	"write records of LEVEL until the next reload",
+	"Records of that level and above: error, warning, notice, info or debug. The next "
+	"reload\n"
+	"takes up log.level of the configuration again.",
+	"",
+	"upperctl log debug",
+};
+
+static const struct verb_text text_of_attach = {
+	"NAME",
+	SOCKET_UNITS,
+	"serve the socket of upperd-NAME.socket, too, without a restart",
+	"Reads the configuration, which is to have a listener NAME, and serves it on the "
+	"socket of\n"
+	"that unit. Nothing is lost or restarted. Takes root, and systemd. If it cannot be "
+	"served,\n"
+	"the answer says why, and the socket is closed again.",
+	"  71  the system refused something\n  78  the configuration has faults; nothing "
+	"has changed\n",
+	"upperctl attach tls",
+};
+
+static const struct verb {
+	const char *name;
+	bool changes;
+	const struct verb_text *text;
 } verbs[] = {
-	{"status", false, "[--check | --watch]", "--check",
-		"whether all is well, and how things are",
-		"The first line is \"well\", or begins with \"not well\" and says why. Then come "
-		"the\n"
-		"configuration that serves, connections, listeners, processes, certificates and "
-		"limits.",
-		"  1   with --check: not all is well\n", "upperctl status --check"},
-	{"reload", true, NULL, NULL, "read the configuration again; prints what is wrong with it",
-		"Waits until the new workers serve. If they cannot, every fault is printed, and "
-		"the daemon\n"
-		"goes on as it was. Warnings are printed, and counted in the last line.",
-		"  71  the system refused something\n  78  the configuration has faults; nothing "
-		"has changed\n",
-		"upperctl reload"},
-	{"metrics", false, NULL, NULL, "all counters, as OpenMetrics",
-		"The same text that the keys metrics.* serve over HTTP; with or without --json.",
-		"", "upperctl metrics"},
-	{"clients", false, "[clear]", "clear",
-		"open connections and refusals by client; \"clear\" forgives",
-		"Clients with open connections, and those that are turned away for breaking the "
-		"rules.\n"
-		"\"clear\" lets all of the latter in again; that is for root and the daemon's own "
-		"user.",
-		"", "upperctl clients"},
-	{"drain", true, NULL, NULL, "finish what is open, and stop",
-		"Accepts no connection any more, lets open ones finish within the time `drain` of "
-		"the\n"
-		"configuration, stops the daemon, and then returns.",
-		"", "upperctl drain"},
-	{"sandbox", true, NULL, NULL, "try to break the sandbox of every role",
-		"Starts a process of each role that tries what an attacker would try, and prints "
-		"what came\n"
-		"of each attempt.",
-		"  69  something gave way, or the sandbox is off\n", "upperctl sandbox"},
-	{"upgrade", true, NULL, NULL, "put the installed program in the place of the running one",
-		"The new program is tried first, and takes over the process, the sockets and the\n"
-		"connections. If it does not come up, the answer says why, and nothing has "
-		"changed.",
-		"  71  the new program does not come up; nothing has changed\n",
-		"upperctl upgrade"},
-	{"log", true, "LEVEL", "error warning notice info debug",
-		"write records of LEVEL until the next reload",
-		"Records of that level and above: error, warning, notice, info or debug. The next "
-		"reload\n"
-		"takes up log.level of the configuration again.",
-		"", "upperctl log debug"},
-	{ATTACH, true, "NAME", SOCKET_UNITS,
-		"serve the socket of upperd-NAME.socket, too, without a restart",
-		"Reads the configuration, which is to have a listener NAME, and serves it on the "
-		"socket of\n"
-		"that unit. Nothing is lost or restarted. Takes root, and systemd. If it cannot be "
-		"served,\n"
-		"the answer says why, and the socket is closed again.",
-		"  71  the system refused something\n  78  the configuration has faults; nothing "
-		"has changed\n",
-		"upperctl attach tls"},
+#define VERB(name, changes) {#name, changes, &text_of_##name},
+	CONTROL_VERBS(VERB)
+#undef VERB
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -143,7 +198,8 @@ static void print_help(void)
 	printf("usage: upperctl [-s SOCKET] [--json] VERB\n\n"
 	       "Asks a running upperd; the exit status is its verdict.\n\n");
 	for (const struct verb *verb = verbs; verb < verbs + N_VERBS; verb++)
-		printf("  %-8s %s %s\n", verb->name, verb->changes ? "*" : " ", verb->summary);
+		printf("  %-8s %s %s\n", verb->name, verb->changes ? "*" : " ",
+			verb->text->summary);
 	printf("\n* is for root and the daemon's own user; the others, also for the members of "
 	       "control.group.\nupperctl VERB --help says more about each.\n\n");
 	help_options(N_VERBS);
@@ -153,7 +209,8 @@ static void print_help(void)
 static void print_verb(const struct verb *verb)
 {
 	printf("usage: upperctl [-s SOCKET] [--json] %s%s%s\n\n%s\n\n", verb->name,
-		verb->form ? " " : "", verb->form ? verb->form : "", verb->about);
+		verb->text->form ? " " : "", verb->text->form ? verb->text->form : "",
+		verb->text->about);
 	printf(verb->changes ? "For root and the daemon's own user.\n\n"
 			     : "For root, the daemon's own user, and the members of "
 			       "control.group.\n\n");
@@ -165,7 +222,7 @@ static void print_verb(const struct verb *verb)
 	       "  77  not for this user\n"
 	       "%s"
 	       "\nExample:\n  %s\n\nSee upperctl(8).\n",
-		verb->statuses, verb->example);
+		verb->text->statuses, verb->text->example);
 }
 
 static bool show_verb_option(size_t form, size_t index, struct completion *ret_option)
@@ -192,8 +249,10 @@ static void complete_verbs(const char *shell)
 	struct completion_form forms[N_VERBS + 1] = {0};
 
 	for (size_t i = 0; i < N_VERBS; i++)
-		forms[i] = (struct completion_form){verbs[i].name, verbs[i].summary,
-			verbs[i].words && verbs[i].words[0] != '-' ? verbs[i].words : NULL};
+		forms[i] = (struct completion_form){verbs[i].name, verbs[i].text->summary,
+			verbs[i].text->words && verbs[i].text->words[0] != '-'
+				? verbs[i].text->words
+				: NULL};
 	completions_print(
 		&(struct completion_program){"upperctl", false, forms, show_verb_option}, shell);
 }
@@ -225,17 +284,17 @@ static int unknown_verb(const char *word)
 
 static int check_argument(const struct verb *verb, const char *argument)
 {
-	bool is_needed = verb->form && verb->form[0] != '[';
+	bool is_needed = verb->text->form && verb->text->form[0] != '[';
 
 	if (is_needed)
 		return argument ? 0
 				: usage_error("a name or a level is missing after ", verb->name);
-	if (!argument || (verb->words && strcmp(argument, verb->words) == 0))
+	if (!argument || (verb->text->words && strcmp(argument, verb->text->words) == 0))
 		return 0;
-	if (!verb->words || verb_find(argument) < N_VERBS)
+	if (!verb->text->words || verb_find(argument) < N_VERBS)
 		return usage_error("one verb at a time, and not also ", argument);
 	fprintf(stderr, "upperctl: all that can follow %s is \"%s\", not %s\n", verb->name,
-		verb->words, argument);
+		verb->text->words, argument);
 	return try_help();
 }
 

@@ -222,7 +222,7 @@ static void child_on_released(struct child *child, const struct message *message
 }
 
 /* All that the table lets a child say. */
-static void (*const handlers[N_MESSAGES])(struct child *child, const struct message *message) = {
+void (*const child_handlers[N_MESSAGES])(struct child *child, const struct message *message) = {
 	[MSG_RECORD] = child_on_record,
 	[MSG_READY] = child_on_ready,
 	[MSG_SERVING] = child_on_serving,
@@ -250,7 +250,7 @@ static void child_on_channel(struct source *source, uint32_t events)
 		r = child_receive(child, &message);
 		if (r != 0)
 			break;
-		handlers[message.type](child, &message);
+		child_handlers[message.type](child, &message);
 		message_done(&message);
 	}
 	if (r == 0 || r == CHANNEL_E_WAIT)

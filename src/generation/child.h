@@ -62,6 +62,9 @@ struct child {
 	uint64_t started_ms, heartbeat, heartbeat_ms;
 };
 
+/* By the type of a message from a child; NULL: a child may not send it. */
+extern void (*const child_handlers[N_MESSAGES])(struct child *child, const struct message *message);
+
 /* A child that is not running; its counters are made. */
 int child_init(
 	struct child *child, struct loop *loop, enum role role, unsigned index, size_t n_listeners);

@@ -8,6 +8,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* All verbs, in the order of the help. Verbs that change something are for root and the daemon's own user; members of
+ * a control group may ask for the others. VERB(name, changes) */
+#define CONTROL_VERBS(VERB)  \
+	VERB(status, false)  \
+	VERB(reload, true)   \
+	VERB(metrics, false) \
+	VERB(clients, false) \
+	VERB(drain, true)    \
+	VERB(sandbox, true)  \
+	VERB(upgrade, true)  \
+	VERB(log, true)      \
+	VERB(attach, true)
+
 /* The first byte of each packet of an answer. */
 #define CONTROL_TEXT 'T' /* the rest is text, for stdout */
 #define CONTROL_END  'E' /* the rest is the exit code, in decimal */

@@ -156,14 +156,8 @@ static int verb_log(void *userdata, const struct control_question *question)
 }
 
 const struct control_verb supervisor_verbs[] = {
-	{"status", false, verb_status},
-	{"metrics", false, verb_metrics},
-	{"clients", false, verb_clients},
-	{"reload", true, verb_reload},
-	{"drain", true, verb_drain},
-	{"sandbox", true, verb_sandbox},
-	{"upgrade", true, verb_upgrade},
-	{"attach", true, verb_attach},
-	{"log", true, verb_log},
-	{NULL, false, NULL},
+#define VERB(name, changes) {#name, changes, verb_##name},
+	CONTROL_VERBS(VERB)
+#undef VERB
+		{NULL, false, NULL},
 };
