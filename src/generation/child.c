@@ -28,14 +28,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/pidfd.h"
 #include "base/why.h"
 #include "generation/launch.h"
 
@@ -105,17 +104,14 @@ void child_done(struct child *child)
 void child_kill(struct child *child, int signal)
 {
 	if (child->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, child->pidfd, signal, NULL, 0);
+		pidfd_kill(child->pidfd, signal);
 }
 
 void child_bury(struct child *child)
 {
-	siginfo_t how;
-
 	if (child->state == CHILD_ENDED || child->pidfd < 0)
 		return;
-	child_kill(child, SIGKILL);
-	waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED);
+	pidfd_bury(child->pidfd);
 	child->state = CHILD_ENDED;
 }
 
@@ -154,17 +150,20 @@ void child_send(
 	child_end(child, "its channel is broken or full; killed");
 }
 
+bool records_rate_permits(struct records_rate *rate, uint64_t now_ms)
+{
+	if (now_ms - rate->second_ms >= 1000)
+		*rate = (struct records_rate){.second_ms = now_ms};
+	return rate->n++ < RECORDS_A_SECOND;
+}
+
 static void child_on_record(struct child *child, const struct message *message)
 {
 	struct log_record record;
 	struct record_parts parts;
 	char name[32];
 
-	if (child->loop->now_ms - child->records_second_ms >= 1000) {
-		child->records_second_ms = child->loop->now_ms;
-		child->records = 0;
-	}
-	if (child->records++ >= RECORDS_A_SECOND) {
+	if (!records_rate_permits(&child->records, child->loop->now_ms)) {
 		child->counters->records_lost++;
 		return;
 	}
@@ -330,11 +329,10 @@ static void child_on_ended(struct source *source, uint32_t events)
 	struct child *child = container_of(source, struct child, ended);
 	bool draining = child->state == CHILD_DRAINING || child->state == CHILD_RELEASED, well;
 	struct child_end end;
-	siginfo_t how = {0};
+	siginfo_t how;
 	char text[CHILD_END_TEXT], name[32];
 
-	/* When that fails, it has ended all the same: its descriptor says so, and would do so for ever. */
-	if (waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
+	if (!pidfd_has_ended(child->pidfd, &how))
 		return;
 	/* Messages that it sent before it died are still to be read. */
 	if (child->channel_fd >= 0)
@@ -400,13 +398,9 @@ int child_start(struct child *child)
 	r = launch(child->role, theirs, stderr_write, &child->pid);
 	if (r < 0)
 		return r;
-	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
-	if (child->pidfd < 0) {
-		r = -errno;
-		kill(child->pid, SIGKILL); /* not waited for yet, so that the number is its own */
-		waitpid(child->pid, NULL, 0);
-		return r;
-	}
+	child->pidfd = pidfd_of_child(child->pid);
+	if (child->pidfd < 0)
+		return child->pidfd;
 	child->channel_fd = take_fd(&ours);
 	child->stderr_fd = take_fd(&stderr_read);
 	child->state = CHILD_STARTING;

@@ -38,6 +38,14 @@ struct child_owner {
 	void (*on_ended)(struct child *child, const struct child_end *end);
 };
 
+/* Records of one child, of which a second has only so many. */
+struct records_rate {
+	unsigned n; /* in this second */
+	uint64_t second_ms;
+};
+
+bool records_rate_permits(struct records_rate *rate, uint64_t now_ms);
+
 struct child {
 	struct loop *loop;
 	const struct child_owner *owner;
@@ -53,8 +61,7 @@ struct child {
 	struct source ended, channel, stderr_source;
 	unsigned stderr_lines, stderr_reads;
 	char last_words[96]; /* the last line of them */
-	unsigned records;    /* in this second */
-	uint64_t records_second_ms;
+	struct records_rate records;
 
 	int counters_fd; /* owned */
 	struct counters *counters;

@@ -22,21 +22,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pidfd.h"
 #include "generation/child.h"
 #include "process/channel.h"
 #include "upgrade/handover.h"
 
-#define RELEASE_MS       5000 /* to say so */
-#define GRACE_MS         1000 /* beyond its time, to hang up and go */
-#define MESSAGES_A_TURN  64
-#define RECORDS_A_SECOND 10000
-#define DTLS_MAX         65536
+#define RELEASE_MS      5000 /* to say so */
+#define GRACE_MS        1000 /* beyond its time, to hang up and go */
+#define MESSAGES_A_TURN 64
+#define DTLS_MAX        65536
 
 struct remnant {
 	struct list node;
@@ -52,8 +51,7 @@ struct remnant {
 	uint64_t started_ms, within_ms;
 	uint32_t *dtls;
 	size_t n_dtls;
-	unsigned records; /* in this second */
-	uint64_t records_second_ms;
+	struct records_rate records;
 };
 
 static struct remnant *remnant_of(struct list *node)
@@ -65,11 +63,6 @@ static const char *remnant_name(const struct remnant *remnant, char name[static 
 {
 	snprintf(name, 32, "%s %u", role_word(remnant->role), remnant->index);
 	return name;
-}
-
-static void remnant_kill(const struct remnant *remnant)
-{
-	syscall(SYS_pidfd_send_signal, remnant->pidfd, SIGKILL, NULL, 0);
 }
 
 static void remnant_hang_up(struct remnant *remnant)
@@ -194,12 +187,8 @@ static void remnant_on_record(struct remnant *remnant, const struct message *mes
 	struct record_parts parts;
 	char name[32];
 
-	if (remnant->remnants->loop->now_ms - remnant->records_second_ms >= 1000) {
-		remnant->records_second_ms = remnant->remnants->loop->now_ms;
-		remnant->records = 0;
-	}
 	/* Another build may write records that are none here. */
-	if (remnant->records++ >= RECORDS_A_SECOND ||
+	if (!records_rate_permits(&remnant->records, remnant->remnants->loop->now_ms) ||
 		!message_read_record(message, &record, &parts))
 		return;
 	record.about.role = remnant_name(remnant, name);
@@ -244,11 +233,11 @@ static void remnant_on_ended(struct source *source, uint32_t events)
 {
 	struct remnant *remnant = container_of(source, struct remnant, ended);
 	struct remnants *remnants = remnant->remnants;
-	siginfo_t how = {0};
 	char text[CHILD_END_TEXT], name[32];
+	siginfo_t how;
 	bool well;
 
-	if (waitid(P_PIDFD, (id_t)remnant->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
+	if (!pidfd_has_ended(remnant->pidfd, &how))
 		return;
 	if (remnant->channel_fd >= 0)
 		remnant_on_channel(&remnant->channel, 0);
@@ -271,7 +260,7 @@ static void remnant_on_ended(struct source *source, uint32_t events)
 
 static void remnant_on_limit(struct timer *timer, uint64_t now_ms)
 {
-	remnant_kill(container_of(timer, struct remnant, limit));
+	pidfd_kill(container_of(timer, struct remnant, limit)->pidfd, SIGKILL);
 }
 
 void remnant_describe(const struct remnant_facts *facts, FILE *out)
@@ -437,15 +426,12 @@ void remnants_init(struct remnants *remnants, struct loop *loop, const struct re
 
 void remnants_done(struct remnants *remnants)
 {
-	siginfo_t how;
-
 	loop_clear_timer(&remnants->patience);
 	loop_cancel(&remnants->report);
 	list_foreach (node, &remnants->all) {
 		struct remnant *remnant = remnant_of(node);
 
-		remnant_kill(remnant);
-		waitid(P_PIDFD, (id_t)remnant->pidfd, &how, WEXITED);
+		pidfd_bury(remnant->pidfd);
 		list_remove(node);
 		remnant_free(remnant);
 	}

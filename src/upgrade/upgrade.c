@@ -13,13 +13,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pidfd.h"
 #include "base/why.h"
 
 #define TRIAL_MS 30000
@@ -113,10 +112,9 @@ static void trial_failed(struct upgrade *u, const siginfo_t *how)
 static void trial_on_ended(struct source *source, uint32_t events)
 {
 	struct upgrade *u = container_of(source, struct upgrade, ended);
-	siginfo_t how = {0};
+	siginfo_t how;
 
-	/* A failed waitid() is an end too: its descriptor says so, and would do so for ever. */
-	if (waitid(P_PIDFD, (id_t)u->pidfd, &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0)
+	if (!pidfd_has_ended(u->pidfd, &how))
 		return;
 	trial_read_words(u);
 	trial_close(u);
@@ -126,17 +124,12 @@ static void trial_on_ended(struct source *source, uint32_t events)
 		trial_failed(u, &how);
 }
 
-static void trial_kill(const struct upgrade *u)
-{
-	syscall(SYS_pidfd_send_signal, u->pidfd, SIGKILL, NULL, 0);
-}
-
 static void trial_on_limit(struct timer *timer, uint64_t now_ms)
 {
 	struct upgrade *u = container_of(timer, struct upgrade, limit);
 
 	u->late = true;
-	trial_kill(u);
+	pidfd_kill(u->pidfd, SIGKILL);
 }
 
 /* In the child: it tells the service manager nothing, and the parent all that it has to say. */
@@ -159,19 +152,14 @@ __attribute__((noreturn)) static void trial_exec(struct upgrade *u, int words)
 static int trial_fork(struct upgrade *u, int words)
 {
 	pid_t pid = fork();
-	int r;
 
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
 		trial_exec(u, words);
-	u->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (u->pidfd < 0) {
-		r = -errno;
-		kill(pid, SIGKILL); /* not waited for yet, so that the number is still its own */
-		waitpid(pid, NULL, 0);
-		return r;
-	}
+	u->pidfd = pidfd_of_child(pid);
+	if (u->pidfd < 0)
+		return u->pidfd;
 	u->pid = pid;
 	return 0;
 }
@@ -210,12 +198,9 @@ bool upgrade_is_trying(const struct upgrade *u)
 
 void upgrade_abandon(struct upgrade *u)
 {
-	siginfo_t how;
-
 	if (u->pid <= 0)
 		return;
-	trial_kill(u);
-	waitid(P_PIDFD, (id_t)u->pidfd, &how, WEXITED);
+	pidfd_bury(u->pidfd);
 	trial_close(u);
 }
 
