@@ -151,11 +151,6 @@ sslVersionMin = TLSv1.3
 """)]
 
 
-def s_server(place):
-    return ["/usr/bin/openssl", "s_server", "-accept", f"127.0.0.1:{place.port}", "-cert",
-            place.certificate, "-key", place.key, "-tls1_3", "-quiet", "-rev"]
-
-
 def xinetd(place):
     return ["/usr/sbin/xinetd", "-dontfork", "-f", place.write("xinetd", f"""
 defaults
@@ -184,7 +179,6 @@ class Peer:
     command: Callable  # (Place) -> the words to start it with
     package: str = ""  # of Debian; for what it is built with, too
     ends_tls: bool = False  # and leaves the answers to what is behind it
-    answers: bool = True  # in upper case
 
 
 PEERS = {
@@ -205,7 +199,6 @@ PEERS = {
     "haproxy": Peer(haproxy, "haproxy", ends_tls=True),
     "nginx": Peer(nginx, "libnginx-mod-stream", ends_tls=True),
     "stunnel": Peer(stunnel, "stunnel4", ends_tls=True),
-    "openssl s_server": Peer(s_server, "openssl", answers=False),
 }
 
 

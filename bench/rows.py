@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured. A load is the generator's way, flows, depth, size and whether segmented; who takes
-part follows, and the first of them is what all others are compared with."""
+"""What is measured. A load is a way, flows, depth, size and whether segmented, for `upper bench`; the
+servers that take part follow, and the first of them is what all others are compared with."""
 
 UDP = "bare addressed", "bare segmented", "bare batched", "bare naive", "upperd", "textbook Python"
 TLS_ENDS = "hitch", "nginx", "haproxy", "stunnel"
@@ -24,7 +24,7 @@ LOADS = {
     "TCP ping-pong, 16 KiB": (
         ("tcp", 16, 1, 16384, 0), "us", "tcp", ("bare epoll", "upperd", "libuv")),
     "TCP bulk": (
-        ("bulk", 1, 1, 4096, 0), "ns/B", "tcp", ("bare epoll", "upperd", "libuv", "libevent")),
+        ("bulk", 1, 256, 4096, 0), "ns/B", "tcp", ("bare epoll", "upperd", "libuv", "libevent")),
     "TCP connect, ask, close": (
         ("connect", 1, 1, 64, 0), "us", "tcp",
         ("bare epoll", "upperd", "libuv", "libevent", "textbook Python", "xinetd")),
@@ -33,12 +33,12 @@ LOADS = {
         ("bare OpenSSL", "upperd", "upperd, sandbox off", "upperd, 2 workers", *TLS_ENDS)),
     "TLS full handshake": (
         ("tls-full", 1, 1, 64, 0), "us", "tls",
-        ("bare OpenSSL", "upperd", "upperd, 2 workers", *TLS_ENDS, "openssl s_server")),
+        ("bare OpenSSL", "upperd", "upperd, 2 workers", *TLS_ENDS)),
     "TLS resumed handshake": (
         ("tls-resumed", 1, 1, 64, 0), "us", "tls",
-        ("bare OpenSSL", "upperd", *TLS_ENDS, "openssl s_server")),
+        ("bare OpenSSL", "upperd", *TLS_ENDS)),
     "TLS bulk": (
-        ("tls-bulk", 1, 1, 4096, 0), "ns/B", "tls", ("bare OpenSSL", "upperd", *TLS_ENDS)),
+        ("tls-bulk", 1, 256, 4096, 0), "ns/B", "tls", ("bare OpenSSL", "upperd", *TLS_ENDS)),
 }
 
 # name: transport, the generator's ways before and for it, how many, servers
@@ -59,11 +59,11 @@ GROWTH = {
         {n: ("tls", n, 1, 64, 0) for n in (1, 10, 100, 1000)}),
     "TCP ping-pong by size": (
         "bytes", "tcp", ("bare epoll", "upperd"),
-        {n: ("tcp", 16, 1, n, 0) for n in (16, 64, 256, 1024, 4096, 16384, 65536)}),
+        {n: ("tcp", 16, 1, n, 0) for n in (32, 64, 256, 1024, 4096, 16384, 65536)}),
     "TLS ping-pong by size": (
         "bytes", "tls", ("bare OpenSSL", "upperd"),
-        {n: ("tls", 16, 1, n, 0) for n in (16, 64, 256, 1024, 4096, 16384, 65536)}),
+        {n: ("tls", 16, 1, n, 0) for n in (32, 64, 256, 1024, 4096, 16384, 65536)}),
     "UDP by size": (
         "bytes", "udp", ("bare addressed", "upperd"),
-        {n: ("udp", 8, 16, n, 1) for n in (16, 64, 256, 1024, 1400)}),
+        {n: ("udp", 8, 16, n, 1) for n in (32, 64, 256, 1024, 1400)}),
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers, started and stopped, and what the generator finds when it loads one."""
 
+import json
+import os
 import signal
 import socket
 import ssl
@@ -10,9 +12,37 @@ import tempfile
 import time
 from pathlib import Path
 
-from peers import PEERS, PROGRAMS, Place, command_of
+from peers import BUILD, PEERS, Place, command_of
 
 PATIENCE = 20
+
+# A way: the scheme, and what `upper bench` needs to know besides flows, depth and size. A datagram that is not
+# answered within a moment counts as lost; a connection has time, also on a busy machine.
+WAYS = {
+    "udp": ("udp",),
+    "tcp": ("tcp",),
+    "bulk": ("tcp",),
+    "connect": ("tcp", "--reconnect"),
+    "idle": ("tcp", "--rate", "1"),
+    "tls": ("tls",),
+    "tls-bulk": ("tls",),
+    "tls-full": ("tls", "--reconnect"),
+    "tls-resumed": ("tls", "--reconnect", "--resume"),
+    "tls-idle": ("tls", "--rate", "1"),
+}
+
+# TLS as it is compared: the same suite and group with each server.
+OPENSSL_CNF = """
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = client
+[client]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_128_GCM_SHA256
+Groups = X25519
+"""
 
 
 def say(*words):
@@ -32,14 +62,12 @@ def with_tls(plain):
     return context.wrap_socket(plain)
 
 
-def is_answering(kind, port, in_upper_case=True):
+def is_answering(kind, port):
     with socket.socket(type=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as plain:
         plain.settimeout(0.5)
         try:
             plain.connect(("127.0.0.1", port))
             with with_tls(plain) if kind == "tls" else plain as s:
-                if not in_upper_case:
-                    return True
                 s.sendall(b"ready?")
                 return s.recv(64) == b"READY?"
         except OSError:
@@ -66,7 +94,7 @@ class Process:
 
     def wait(self):
         until = time.monotonic() + PATIENCE
-        while not is_answering(self.place.kind, self.place.port, PEERS[self.name].answers):
+        while not is_answering(self.place.kind, self.place.port):
             if self.process.poll() is not None or time.monotonic() > until:
                 self.errors.seek(0)
                 raise RuntimeError(f"does not serve: {self.errors.read().decode()}")
@@ -109,21 +137,36 @@ class Server:
     def family(self):
         return self.front.family()
 
-    def command(self, way, flows, depth, size, segmented, seconds):
-        behind = self.behind.family() if self.behind else []
-        return [str(word) for word in (
-            PROGRAMS / "load", way, self.port, flows, depth, size, segmented, seconds,
-            *self.family(), "-", *behind)]
+    def begin_load(self, way, flows, depth, size, segmented, seconds):
+        """What is measured begins when all is set up and a tenth of the time has passed."""
+        scheme, *options = WAYS[way]
+        behind = [self.behind] if self.behind else []
+        pids = ",".join(str(one.process.pid) for one in (self.front, *behind))
+        config = self.front.place.folder / "openssl.cnf"
+        config.write_text(OPENSSL_CNF)
+        return subprocess.Popen(
+            [str(word) for word in (
+                BUILD / "src/client/upper", "bench", "--json", "--insecure", "--pid", pids,
+                "--timeout", "200ms" if scheme == "udp" else "10s",
+                "--warmup", f"{max(1, round(seconds * 100))}ms",
+                "--duration", f"{round(seconds * 1000)}ms", "--connections", flows,
+                "--pipeline", depth, "--size", size, *options,
+                *([] if segmented else ["--no-segments"]), f"{scheme}://127.0.0.1:{self.port}")],
+            env={**os.environ, "OPENSSL_CONF": str(config)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def load(self, *load):
-        done = subprocess.run(self.command(*load), capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip())
-        names = "messages", "bytes", "wrong", "lost", "cpu", "behind", "wall"
-        sample = dict(zip(names, map(int, done.stdout.split())))
-        if sample["wrong"]:
-            raise RuntimeError(f"{sample['wrong']} wrong answers")
-        return sample
+        way, size = load[0], load[3]
+        process = self.begin_load(*load)
+        text, errors = process.communicate()
+        found = json.loads(text) if text.startswith("{") else {"error": errors.strip()}
+        if "error" in found or found["wrong"]:
+            raise RuntimeError(found.get("error") or f"{found['wrong']} wrong answers")
+        if way == "tls-resumed" and found["resumed"] < found["opened"] - 1:
+            raise RuntimeError(f"only {found['resumed']} of {found['opened']} sessions were resumed")
+        cpu = [round(one["cpu_seconds"] * 1e9) for one in found["processes"]]
+        return {"messages": found["right"], "bytes": found["right"] * size, "lost": found["lost"],
+                "cpu": cpu[0], "behind": sum(cpu[1:])}
 
     def stop_behind(self):
         if self.behind:
@@ -188,10 +231,10 @@ def idle_bytes(server, ways, count):
     warm, idle = ways
     server.load(warm, 1, 1, 64, 0, 0.2)
     before = anonymous_bytes(server.family())
-    load = subprocess.Popen(server.command(idle, count, 1, 64, 0, 3600))
+    load = server.begin_load(idle, count, 1, 64, 0, 3600)
     try:
         wait_for_connections(server.port, count, load)
         return (anonymous_bytes(server.family()) - before) / count
     finally:
         load.kill()
-        load.wait()
+        load.communicate()

@@ -38,15 +38,17 @@
 #define RAMP_LEAST_MS     20   /* and less than this is none */
 #define RAMP_EXACT        1.06 /* the knee is found within this factor */
 #define RING_MOST         65536
-#define NUMBER_SHIFT      48 /* the numbers of different tracks never meet */
+#define DIALLING_MOST     128 /* connections that are opened at a time, before the start */
+#define NUMBER_SHIFT      48  /* the numbers of different tracks never meet */
 
 struct track {
 	struct bench *bench;
 	struct lane lane;
 	struct window window;
 	struct part part;
-	bool has_answered; /* on this connection */
-	uint64_t due_us;   /* of the question that a new connection is opened for */
+	bool has_answered;    /* on this connection */
+	uint64_t answered_us; /* when the answers of this turn came; 0: none did */
+	uint64_t due_us;      /* of the question that a new connection is opened for */
 };
 
 static void track_fill(struct track *track, uint64_t now_us);
@@ -60,7 +62,6 @@ static void bench_done(struct bench *bench)
 		free(bench->tracks[i].part.room);
 	}
 	free(bench->tracks);
-	free(bench->question);
 	free(bench->seconds);
 	close_fdp(&bench->tick_fd);
 	texts_done(&bench->texts);
@@ -119,11 +120,13 @@ static void fail(struct bench *bench, int outcome, const struct why *why)
 /* Puts the next question under way. False when it does not fit now. */
 static bool track_ask(struct track *track, uint64_t due_us, uint64_t now_us)
 {
-	struct bench *bench = track->bench;
-	size_t len = texts_write(&bench->texts, window_number(&track->window), bench->question);
+	const struct texts *texts = &track->bench->texts;
+	uint64_t number = window_number(&track->window);
+	uint8_t *room = lane_reserve(&track->lane, texts_question_len(texts, number));
 
-	if (lane_send(&track->lane, bench->question, len))
+	if (!room)
 		return false;
+	texts_write(texts, number, room);
 	window_ask(&track->window, due_us, now_us);
 	return true;
 }
@@ -260,6 +263,7 @@ static void end_warmup(struct bench *bench, uint64_t now_us)
 		bench->limit += bench->warm_questions;
 	bench->n_seconds = 0;
 	bench->next_second_us = now_us + SECOND_US;
+	costs_mark(&bench->costs);
 }
 
 static void each_second(struct bench *bench, uint64_t now_us)
@@ -391,6 +395,14 @@ static void bench_on_tick(struct source *source, uint32_t events)
 	set_tick(bench, now_us);
 }
 
+/* The questions of a closed load leave together and are answered together, so most have the same time, and are
+ * counted in one go: at the latest when an event of a lane is over. */
+static void settle_times(struct bench *bench)
+{
+	histogram_add_many(&bench->times, bench->same_us, bench->n_same);
+	bench->n_same = 0;
+}
+
 static void track_take(struct track *track, const uint8_t *answer, size_t len, uint64_t now_us)
 {
 	struct bench *bench = track->bench;
@@ -398,8 +410,12 @@ static void track_take(struct track *track, const uint8_t *answer, size_t len, u
 
 	track->has_answered = true;
 	bench->done_us = now_us;
-	if (sorted.fate == FATE_RIGHT || sorted.fate == FATE_LATE)
-		histogram_add(&bench->times, sorted.us);
+	if (sorted.fate != FATE_RIGHT && sorted.fate != FATE_LATE)
+		return;
+	if (sorted.us != bench->same_us)
+		settle_times(bench);
+	bench->same_us = sorted.us;
+	bench->n_same++;
 }
 
 static void track_on_arrival(struct lane *lane, const struct arrival *arrival)
@@ -414,19 +430,27 @@ static void track_on_arrival(struct lane *lane, const struct arrival *arrival)
 	else
 		while (at < end && window_cut(&track->window, &track->part, &at, end, &answer))
 			track_take(track, answer.text, answer.len, arrival->at_us);
-	if (bench->options->reconnect && track->window.n_waiting == 0)
-		lane_close(lane);
+	track->answered_us = arrival->at_us;
+	if (!bench->options->reconnect || track->window.n_waiting)
+		return;
+	settle_times(bench);
+	lane_close(lane);
 	track_fill(track, arrival->at_us);
 	if (bench->is_ending || is_complete(bench))
 		bench_look_for_end(bench);
 }
 
-static void track_on_room(struct lane *lane)
+/* The questions that follow a batch of answers leave together. */
+static void track_on_turn(struct lane *lane)
 {
 	struct track *track = container_of(lane, struct track, lane);
+	struct bench *bench = track->bench;
 
-	track_fill(track, clock_us());
-	lane_flush(lane);
+	settle_times(bench);
+	track_fill(track, track->answered_us ? track->answered_us : clock_us());
+	track->answered_us = 0;
+	if (bench->is_ending || is_complete(bench))
+		bench_look_for_end(bench);
 }
 
 /* The questions that the last connection left unanswered are asked again. */
@@ -436,12 +460,22 @@ static void ask_again(struct track *track)
 	uint64_t index = 0;
 
 	for (; (index = window_waiting(&track->window, index)) != UINT64_MAX; index++) {
-		size_t len =
-			texts_write(&bench->texts, track->window.base | index, bench->question);
+		uint64_t number = track->window.base | index;
+		uint8_t *room =
+			lane_reserve(&track->lane, texts_question_len(&bench->texts, number));
 
-		if (lane_send(&track->lane, bench->question, len))
+		if (!room)
 			return;
+		texts_write(&bench->texts, number, room);
 	}
+}
+
+/* A few at a time: a server has a queue for those who come, and each has its time-out. */
+static void dial(struct bench *bench)
+{
+	while (!bench->outcome && bench->n_dialled < bench->n_tracks &&
+		bench->n_dialled < bench->n_opened + DIALLING_MOST)
+		lane_open(&bench->tracks[bench->n_dialled++].lane, &bench->server);
 }
 
 static void track_on_open(struct lane *lane)
@@ -452,6 +486,7 @@ static void track_on_open(struct lane *lane)
 	bench->n_opened++;
 	bench->n_resumed += lane->link.is_resumed;
 	if (!bench->begun_us) {
+		dial(bench);
 		if (bench->n_opened == bench->n_tracks)
 			bench_start(bench);
 		return;
@@ -474,6 +509,7 @@ static void track_on_end(struct lane *lane, int outcome, const struct why *why)
 	struct track *track = container_of(lane, struct track, lane);
 	struct bench *bench = track->bench;
 
+	settle_times(bench);
 	if (outcome != CLIENT_E_LOST || lane->link.times.open_us == 0) {
 		fail(bench, outcome, why);
 		return;
@@ -512,7 +548,7 @@ static int track_init(struct track *track, struct bench *bench)
 {
 	static const struct lane_owner owner = {.on_open = track_on_open,
 		.on_arrival = track_on_arrival,
-		.on_room = track_on_room,
+		.on_turn = track_on_turn,
 		.on_end = track_on_end};
 	uint64_t base = (uint64_t)(track - bench->tracks) << NUMBER_SHIFT;
 	int r;
@@ -530,8 +566,14 @@ static int track_init(struct track *track, struct bench *bench)
 
 static int bench_init(struct bench *bench, const struct options *options)
 {
+	struct rlimit files;
 	int r;
 
+	/* A descriptor for each connection, and some for the rest. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	bench->options = options;
 	bench->n_tracks = (size_t)options->connections;
 	bench->depth = options->reconnect ? 1 : (size_t)options->depth;
@@ -553,9 +595,8 @@ static int bench_init(struct bench *bench, const struct options *options)
 	bench->tick.on_event = bench_on_tick;
 	r = loop_watch(&bench->lanes.loop, &bench->tick, bench->tick_fd, EPOLLIN);
 	bench->tracks = calloc(bench->n_tracks, sizeof(*bench->tracks));
-	bench->question = malloc(bench->texts.longest);
 	bench->seconds = calloc(BENCH_SECONDS, sizeof(*bench->seconds));
-	if (!r && (!bench->tracks || !bench->question || !bench->seconds))
+	if (!r && (!bench->tracks || !bench->seconds))
 		r = -ENOMEM;
 	for (size_t i = 0; !r && i < bench->n_tracks; i++)
 		r = track_init(&bench->tracks[i], bench);
@@ -579,6 +620,7 @@ static void bench_start(struct bench *bench)
 	if (!duration_ms && !options->count && !options->ramp)
 		duration_ms = USUAL_DURATION_MS;
 	bench->cpu_us = cpu_us();
+	costs_mark(&bench->costs);
 	bench->begun_us = bench->done_us = bench->start_us = now_us;
 	bench->end_us = duration_ms ? now_us + (options->warmup_ms + duration_ms) * 1000 : 0;
 	bench->next_second_us = now_us + SECOND_US;
@@ -600,12 +642,12 @@ static int bench_load(struct bench *bench)
 	if (bench->options->reconnect)
 		bench_start(bench);
 	else
-		for (size_t i = 0; i < bench->n_tracks && !bench->outcome; i++)
-			lane_open(&bench->tracks[i].lane, &bench->server);
+		dial(bench);
 	r = loop_run(&bench->lanes.loop);
 	count_waiting(bench);
 	bench_clear(bench);
 	bench->cpu_us = cpu_us() - bench->cpu_us;
+	costs_read(&bench->costs);
 	return r;
 }
 
@@ -626,6 +668,8 @@ int bench_run(const struct options *options)
 		r = why_set(&bench.why, CLIENT_E_USAGE,
 			"--rate is for an open load, and --closed makes a closed one");
 	else
+		r = costs_init(&bench.costs, options->pids, &bench.why);
+	if (!r)
 		r = server_find(options->url, options, &bench.server, &bench.why);
 	if (!r)
 		r = bench_init(&bench, options);

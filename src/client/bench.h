@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/bench_cost.h"
 #include "client/histogram.h"
 #include "client/lane.h"
 #include "client/window.h"
@@ -29,9 +30,9 @@ struct bench {
 	struct server server;
 	struct lanes lanes;
 	struct texts texts;
-	uint8_t *question;
 	struct track *tracks;
 	size_t n_tracks, depth;
+	size_t n_dialled; /* tracks that have begun to open, before the start */
 
 	/* The schedule. */
 	uint64_t rate; /* questions a second; 0: each answer asks the next question (closed) */
@@ -53,6 +54,8 @@ struct bench {
 	/* The result. */
 	struct tally tally;
 	struct histogram times;
+	uint64_t same_us,
+		n_same; /* answers that are not in `times` yet: how long they took, and how many */
 	uint64_t limit; /* of questions; 0: none */
 	uint64_t
 		n_unsent; /* questions of the schedule that found no free connection until the end */
@@ -62,6 +65,7 @@ struct bench {
 	uint64_t
 		lag_us; /* the longest that a question was late although a connection was free for it */
 	uint64_t cpu_us; /* that this program has used */
+	struct costs costs;
 	uint64_t shown_right, shown_us;
 	uint32_t *seconds; /* right answers in each second */
 	size_t n_seconds;

@@ -261,6 +261,33 @@ static void print_client(const struct bench *bench)
 		putchar('\n');
 }
 
+static void print_costs(const struct bench *bench)
+{
+	double seconds = bench_seconds(bench), answers = (double)bench->tally.right;
+
+	for (size_t i = 0; i < bench->costs.n; i++) {
+		const struct cost *cost = &bench->costs.each[i];
+
+		printf("process %d: %.0f%% of a core, %.3f us for each right answer\n",
+			(int)cost->pid, seconds > 0 ? 100 * cost->seconds / seconds : 0,
+			answers > 0 ? 1e6 * cost->seconds / answers : 0);
+	}
+}
+
+static void print_costs_json(const struct bench *bench, struct json *json)
+{
+	if (!bench->costs.n)
+		return;
+	json_list(json, "processes");
+	for (size_t i = 0; i < bench->costs.n; i++) {
+		json_object(json, NULL);
+		json_number(json, "pid", (uint64_t)bench->costs.each[i].pid);
+		json_decimal(json, "cpu_seconds", bench->costs.each[i].seconds, 6);
+		json_end(json);
+	}
+	json_end(json);
+}
+
 static void print_load(const struct bench *bench)
 {
 	const struct options *options = bench->options;
@@ -358,6 +385,7 @@ static void bench_print_plain(const struct bench *bench)
 	print_counts(bench);
 	print_load(bench);
 	print_client(bench);
+	print_costs(bench);
 	if (!times->n)
 		return;
 	printf("ms%s: min %.3f, avg %.3f, p50 %.3f, p90 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n",
@@ -435,6 +463,7 @@ static void bench_print_json(const struct bench *bench, struct json *json)
 	json_decimal(json, "lag_ms", (double)bench->lag_us / 1000, 3);
 	json_bool(json, "bottleneck", is_bottleneck(bench));
 	json_end(json);
+	print_costs_json(bench, json);
 	print_series(bench, json);
 }
 

@@ -199,7 +199,8 @@ int exchange_init(struct exchange *exchange, struct lanes *lanes, const struct i
 {
 	static const struct lane_owner owner = {.on_open = exchange_on_open,
 		.on_arrival = exchange_on_arrival,
-		.on_end = exchange_on_end};
+		.on_end = exchange_on_end,
+		.wants_hops = true};
 
 	*exchange = (struct exchange){.inquiry = inquiry, .ttl = -1, .tos = -1};
 	exchange->timer.on_time = exchange_on_time;

@@ -20,6 +20,7 @@
 #include "client/transport.h"
 
 #define BATCH        16    /* datagrams, or runs of them, in one system call */
+#define BATCH_LEAST  2     /* one more than usually come tells that there are no more */
 #define ROOM         65536 /* for each */
 #define TURN         32    /* reads before other lanes have their turn */
 #define MAX_SEGMENTS 64
@@ -34,6 +35,15 @@
 #define UDP_GRO 104
 #endif
 
+/* Room to receive into. */
+struct batch {
+	struct mmsghdr msgs[BATCH];
+	struct iovec parts[BATCH];
+	struct addr from[BATCH];
+	char control[BATCH][128];
+	uint8_t room[BATCH][ROOM];
+};
+
 int lanes_init(struct lanes *lanes)
 {
 	int r;
@@ -42,8 +52,8 @@ int lanes_init(struct lanes *lanes)
 	r = loop_init(&lanes->loop);
 	if (r)
 		return r;
-	lanes->room = malloc((size_t)BATCH * ROOM);
-	return lanes->room ? 0 : -ENOMEM;
+	lanes->batch = malloc(sizeof(*lanes->batch));
+	return lanes->batch ? 0 : -ENOMEM;
 }
 
 void lanes_done(struct lanes *lanes)
@@ -51,8 +61,8 @@ void lanes_done(struct lanes *lanes)
 	loop_done(&lanes->loop);
 	close_fdp(&lanes->signal_fd);
 	lanes->signal_fd = -1;
-	free(lanes->room);
-	lanes->room = NULL;
+	free(lanes->batch);
+	lanes->batch = NULL;
 }
 
 static void lanes_take_signals(struct source *source, uint32_t events)
@@ -179,10 +189,12 @@ static void set_socket(struct lane *lane)
 
 	if (!lane->link.server->url.transport->is_datagram)
 		return;
-	setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+	if (lane->owner->wants_hops) {
+		setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	if (lane->is_segmented)
@@ -281,29 +293,38 @@ static void drop_errors(int fd)
 		msg.msg_controllen = sizeof(control);
 }
 
+/* Twice as many as came last time. */
+static unsigned batch_prepare(struct lane *lane)
+{
+	bool has_any_peer = lane->link.server->has_any_peer;
+	struct batch *batch = lane->lanes->batch;
+	unsigned size = 2 * lane->n_batch;
+
+	size = size < BATCH_LEAST ? BATCH_LEAST : size > BATCH ? BATCH : size;
+	for (size_t i = 0; i < size; i++) {
+		batch->parts[i] = (struct iovec){batch->room[i], ROOM};
+		batch->msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = has_any_peer ? &batch->from[i].sa : NULL,
+			.msg_namelen = has_any_peer ? sizeof(batch->from[i].in6) : 0,
+			.msg_iov = &batch->parts[i],
+			.msg_iovlen = 1,
+			.msg_control = batch->control[i],
+			.msg_controllen = sizeof(batch->control[i]),
+		};
+	}
+	return size;
+}
+
 /* 0 when there may be more. */
 static int receive_batch(struct lane *lane)
 {
 	bool has_any_peer = lane->link.server->has_any_peer;
-	struct mmsghdr msgs[BATCH];
-	struct iovec parts[BATCH];
-	struct addr from[BATCH];
-	char control[BATCH][128];
+	struct batch *batch = lane->lanes->batch;
 	struct arrival arrival = {0};
+	unsigned size = batch_prepare(lane);
 	int n;
 
-	for (size_t i = 0; i < BATCH; i++) {
-		parts[i] = (struct iovec){lane->lanes->room + i * ROOM, ROOM};
-		msgs[i].msg_hdr = (struct msghdr){
-			.msg_name = has_any_peer ? &from[i].sa : NULL,
-			.msg_namelen = has_any_peer ? sizeof(from[i].in6) : 0,
-			.msg_iov = &parts[i],
-			.msg_iovlen = 1,
-			.msg_control = control[i],
-			.msg_controllen = sizeof(control[i]),
-		};
-	}
-	n = recvmmsg(lane->link.fd, msgs, BATCH, MSG_DONTWAIT, NULL);
+	n = recvmmsg(lane->link.fd, batch->msgs, size, MSG_DONTWAIT, NULL);
 	if (n < 0) {
 		int error = errno;
 
@@ -312,24 +333,28 @@ static int receive_batch(struct lane *lane)
 		return link_plain_outcome(&lane->link, error);
 	}
 	arrival.at_us = clock_us();
+	lane->n_batch = (unsigned)n;
 	for (int i = 0; i < n; i++) {
-		from[i].len = msgs[i].msg_hdr.msg_namelen;
-		arrival.from = has_any_peer ? &from[i] : NULL;
+		struct mmsghdr *msg = &batch->msgs[i];
+
+		batch->from[i].len = msg->msg_hdr.msg_namelen;
+		arrival.from = has_any_peer ? &batch->from[i] : NULL;
 		arrival.ttl = arrival.tos = -1;
 		arrival.fragment = 0;
-		if (!deliver(lane, &msgs[i].msg_hdr, msgs[i].msg_len, &arrival))
+		if (!deliver(lane, &msg->msg_hdr, msg->msg_len, &arrival))
 			return LINK_E_AGAIN;
 	}
-	return n < BATCH ? LINK_E_AGAIN : 0;
+	return (unsigned)n < size ? LINK_E_AGAIN : 0;
 }
 
 static int receive_one(struct lane *lane)
 {
-	struct arrival arrival = {.data = lane->lanes->room, .ttl = -1, .tos = -1};
+	uint8_t *room = lane->lanes->batch->room[0];
+	struct arrival arrival = {.data = room, .ttl = -1, .tos = -1};
 	unsigned epoch = lane->epoch;
 	int r;
 
-	r = link_read(&lane->link, lane->lanes->room, (size_t)4 * ROOM, &arrival.len);
+	r = link_read(&lane->link, room, (size_t)4 * ROOM, &arrival.len);
 	if (r)
 		return r;
 	arrival.at_us = clock_us();
@@ -368,7 +393,6 @@ static bool lane_receive(struct lane *lane)
 static void on_event(struct source *source, uint32_t events)
 {
 	struct lane *lane = container_of(source, struct lane, source);
-	bool was_idle = lane_is_idle(lane);
 	unsigned epoch = lane->epoch;
 
 	if (!lane_is_open(lane)) {
@@ -378,9 +402,13 @@ static void on_event(struct source *source, uint32_t events)
 	}
 	if (!lane_receive(lane))
 		return;
+	if (!lane_is_idle(lane))
+		lane_flush(lane);
+	if (lane->epoch != epoch)
+		return;
+	if (lane->owner->on_turn)
+		lane->owner->on_turn(lane);
 	lane_flush(lane);
-	if (lane->epoch == epoch && !was_idle && lane_is_idle(lane) && lane->owner->on_room)
-		lane->owner->on_room(lane);
 }
 
 void lane_open(struct lane *lane, struct server *server)
@@ -439,18 +467,43 @@ static int send_run(struct lane *lane, size_t n)
 	return 0;
 }
 
+/* Each by itself, in one system call. */
+static int send_singly(struct lane *lane, size_t n)
+{
+	const struct server *server = lane->link.server;
+	struct addr to = server->addresses[lane->link.at];
+	struct mmsghdr msgs[MAX_SEGMENTS];
+	struct iovec parts[MAX_SEGMENTS];
+	int sent;
+
+	for (size_t i = 0; i < n; i++) {
+		parts[i] = (struct iovec){lane->out + lane->out_at + i * lane->piece, lane->piece};
+		msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = server->has_any_peer ? &to.sa : NULL,
+			.msg_namelen = server->has_any_peer ? to.len : 0,
+			.msg_iov = &parts[i],
+			.msg_iovlen = 1,
+		};
+	}
+	sent = sendmmsg(lane->link.fd, msgs, (unsigned)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0)
+		return link_plain_outcome(&lane->link, errno);
+	lane->out_at += (size_t)sent * lane->piece;
+	return 0;
+}
+
 static int flush_datagrams(struct lane *lane)
 {
 	size_t n = (lane->out_end - lane->out_at) / lane->piece;
 	int r;
 
-	if (!lane->is_segmented)
-		return send_run(lane, 1);
 	n = n < MAX_SEGMENTS ? n : MAX_SEGMENTS;
+	if (!lane->is_segmented)
+		return send_singly(lane, n);
 	r = send_run(lane, n);
 	if (r == -EINVAL) { /* longer than the interface takes in one packet */
 		lane->is_segmented = false;
-		r = send_run(lane, 1);
+		r = send_singly(lane, n);
 	}
 	return r;
 }
@@ -487,20 +540,34 @@ void lane_flush(struct lane *lane)
 	lane_watch(lane);
 }
 
-int lane_send(struct lane *lane, const void *data, size_t len)
+static bool lane_has_room(const struct lane *lane, size_t len)
 {
 	bool is_datagram = lane->link.server->url.transport->is_datagram;
 
-	if (!lane_is_idle(lane) &&
-		(lane->out_end + len > LANE_OUT || (is_datagram && lane->piece != len)))
+	return lane_is_idle(lane) ||
+		(lane->out_end + len <= LANE_OUT && (!is_datagram || lane->piece == len));
+}
+
+uint8_t *lane_reserve(struct lane *lane, size_t len)
+{
+	uint8_t *room;
+
+	if (!lane_has_room(lane, len))
 		lane_flush(lane);
-	if (!lane_is_open(lane))
-		return LINK_E_AGAIN;
-	if (!lane_is_idle(lane) &&
-		(lane->out_end + len > LANE_OUT || (is_datagram && lane->piece != len)))
-		return LINK_E_AGAIN;
-	memcpy(lane->out + lane->out_end, data, len);
+	if (!lane_is_open(lane) || !lane_has_room(lane, len))
+		return NULL;
+	room = lane->out + lane->out_end;
 	lane->out_end += len;
 	lane->piece = len;
+	return room;
+}
+
+int lane_send(struct lane *lane, const void *data, size_t len)
+{
+	uint8_t *room = lane_reserve(lane, len);
+
+	if (!room)
+		return LINK_E_AGAIN;
+	memcpy(room, data, len);
 	return 0;
 }

@@ -16,7 +16,7 @@
 /* One loop for all lanes, and room to receive into. */
 struct lanes {
 	struct loop loop;
-	uint8_t *room;
+	struct batch *batch;
 	int signal_fd;
 	struct source signals;
 	void (*on_signal)(struct lanes *lanes, int signal);
@@ -42,11 +42,12 @@ struct lane;
 struct lane_owner {
 	void (*on_open)(struct lane *lane);
 	void (*on_arrival)(struct lane *lane, const struct arrival *arrival);
-	/* There is room to send again. NULL: not wanted. */
-	void (*on_room)(struct lane *lane);
+	/* All that had come by now has arrived, or there is room to send again. NULL: not wanted. */
+	void (*on_turn)(struct lane *lane);
 	/* The link could not be opened, or has ended; it is closed. `outcome` is CLIENT_E_*, or a negative
 	 * errno. CLIENT_E_LOST on an open link: the server ended it. */
 	void (*on_end)(struct lane *lane, int outcome, const struct why *why);
+	bool wants_hops; /* TTL and TOS of what arrives, which cost a little of each batch */
 };
 
 struct lane {
@@ -60,7 +61,8 @@ struct lane {
 	bool is_segmented;  /* datagrams of one length leave and arrive as one run (GSO, GRO) */
 	uint8_t *out;
 	size_t out_at, out_end;
-	size_t piece; /* the length of each datagram in `out` */
+	size_t piece;     /* the length of each datagram in `out` */
+	unsigned n_batch; /* datagrams, or runs of them, that the last batch had */
 };
 
 /* The bytes that wait in a lane at most: a run of datagrams, or part of a stream. */
@@ -84,9 +86,11 @@ bool lane_advance(struct lane *lane);
 void lane_close(struct lane *lane);
 bool lane_is_open(const struct lane *lane);
 
-/* Takes a message whole: 0; or LINK_E_AGAIN when there is no room, and on_room follows. It leaves at the
+/* Takes a message whole: 0; or LINK_E_AGAIN when there is no room, and on_turn follows. It leaves at the
  * next lane_flush(), or when more have come together. */
 int lane_send(struct lane *lane, const void *data, size_t len);
+/* The same for a message that is written in place: room for its `len` bytes, or NULL. */
+uint8_t *lane_reserve(struct lane *lane, size_t len);
 void lane_flush(struct lane *lane);
 /* Whether all that was sent has left. */
 bool lane_is_idle(const struct lane *lane);

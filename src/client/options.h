@@ -46,7 +46,7 @@ struct options {
 	/* Of bench. */
 	uint64_t rate, warmup_ms;
 	bool is_closed, ramp, reconnect, resume, no_segments, csv;
-	const char *text, *compare;
+	const char *text, *compare, *pids;
 	/* Of check. */
 	struct range warning, critical; /* in milliseconds */
 	struct range loss_warning, loss_critical;

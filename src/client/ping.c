@@ -591,7 +591,8 @@ static int target_init(struct ping *ping, struct target *target, const char *url
 {
 	static const struct lane_owner owner = {.on_open = target_on_open,
 		.on_arrival = target_on_arrival,
-		.on_end = target_on_end};
+		.on_end = target_on_end,
+		.wants_hops = true};
 	struct why why = {0};
 	int r;
 

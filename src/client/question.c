@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,27 +40,50 @@ bool expect_is(const struct expect *expect, const void *answer, size_t len)
 	return expect->text && len == expect->len && memcmp(answer, expect->text, len) == 0;
 }
 
-/* Both cases: a server may send a question back as it came. */
+/* A tag is written and read for every message, so both take eight letters at a time: each byte of a word has
+ * four bits of the number, the first letter the highest. */
+#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* False when one of them is no letter of a tag. Both cases are: a server may send a question back as it came. */
+static bool read_letters(const uint8_t letters[static 8], uint64_t *ret_bits)
+{
+	uint64_t x;
+
+	memcpy(&x, letters, sizeof(x));
+	/* From 1 for an "a" to 16; a byte that was 0 leaves its high bits set, and takes from no other that
+	 * would then look right. */
+	x = ((be64toh(x) | EACH_BYTE(0x20)) ^ EACH_BYTE(0x60)) - EACH_BYTE(1);
+	if (x & EACH_BYTE(0xf0))
+		return false;
+	x = (x | x >> 4) & UINT64_C(0x00ff00ff00ff00ff);
+	x = (x | x >> 8) & UINT64_C(0x0000ffff0000ffff);
+	*ret_bits = (x | x >> 16) & UINT32_MAX;
+	return true;
+}
+
+static uint64_t letters_of(uint64_t bits, char first)
+{
+	bits = (bits | bits << 16) & UINT64_C(0x0000ffff0000ffff);
+	bits = (bits | bits << 8) & UINT64_C(0x00ff00ff00ff00ff);
+	bits = (bits | bits << 4) & EACH_BYTE(0x0f);
+	return htobe64(bits + EACH_BYTE((uint64_t)first));
+}
+
 uint64_t question_number(const uint8_t *answer, size_t len)
 {
-	uint64_t number = 0;
+	uint64_t high, low;
 
-	if (len < QUESTION_TAG)
+	if (len < QUESTION_TAG || !read_letters(answer, &high) || !read_letters(answer + 8, &low))
 		return UINT64_MAX;
-	for (size_t i = 0; i < QUESTION_TAG; i++) {
-		uint8_t letter = answer[i] | 0x20;
-
-		if (letter < 'a' || letter > 'p')
-			return UINT64_MAX;
-		number = number << 4 | (uint64_t)(letter - 'a');
-	}
-	return number;
+	return high << 32 | low;
 }
 
 static void write_tag(uint8_t tag[static QUESTION_TAG], uint64_t number, char first)
 {
-	for (size_t i = 0; i < QUESTION_TAG; i++)
-		tag[i] = (uint8_t)((uint64_t)first + ((number >> (60 - 4 * i)) & 15));
+	const uint64_t words[] = {
+		letters_of(number >> 32, first), letters_of(number & UINT32_MAX, first)};
+
+	memcpy(tag, words, QUESTION_TAG);
 }
 
 /* Running text of each kind. */
@@ -195,6 +219,11 @@ size_t texts_write(const struct texts *texts, uint64_t number, uint8_t *room)
 	write_tag(room, number, 'a');
 	memcpy(room + QUESTION_TAG, body->text, body->len);
 	return QUESTION_TAG + body->len;
+}
+
+size_t texts_question_len(const struct texts *texts, uint64_t number)
+{
+	return QUESTION_TAG + text_for(texts, number)->question.len;
 }
 
 size_t texts_answer_len(const struct texts *texts, uint64_t number)

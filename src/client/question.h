@@ -50,6 +50,7 @@ void texts_done(struct texts *texts);
 
 /* Writes question `number`; `room` has texts->longest bytes. Returns its length. */
 size_t texts_write(const struct texts *texts, uint64_t number, uint8_t *room);
+size_t texts_question_len(const struct texts *texts, uint64_t number);
 size_t texts_answer_len(const struct texts *texts, uint64_t number);
 /* Whether `answer` is right for question `number`, tag included. */
 bool texts_is_right(const struct texts *texts, uint64_t number, const uint8_t *answer, size_t len);

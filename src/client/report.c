@@ -153,6 +153,9 @@ int report_failure(
 
 	if (!*text)
 		return code;
+	if (server &&
+		!*server) /* the fault is in the options, and came before the name was looked at */
+		server = NULL;
 	if (!options->json) {
 		say("%s%s%s", server ? server : "", server ? ": " : "", text);
 		return code;

@@ -27,43 +27,12 @@ void window_done(struct window *window)
 	window->ring = NULL;
 }
 
-static struct asked *asked_at(const struct window *window, uint64_t index)
-{
-	return &window->ring[index & (window->size - 1)];
-}
-
 /* NULL when the question has never been, or is forgotten. */
 static struct asked *asked_find(const struct window *window, uint64_t index)
 {
 	if (index >= window->next || index + window->size < window->next)
 		return NULL;
 	return asked_at(window, index);
-}
-
-/* On a stream the answer to an overdue question still comes before all others. */
-static bool is_under_way(const struct window *window, const struct asked *asked)
-{
-	return asked->state == ASKED_WAITING ||
-		(window->is_ordered && asked->state == ASKED_OVERDUE);
-}
-
-bool window_is_full(const struct window *window)
-{
-	return is_under_way(window, asked_at(window, window->next));
-}
-
-uint64_t window_number(const struct window *window)
-{
-	return window->base | window->next;
-}
-
-void window_ask(struct window *window, uint64_t due_us, uint64_t now_us)
-{
-	*asked_at(window, window->next++) = (struct asked){due_us, now_us, ASKED_WAITING};
-	if (window->oldest + window->size < window->next)
-		window->oldest = window->next - window->size;
-	window->n_waiting++;
-	window->tally->sent++;
 }
 
 static uint64_t index_of_number(const struct window *window, uint64_t number)
@@ -87,7 +56,7 @@ static uint64_t first_in_order(const struct window *window)
 {
 	uint64_t index = window->newest_answered;
 
-	while (index < window->next && !is_under_way(window, asked_at(window, index)))
+	while (index < window->next && !asked_is_open(window, asked_at(window, index)))
 		index++;
 	return index;
 }
@@ -113,19 +82,23 @@ static uint64_t index_alike(const struct window *window, const uint8_t *answer, 
 	return best;
 }
 
-static void count(struct tally *tally, const struct sorted *sorted)
+static uint64_t *counter_of(struct tally *tally, enum fate fate)
 {
-	uint64_t *const counters[] = {
-		[FATE_RIGHT] = &tally->right,
-		[FATE_LATE] = &tally->late,
-		[FATE_DOUBLED] = &tally->doubled,
-		[FATE_CORRUPTED] = &tally->corrupted,
-		[FATE_UNCHANGED] = &tally->unchanged,
-		[FATE_UNKNOWN] = &tally->unknown,
-	};
-
-	++*counters[sorted->fate];
-	tally->reordered += sorted->is_reordered;
+	switch (fate) {
+	case FATE_RIGHT:
+		return &tally->right;
+	case FATE_LATE:
+		return &tally->late;
+	case FATE_DOUBLED:
+		return &tally->doubled;
+	case FATE_CORRUPTED:
+		return &tally->corrupted;
+	case FATE_UNCHANGED:
+		return &tally->unchanged;
+	case FATE_UNKNOWN:
+		break;
+	}
+	return &tally->unknown;
 }
 
 static enum fate fate_of(
@@ -137,42 +110,46 @@ static enum fate fate_of(
 								      : FATE_CORRUPTED;
 }
 
-static struct sorted sort_known(
-	struct window *window, uint64_t index, const uint8_t *answer, size_t len)
+/* For the question that `sorted` names. */
+static enum fate sort_known(
+	struct window *window, struct sorted *sorted, const uint8_t *answer, size_t len)
 {
+	uint64_t index = sorted->question;
 	struct asked *asked = asked_find(window, index);
-	struct sorted sorted = {.question = index};
+	enum fate fate;
 
-	if (!asked || asked->state == ASKED_ANSWERED) {
-		sorted.fate = FATE_DOUBLED;
-		return sorted;
+	if (!asked || asked->state == ASKED_ANSWERED)
+		return FATE_DOUBLED;
+	fate = fate_of(window, window->base | index, answer, len);
+	if (fate == FATE_RIGHT && asked->state != ASKED_WAITING)
+		fate = FATE_LATE;
+	if (asked->state == ASKED_WAITING && index + 1 < window->newest_answered) {
+		sorted->is_reordered = true;
+		window->tally->reordered++;
 	}
-	sorted.fate = fate_of(window, window->base | index, answer, len);
-	if (sorted.fate == FATE_RIGHT && asked->state != ASKED_WAITING)
-		sorted.fate = FATE_LATE;
-	sorted.is_reordered = asked->state == ASKED_WAITING && index + 1 < window->newest_answered;
-	if (is_under_way(window, asked))
+	if (asked_is_open(window, asked))
 		window->n_waiting--;
 	asked->state = ASKED_ANSWERED;
 	if (index + 1 > window->newest_answered)
 		window->newest_answered = index + 1;
-	return sorted;
+	return fate;
 }
 
 struct sorted window_take(struct window *window, const uint8_t *answer, size_t len, uint64_t now_us)
 {
-	uint64_t index = index_of_number(window, question_number(answer, len));
+	uint64_t index = window->is_ordered ? first_in_order(window)
+					    : index_of_number(window, question_number(answer, len));
 	struct sorted sorted = {FATE_UNKNOWN, .question = UINT64_MAX};
 
-	if (window->is_ordered)
-		index = first_in_order(window);
-	else if (index >= window->next)
+	if (!window->is_ordered && index >= window->next)
 		index = index_alike(window, answer, len);
-	if (index < window->next)
-		sorted = sort_known(window, index, answer, len);
+	if (index < window->next) {
+		sorted.question = index;
+		sorted.fate = sort_known(window, &sorted, answer, len);
+	}
 	if (sorted.fate != FATE_UNKNOWN && sorted.fate != FATE_DOUBLED)
 		sorted.us = now_us - asked_at(window, index)->due_us;
-	count(window->tally, &sorted);
+	++*counter_of(window->tally, sorted.fate);
 	return sorted;
 }
 
@@ -247,7 +224,7 @@ size_t window_abandon(struct window *window)
 
 	for (uint64_t index = window->is_ordered ? window->newest_answered : window->oldest;
 		index < window->next; index++)
-		if (is_under_way(window, asked_at(window, index)))
+		if (asked_is_open(window, asked_at(window, index)))
 			asked_at(window, index)->state = ASKED_FREE;
 	window->n_waiting = 0;
 	window->oldest = window->next;

@@ -59,12 +59,39 @@ struct sorted {
 int window_init(struct window *window, size_t size, uint64_t base);
 void window_done(struct window *window);
 
+static inline struct asked *asked_at(const struct window *window, uint64_t index)
+{
+	return &window->ring[index & (window->size - 1)];
+}
+
+/* On a stream the answer to an overdue question still comes before all others. */
+static inline bool asked_is_open(const struct window *window, const struct asked *asked)
+{
+	return asked->state == ASKED_WAITING ||
+		(window->is_ordered && asked->state == ASKED_OVERDUE);
+}
+
 /* No room for another question until some have ended. */
-bool window_is_full(const struct window *window);
+static inline bool window_is_full(const struct window *window)
+{
+	return asked_is_open(window, asked_at(window, window->next));
+}
+
 /* The number of the next question. */
-uint64_t window_number(const struct window *window);
+static inline uint64_t window_number(const struct window *window)
+{
+	return window->base | window->next;
+}
+
 /* It is under way. */
-void window_ask(struct window *window, uint64_t due_us, uint64_t now_us);
+static inline void window_ask(struct window *window, uint64_t due_us, uint64_t now_us)
+{
+	*asked_at(window, window->next++) = (struct asked){due_us, now_us, ASKED_WAITING};
+	if (window->oldest + window->size < window->next)
+		window->oldest = window->next - window->size;
+	window->n_waiting++;
+	window->tally->sent++;
+}
 
 /* Sorts and counts an answer. */
 struct sorted window_take(

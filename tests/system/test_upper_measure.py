@@ -262,6 +262,34 @@ def test_counts_are_those_of_the_daemon(daemon, make, load):
     assert summary["sent"] == summary["right"] == messages_of(d)
 
 
+def test_processor_time_of_the_server(daemon):
+    """All that its processes spent, and nothing of what came before; the worker serves, and the others rest."""
+    d = daemon(udp(), workers=1)
+    url = f"udp://127.0.0.1:{d.listeners[0]['port']}"
+    upper("bench", "-q", "-d", "1s", url)
+    worker = d.children("worker")[0]
+    summary = json.loads(upper("bench", "--json", "-d", "1s", "--warmup", "200ms", "--pid", f"{d.pid},{worker}",
+                               url).stdout)
+    whole, alone = [one["cpu_seconds"] for one in summary["processes"]]
+    assert [one["pid"] for one in summary["processes"]] == [d.pid, worker]
+    assert 0.5 * whole < alone <= whole < 2 * summary["seconds"] + 0.1
+    assert b"us for each right answer" in upper("bench", "-q", "-n", "10", "--pid", worker, url).stdout
+
+
+@pytest.mark.parametrize("pids", ["0", "-1", "a", "1,", "1,,1", "4194305", "99999999999999999999", ",".join(9 * "1")])
+def test_processes_that_are_none(pids):
+    result = upper("bench", "-n", "1", "--pid", pids, "udp://127.0.0.1:9")
+    assert result.returncode == 2 and result.stderr.startswith(b"upper: --pid")
+
+
+def test_thousands_of_connections(daemon):
+    """They are opened a few at a time, since a listener has a queue; and each has its questions answered."""
+    d = daemon(tcp(backlog=200))
+    url = f"tcp://127.0.0.1:{d.listeners[0]['port']}"
+    summary = json.loads(upper("bench", "--json", "-c", "3000", "-n", "6000", "-t", "20s", url, timeout=60).stdout)
+    assert (summary["opened"], summary["right"], summary["lost"]) == (3000, 6000, 0)
+
+
 def test_csv(peer):
     rows = upper("bench", "--csv", "-c", "1", "-d", "2500ms", peer(peers.textbook_udp).url).stdout.decode().split()
     head = rows[0].split(",")

@@ -202,6 +202,37 @@ static void test_texts(void **state)
 	assert_int_equal(texts_init(&(struct texts){0}, "/no/such", 56, &why), CLIENT_E_USAGE);
 }
 
+/* A tag is read back whatever its number is, in either case; and any other byte in any place makes it none. */
+static void test_tags(void **state)
+{
+	struct why why = {0};
+	struct texts texts;
+	uint8_t room[QUESTION_MIN];
+
+	assert_int_equal(texts_init(&texts, NULL, QUESTION_MIN, &why), 0);
+	for (unsigned i = 0; i < 64; i++) {
+		uint64_t number = UINT64_C(0x0123456789abcdef) << i |
+			UINT64_C(0xfedcba9876543210) >> (63 - i);
+
+		texts_write(&texts, number, room);
+		for (unsigned j = 0; j < QUESTION_TAG; j++)
+			assert_int_equal(room[j], 'a' + (number >> (60 - 4 * j) & 15));
+		assert_int_equal(question_number(room, sizeof(room)), number);
+		room[i % QUESTION_TAG] ^= 0x20;
+		assert_int_equal(question_number(room, sizeof(room)), number);
+	}
+	for (unsigned i = 0; i < QUESTION_TAG * 256; i++) {
+		uint8_t lower = (uint8_t)(i / QUESTION_TAG) | 0x20;
+		bool is_letter = lower >= 'a' && lower <= 'p';
+
+		texts_write(&texts, 0, room);
+		room[i % QUESTION_TAG] = (uint8_t)(i / QUESTION_TAG);
+		assert_true((question_number(room, sizeof(room)) != UINT64_MAX) == is_letter);
+	}
+	assert_true(question_number(room, QUESTION_TAG - 1) == UINT64_MAX);
+	texts_done(&texts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_ring_wraps),
 		cmocka_unit_test(test_stream_is_cut),
 		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_tags),
 	};
 
 	return cmocka_run_group_tests_name("window", tests, NULL, NULL);
