@@ -1,7 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The only place where the configuration of a listener meets the network. A worker may have several
- * sockets of one listener, which share the listener's counters. */
+/* The only place where the configuration of a listener meets the network: all code in net/ takes
+ * its values as arguments, and here they are filled in.
+ *
+ * A worker has one set of shared parts, made once and used by all of its sockets in turn, since
+ * it has one thread: the scratch buffers, the batch of datagrams, the guard, the acceptor, and
+ * the count of handshakes. Beside these, each socket that came over the channel is one object, a
+ * struct listener_socket, of one of three kinds: UDP, DTLS, or a stream (TCP and TLS). A worker
+ * may have several sockets of one listener; they share the listener's counters.
+ *
+ * The steps follow the messages of the supervisor:
+ *
+ *      LISTENER   listeners_take()         a descriptor is put aside; nothing is read
+ *      PREPARE    listeners_fix_sockets()  then listeners_build(): each gets its object
+ *      SERVE      listeners_serve()        the sockets are watched from here on
+ *      DRAIN      listeners_stop()         queued datagrams are answered; nothing new is taken
+ *                 listeners_cut()          the time is up: open connections are reset
+ *
+ * Descriptors of datagram sockets are moved above the limit on open files before the sandbox is
+ * entered. The system call filter knows them by that: no descriptor that is opened later can get
+ * such a number. */
 
 #include "child/listeners.h"
 

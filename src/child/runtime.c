@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A child trusts its channel and nothing else. Without the supervisor there is no point in serving:
- * whatever restarts it wants the sockets. */
+/* The part of a child that is the same for all roles: it reads the channel, sets up the
+ * configuration and the log, enters the sandbox, and shows by a heartbeat in its page of
+ * counters that its loop turns.
+ *
+ * A child trusts its channel and nothing else. Still, each message is held against the table of
+ * process/channel.h before a handler sees it, so that a handler need not ask whether its message
+ * may come now; it checks the values. A handler that fails ends the child, with the reason sent
+ * to the supervisor first: a child that is half set up must not serve.
+ *
+ * Without the supervisor there is no point in serving: whatever restarts it wants the sockets.
+ * So the end of the channel is the end of the child. A channel that is full loses records of the
+ * log, which are counted, but never makes the child wait. */
 
 #include "child/runtime.h"
 

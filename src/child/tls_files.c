@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The files of listeners with TLS, and the contexts made of them. Files are read whole as they arrive, so
- * that none is open when serving begins, and are forgotten once the contexts are there. A worker gets
- * certificates and no keys; --check reads keys too, and does in one process what a generation does in
- * several. */
+/* The files of listeners with TLS, and the contexts made of them. Files are read whole as they
+ * arrive, so that none is open when serving begins, and are forgotten once the contexts are
+ * there: what an attacker could read in a worker later is the certificates, which are public,
+ * and the keys of tickets.
+ *
+ * A worker gets certificates and no keys: the context of a certificate has the number of its key
+ * instead, by which the keeper knows it. --check reads keys too, and does in one process what a
+ * generation does in several.
+ *
+ * Faults are found at two places. The OpenSSL room says which part of a context it refuses (enum
+ * tls_part) and why; tls_files_place() turns this into a place of the configuration, so that the
+ * supervisor can name file, key and line without having looked into any certificate. A context
+ * is refused for the first certificate that will not do; then each is tried alone, so that an
+ * operator is told of all of them at once. */
 
 #include "child/tls_files.h"
 
@@ -66,7 +76,7 @@ void tls_files_done(struct tls_files *files)
 
 int tls_files_read(struct tls_files *files, const struct file_place *place, int fd)
 {
-	struct tls_file *longer, *paper;
+	struct tls_file *longer, *file;
 	int r;
 
 	if (place->kind > FILE_TICKET_KEYS || !file_place_exists(files->conf, place))
@@ -75,9 +85,9 @@ int tls_files_read(struct tls_files *files, const struct file_place *place, int 
 	if (!longer)
 		return -ENOMEM;
 	files->list = longer;
-	paper = &files->list[files->n];
-	paper->place = *place;
-	r = fd_read_all(fd, LONGEST_FILE, &paper->text, &paper->len);
+	file = &files->list[files->n];
+	file->place = *place;
+	r = fd_read_all(fd, LONGEST_FILE, &file->text, &file->len);
 	if (r < 0)
 		return r;
 	files->n++;

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Runs as `user`, with nothing but its channel, the sockets that came over it, and its counters. It is
- * the one process that reads what the network sends.
+/* Runs as `user`, with nothing but its channel, the sockets that came over it, and its counters.
+ * It is the one process that reads what the network sends, and so the one that is most likely to
+ * be taken over.
  *
- * It is set up by its channel before it serves: the configuration, the sockets, then PREPARE, at which
- * it builds everything and gives up all that it will not need. The last of it is to say READY. */
+ * It is set up by its channel before it serves: the configuration, the sockets, files and the
+ * way to the keeper, then PREPARE, at which it builds everything and gives up all that it will
+ * not need. The last of it is to say READY. From then on it opens no file, and makes no socket
+ * but those that accept() returns.
+ *
+ * Here are the steps of its life, one function for each message; serving itself is
+ * child/listeners.c and net/. When it drains, it says RELEASED once it takes nothing new, and
+ * ends when the last connection has closed, or when the time that the supervisor has set is up. */
 
 #include <errno.h>
 #include <stdio.h>

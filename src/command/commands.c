@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Reading, checking and showing a configuration. */
+/* The commands that print and end: --check, --dump and --version. They read the configuration as
+ * a start would, with the same calls, and change nothing: no socket is bound and no sandbox
+ * entered. With --as-service, systemd runs the check (service.c). */
 
 #include "command/commands.h"
 

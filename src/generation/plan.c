@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The configuration goes to the children as the text that --dump prints, in memory that is sealed, and
- * each reads it with the same parser: there is no second format to get wrong. */
+/* All that is decided before the first child of a generation starts: the configuration, its
+ * files, its sockets, and how many workers there are. A plan is made whole or not at all, and
+ * its faults are those of the operator: they come with the exit code that fits, and with advice
+ * where the error of the system alone gives none.
+ *
+ * The configuration goes to the children as the text that --dump prints, in memory that is
+ * sealed, and each reads it with the same parser: there is no second format to get wrong. Files
+ * are opened once and kept, so that a child which is replaced weeks later gets the same
+ * certificate as its siblings, whatever is at the path by then.
+ *
+ * Files are opened first; then sockets are claimed, which changes nothing that serves
+ * (sockets/sockets.c). plan_bind() comes when all children are ready, plan_commit() when all
+ * serve. */
 
 #include "generation/plan.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* Made once, before the first generation, and used by each: the sockets, the keys of tickets,
+ * and the memory that workers share. Its secrets, for cookies and for the tables of clients, are
+ * drawn here and are never written anywhere else: an upgrade draws new ones. */
+
 #include "generation/resources.h"
 
 #include <errno.h>

@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A slot is a child and what it takes to replace it. A worker that needs the keeper begins when there
- * is one, and each has a channel to it of its own. */
+/* A slot is a child and what it takes to replace it. The slot stays, with its number and its
+ * page of counters, while one process after another runs in it.
+ *
+ * A child that dies is replaced at once if it lived for a while, and otherwise after a pause
+ * that doubles: a worker that dies at its start, on every start, must not keep the machine busy.
+ * A slot without a running child for long is *missing*: the log says so once, status says so
+ * until it is filled, and for a worker or the keeper the watchdog of the service manager is not
+ * fed meanwhile.
+ *
+ * A worker that needs the keeper begins when there is one, and each has a channel to it of its
+ * own, made here: one end goes to the keeper and one to the worker, and the supervisor keeps
+ * neither, so that it cannot ask for signatures.
+ *
+ * Two things end a child that does not cooperate: a heartbeat that stands still, and no word for
+ * five seconds that it takes nothing new after it was told to drain. Time in which the whole
+ * machine stood still does not count. */
 
 #include "generation/slot.h"
 

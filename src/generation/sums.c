@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A handful of listeners, looked up by name. */
+/* Sums of counters, by the name of the listener: its number changes when a reload adds another
+ * before it. A handful of listeners, so that a list that is searched does. Without memory a
+ * count is lost, and nothing else fails. */
 
 #include "generation/sums.h"
 

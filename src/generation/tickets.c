@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A key seals for one lifetime and opens for two more; then its place is the next to be written. */
+/* Keys of session tickets, shared by all workers so that a session which one of them began is
+ * resumed by any. No file has them: they are made here, live in memory that is left out of core
+ * dumps, and are handed on at an upgrade.
+ *
+ * There is a ring of keys for each value of ticket_lifetime that a configuration names. A key
+ * seals for one lifetime and opens for two more; then its place is the next to be written.
+ * Workers only read: they see a new key when the number of the newest is advanced, which is
+ * after the key has been written. Rings that neither the serving configuration nor the next one
+ * wants are erased. */
 
 #include "generation/tickets.h"
 

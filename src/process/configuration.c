@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Files are read here and not in conf/, which is handed text and makes no system call. */
+/* Reading the configuration that the command line names. Files are read here and not in conf/,
+ * which is handed text and makes no system call, so that a child can parse what it is given
+ * inside of its sandbox, and a test can do it from memory.
+ *
+ * The same calls serve a start, a reload and --check, so that all three find the same faults in
+ * the same order. */
 
 #include "process/configuration.h"
 

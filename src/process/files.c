@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The supervisor opens files, looks at their permissions, and has the kernel copy them into sealed memory.
- * It reads nothing of them. Children get the copies, those that replace others too: a file that is written
- * over in place, or half-way, cannot change what a generation was made from. */
+/* The files that a configuration names, from a path to sealed memory. The supervisor opens them,
+ * looks at their permissions, and has the kernel copy them: it reads nothing of them, so that no
+ * certificate can attack it. Children get the copies, those that replace others too: a file that
+ * is written over in place, or half-way, cannot change what a generation was made from.
+ *
+ * A file is known by its place in the configuration: kind, listener, and index among the
+ * listener's certificates. A child that finds a fault names the place, and the text about it,
+ * with path and key, is made here, in the process that has the configuration. One list of files
+ * serves a generation, --check and the watch for replaced files. */
 
 #include "process/files.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* From the configuration to the sandbox of a role: the policy is in priv/policy.c, by the name
+ * of the role; the user and the mode come from the configuration. A reason is a sentence that
+ * names what could not be had and, where there is one, the setting that would do without it. */
+
 #include "process/role_sandbox.h"
 
 #include <errno.h>

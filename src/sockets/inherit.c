@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Not left to libsystemd, since an upgrade speaks the same protocol and needs it in every build. */
+/* Sockets that came with the process: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. Not left to
+ * libsystemd, since an upgrade speaks the same protocol and needs it in every build. The
+ * variables are cleared as they are read, so that no child takes the sockets again; and
+ * variables that make no sense stop the start, since to serve without the sockets that someone
+ * meant to pass would look like success. */
 
 #include "sockets/inherit.h"
 

@@ -1,7 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Access is checked twice: by the mode of the socket's file, and by the user that the kernel says is there.
- * A client is given an answer and no time: what its socket does not take at once is not sent. */
+/* The control socket: one question of a client, one answer, and the connection is over.
+ *
+ * Access is checked twice: by the mode of the socket's file, and by the user that the kernel
+ * says is there. The verb's row says whether it changes anything; a member of the control group
+ * may only look. Verbs are the owner's; this file knows none of them.
+ *
+ * A client is given an answer and no time. The supervisor never waits for one: what its socket
+ * does not take at once is not sent, and a client too many is hung up on. A verb answers at
+ * once, or later:
+ *
+ * * CONTROL_LATER with a build: the client waits for the build of that number, and gets its
+ *   outcome and no other, see generations.c.
+ * * CONTROL_LATER without one: it waits for the next control_answer() to its verb.
+ * * CONTROL_TAKEN: a child has a copy of the descriptor and answers.
+ *
+ * Clients that wait survive an upgrade: their descriptors and verbs are handed over, and the new
+ * program answers. A client that is closed stays in memory until the end of the round, like all
+ * that has a source. */
 
 #include "supervisor/control.h"
 

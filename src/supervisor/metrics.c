@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A row is a metric and the function that collects its samples. The counters of listeners are rows that
- * core/counters.h has already. */
+/* All metrics, as one table. A row is a metric and the function that collects its samples; the
+ * four formats (exposition.c), upperd-metrics(7) and --json are made from it. The counters of
+ * listeners are rows that core/counters.h has already, so that a counter which is added there is
+ * a metric without a change here.
+ *
+ * A name is for ever, since dashboards and alerts are built on it. Labels have few values, and
+ * none that a peer can make up: a metric by client would let any peer fill the memory of
+ * whatever scrapes. */
 
 #include "supervisor/metrics.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Puts together what is so at a moment, for the statistics. */
+/* Puts together what is so at a moment, for the statistics. All that a moment says of children
+ * is copied: their pages change while they are read, and certificates in particular are text
+ * that a worker writes, so that a copy is taken and looked at, never the page. */
 
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,7 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Journal, syslog or stderr. A log that is not read must not stop the supervisor: a record is written only
- * when there is room for it at once, and records that find none are counted. */
+/* The log's last stop: journal, syslog or stderr, as the configuration says or as the start
+ * suggests.
+ *
+ * A log that is not read must not stop the supervisor, and with it every reload and respawn: a
+ * record is written only when there is room for it at once, and records that find none are
+ * counted. The count is the first thing that is written when there is room again, and it is a
+ * metric.
+ *
+ * Until the daemon serves, errors go to stderr as well, wherever the log is: the person who
+ * starts it looks there. The last few errors are kept in memory, for status and for the status
+ * page.
+ *
+ * Records of children come over their channels and pass through here with the name and the
+ * number of the process that sent them, which the supervisor knows and need not be told. */
 
 #include "supervisor/records.h"
 

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How a supervisor comes to serve: afresh; on trial, before an upgrade; or after one, with what the
- * program before has left. */
+/* How a supervisor comes to serve, which is one of three:
+ *
+ * * Afresh: the configuration is read, sockets are inherited, the sandbox is entered, the first
+ *   generation built. Whatever fails ends the process with an exit code that says whose fault it
+ *   was, and the reason on stderr.
+ * * On trial, before an upgrade: the same with copies of the sockets of the program that runs,
+ *   no control socket, no word to the service manager, and an end as soon as all children are
+ *   ready. Nothing that it does is seen from outside.
+ * * After an upgrade: there are sockets, clients that wait, and children that serve already. So
+ *   nothing that fails is the end here: those children go on, and the first build is tried
+ *   again. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Also the line that `systemctl status` shows; it is sent when it has changed, once a second at most. */
+/* Numbers over time. Each worker counts in a page of its own, which ends with it; what is shown
+ * must not jump when a worker is replaced, a configuration reloaded or the program upgraded. So
+ * three things are kept here:
+ *
+ * * history: the counters of generations that are gone, added when the last child of one has
+ *   ended.
+ * * lasting: what is counted about the daemon itself, such as reloads and deaths of children.
+ * * before and now: all counters as of the last two seconds, for rates, latencies and the plot.
+ *
+ * History and lasting are handed over at an upgrade as lines of words and numbers, by the names
+ * of the counters: two builds may count different things, and what both know is kept.
+ *
+ * Nothing here looks for itself: the supervisor puts a struct moment together (observe.c) and
+ * hands it in, so that all numbers of a second are of the same moment. Counters of children are
+ * numbers that a child may have made up; they are added and printed, and never used as an index
+ * or a length.
+ *
+ * The line that `systemctl status` shows is made here as well; it is sent when it has changed,
+ * once a second at most. */
 
 #include "supervisor/stats.h"
 

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The words: connections are *open* now; they were *accepted*, and messages *received* and *answered*,
- * since the start. A table or a line without anything to say is left out. */
+/* "upperctl status": for a person, as tables, and for a program, as JSON. Both show a struct
+ * moment and the statistics, and neither changes any of them.
+ *
+ * The words: connections are *open* now; they were *accepted*, and messages *received* and
+ * *answered*, since the start. A table or a line without anything to say is left out, so that a
+ * healthy daemon is a short page. The first line is the verdict of stats_judge(), which is also
+ * the exit status of --check: text, metrics and the verdict never disagree. */
 
 #include "supervisor/status.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The verbs of upperctl, as a table; and the texts of the answers. */
+/* The verbs of upperctl: a function each, of the name verb_NAME. The list is CONTROL_VERBS in
+ * process/ctl.h, and upperctl has the help for each. A verb that takes time must not keep the
+ * supervisor from its loop: it starts something, and returns CONTROL_LATER or CONTROL_TAKEN. */
 
 #include <stdlib.h>
 #include <string.h>

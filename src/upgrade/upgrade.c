@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* First the new program is tried: a child executes it, with copies of the sockets and no word to any other
- * process, and it must bring up a whole generation. Only when it has does the supervisor become the new
- * program. The children go on serving all the while, and the new supervisor takes them over as remnants: see
- * remnants.c. So at every moment there are processes that serve, whatever goes wrong. */
+/* Another program takes the place of this one, in the same process. There is no moment at which
+ * nothing serves, whatever goes wrong:
+ *
+ * * First the new program is tried: a child executes it, with copies of the sockets and no word
+ *   to any other process, and it must bring up a whole generation. It says so by an exit code
+ *   that no other program ends with by accident. A program that fails, hangs or is none ends
+ *   here: nothing has changed, and its own words are the answer.
+ * * Only then does the supervisor become the new program, by execve(). The process keeps its
+ *   number, which the service manager knows, its descriptors, and its children, which go on
+ *   serving all the while.
+ * * The new supervisor takes the children over as remnants (remnants.c), builds its first
+ *   generation, and tells them to drain when that one serves.
+ *
+ * The exec itself can still fail, when the file has gone since the trial: then the owner is
+ * told, and all stays as it was. State: a trial is under way when there is a pid; at all other
+ * times there is nothing here but a path. */
 
 #include "upgrade/upgrade.h"
 
