@@ -307,6 +307,11 @@ struct in6_addr addr_host6(const struct addr *addr)
 	return host;
 }
 
+void addr_prefix_cut(struct addr_prefix *prefix)
+{
+	prefix->base = mask(&prefix->base, prefix->bits);
+}
+
 bool addr_prefix_has(const struct addr_prefix *prefix, const struct in6_addr *host)
 {
 	struct in6_addr masked = mask(host, prefix->bits);

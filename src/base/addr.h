@@ -53,4 +53,6 @@ bool addr_is_wildcard(const struct addr *addr);
 uint16_t addr_port(const struct addr *addr); /* 0 for what has none */
 /* The host as 16 bytes, IPv4 as IPv4-mapped; all zero for a unix socket. */
 struct in6_addr addr_host6(const struct addr *addr);
+/* Clears the bits beyond the prefix. */
+void addr_prefix_cut(struct addr_prefix *prefix);
 bool addr_prefix_has(const struct addr_prefix *prefix, const struct in6_addr *host);

@@ -34,6 +34,7 @@ enum log_event {
 	NUMBER(bytes_in)                                                             \
 	NUMBER(bytes_out)                                                            \
 	NUMBER(messages)                                                             \
+	NUMBER(replies)                                                              \
 	NUMBER(duration_ms)                                                          \
 	NUMBER(one_of) /* the record stands for so many, since log.access samples */ \
 	TEXT(tls_version, 16)                                                        \

@@ -100,7 +100,7 @@ struct conf {
 		enum conf_log_target target;
 		enum conf_log_format format;
 		enum log_level level;
-		bool access;
+		unsigned access; /* a record of one connection in so many; 0: of none */
 	} log;
 	char *control_path;
 	char *control_group; /* NULL: there is none */

@@ -44,6 +44,14 @@ static void print_ratio(FILE *to, double value)
 	fprintf(to, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
 }
 
+static void print_sample(FILE *to, unsigned of)
+{
+	if (of > 1)
+		fprintf(to, "\"1/%u\"", of);
+	else
+		fputs(of == 1 ? "true" : "false", to);
+}
+
 static void print_strings(FILE *to, const struct value_strings *strings)
 {
 	fputs("[", to);
@@ -116,6 +124,9 @@ static void print_value(FILE *to, const struct conf_row *row, const void *object
 		break;
 	case TYPE_RATIO:
 		print_ratio(to, *(const double *)field);
+		break;
+	case TYPE_SAMPLE:
+		print_sample(to, *(const unsigned *)field);
 		break;
 	case TYPE_MODE:
 		fprintf(to, "\"%04o\"", (unsigned)*(const mode_t *)field);

@@ -29,6 +29,7 @@
 #define C_TYPE_SIZE         size_t
 #define C_TYPE_TIME         uint64_t
 #define C_TYPE_RATIO        double
+#define C_TYPE_SAMPLE       unsigned
 #define C_TYPE_MODE         mode_t
 #define C_TYPE_WORD         unsigned
 #define C_TYPE_STRING       char *
@@ -143,7 +144,7 @@ static const struct conf_row top_rows[] = {
 		"How a record looks on stderr."},
 	{"log.level", FIELD(TYPE_WORD, log.level), "\"info\"", 0, 0, 0, log_levels,
 		"The least important records that are written."},
-	{"log.access", FIELD(TYPE_BOOL, log.access), "false", 0, 0, 0, NULL,
+	{"log.access", FIELD(TYPE_SAMPLE, log.access), "false", 1, 1000000, 0, NULL,
 		"One record per connection, and one a minute per datagram listener."},
 
 	{"control.path", FIELD(TYPE_STRING, control_path), "\"" UPPERD_RUNDIR "/upperd/control\"",

@@ -25,6 +25,7 @@ enum conf_type {
 	TYPE_SIZE,         /* size_t, in bytes */
 	TYPE_TIME,         /* uint64_t, in milliseconds */
 	TYPE_RATIO,        /* double */
+	TYPE_SAMPLE,       /* unsigned: one of so many; 0: none */
 	TYPE_MODE,         /* mode_t */
 	TYPE_WORD,         /* an enum */
 	TYPE_STRING,       /* char *; NULL: unset */

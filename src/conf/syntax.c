@@ -168,7 +168,7 @@ static bool is_switch(const char *key)
 
 	for (unsigned scope = 0; key && scope < N_SCOPES && !row; scope++)
 		row = conf_schema_find(scope, scope == SCOPE_TOP || !last ? key : last + 1);
-	return row && row->type == TYPE_BOOL;
+	return row && (row->type == TYPE_BOOL || row->type == TYPE_SAMPLE);
 }
 
 static int bad_value(struct syntax *s, const struct token *value)

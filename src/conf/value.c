@@ -245,6 +245,29 @@ static int value_ratio(
 	return 0;
 }
 
+/* true is one of one, and false one of none. */
+static int value_sample(
+	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
+{
+	const char *text = value_string(setting);
+	const char *digits = text && strncmp(text, "1/", 2) == 0 ? text + 2 : "";
+	uint64_t of;
+
+	if (config_setting_type(setting) == CONFIG_TYPE_BOOL) {
+		*(unsigned *)field = config_setting_get_bool(setting) ? 1 : 0;
+		return 0;
+	}
+	if (*digits == '\0' || strspn(digits, "0123456789") != strlen(digits))
+		return wrong_type(row, setting, why);
+	of = strtoull(digits, NULL, 10);
+	if (of < row->min || of > row->max)
+		return why_set(why, VALUE_E_BAD,
+			"\"%.64s\" is out of range; \"1/%" PRIu64 "\" to \"1/%" PRIu64 "\" will do",
+			text, row->min, row->max);
+	*(unsigned *)field = (unsigned)of;
+	return 0;
+}
+
 /* libconfig reads 0660 as six hundred and sixty, so that only a string can be octal. */
 static int value_mode(
 	const struct conf_row *row, const config_setting_t *setting, void *field, struct why *why)
@@ -474,6 +497,7 @@ static const struct value_type types[TYPE_LISTENERS + 1] = {
 	[TYPE_SIZE] = {"a number of bytes or a string such as \"64k\"", value_size},
 	[TYPE_TIME] = {"a string with a number and its unit, such as \"30s\",", value_time},
 	[TYPE_RATIO] = {"a number such as 3.0", value_ratio},
+	[TYPE_SAMPLE] = {"true, false, or a string such as \"1/100\",", value_sample},
 	[TYPE_MODE] = {"a string in octal, such as \"0660\",", value_mode},
 	[TYPE_WORD] = {"a string", value_word},
 	[TYPE_STRING] = {"a string", value_text},

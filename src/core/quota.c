@@ -71,6 +71,27 @@ static void spend(struct quota_entry *entry, uint64_t now_ns, uint64_t cost_ns)
 		&entry->spent_ns, &was, is, memory_order_relaxed, memory_order_relaxed));
 }
 
+static uint64_t cost_of(const struct quota_request *request, unsigned level)
+{
+	return NS_A_SECOND / (request->per_second * multiples[level]);
+}
+
+struct quota_spent quota_find_spent(struct quota *quota, const struct siphash_key *key,
+	const uint8_t host[static 16], const struct quota_request *request)
+{
+	unsigned level = 0;
+
+	while (level < request->levels &&
+		has_room(quota_find(quota, hash_prefix(key, host, level, request->kind)),
+			request->now_ms * NS_A_MS, cost_of(request, level)))
+		level++;
+	level = level < request->levels ? level : 0;
+	return (struct quota_spent){
+		.bits = host_is_ipv4(host) ? bits_of_ipv4[level] : bits_of_ipv6[level],
+		.per_second = request->per_second * multiples[level],
+	};
+}
+
 int quota_take(struct quota *quota, const struct siphash_key *key, const uint8_t host[static 16],
 	const struct quota_request *request)
 {
@@ -79,7 +100,7 @@ int quota_take(struct quota *quota, const struct siphash_key *key, const uint8_t
 	unsigned n = request->levels < QUOTA_LEVELS ? request->levels : QUOTA_LEVELS;
 
 	for (unsigned i = 0; i < n; i++) {
-		cost_ns[i] = NS_A_SECOND / (request->per_second * multiples[i]);
+		cost_ns[i] = cost_of(request, i);
 		entries[i] = quota_find(quota, hash_prefix(key, host, i, request->kind));
 		if (!has_room(entries[i], now_ns, cost_ns[i]))
 			return QUOTA_E_SPENT;

@@ -41,6 +41,15 @@ struct quota_request {
 	uint64_t now_ms;
 };
 
+/* Which network around a client is short, and what it may have. */
+struct quota_spent {
+	unsigned bits;       /* of its prefix, in the IPv6 form */
+	uint64_t per_second; /* of it */
+};
+
+/* The network that has no room for another now; the client itself where all have. */
+struct quota_spent quota_find_spent(struct quota *quota, const struct siphash_key *key,
+	const uint8_t host[static 16], const struct quota_request *request);
 /* Takes one from every allowance that `host` (IPv4 as IPv4-mapped) draws on; or, when one of them is
  * spent, from none. */
 int quota_take(struct quota *quota, const struct siphash_key *key, const uint8_t host[static 16],

@@ -363,7 +363,7 @@ int acceptor_add(struct acceptor *acceptor, struct listener *listener)
 		.loop = acceptor->loop,
 		.listener = listener->class.name,
 		.counters = listener->class.counters,
-		.dry_run = acceptor->guard->limits.dry_run,
+		.guard = acceptor->guard,
 	};
 	listener->idle = (struct idle_queue){
 		.idle = &listener->class.idle,

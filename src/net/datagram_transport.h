@@ -37,10 +37,11 @@ struct datagram_transport_ops {
 	int (*remind)(struct datagram_transport *transport);
 	/* Nothing more has arrived: as little memory as can be. */
 	void (*rest)(struct datagram_transport *transport);
-	/* More about why the peer is gone, for the log, or NULL; NULL where nothing more is ever known. */
-	const char *(*detail)(const struct datagram_transport *transport);
 	/* Says that no more will follow. */
 	void (*finish)(struct datagram_transport *transport);
+	/* Adds to the record of its end. Returns more about why the peer is gone, or NULL. */
+	const char *(*describe)(
+		const struct datagram_transport *transport, struct log_facts *facts);
 	void (*close)(struct datagram_transport *transport);
 };
 

@@ -74,7 +74,7 @@ static bool dtls_refuses(struct dtls *dtls, int reason, const struct dtls_datagr
 	if (reason == GUARD_ANSWER)
 		return false;
 	refuse(&dtls->refusals, (enum reason)reason, &d->arrival->peer);
-	return !(dtls->refusals.dry_run && reason_is_limit((enum reason)reason));
+	return !(dtls->refusals.guard->limits.dry_run && reason_is_limit((enum reason)reason));
 }
 
 /* The source of this hello may be forged. */
@@ -280,7 +280,7 @@ void dtls_init(struct dtls *dtls, uint64_t idle_ms, uint64_t handshake_ms)
 		.loop = dtls->socket.loop,
 		.listener = dtls->socket.name,
 		.counters = dtls->counters,
-		.dry_run = guard->limits.dry_run,
+		.guard = guard,
 	};
 	dtls->peers.on_offer = dtls_on_offer;
 	dtls->peers.on_return = dtls_on_return;

@@ -24,7 +24,7 @@ struct dtls {
 	struct scratch *scratch; /* of DATAGRAM_LONGEST each way at least */
 	struct answerer answerer;
 	double amplification; /* longest reply, as a multiple of the request */
-	bool access;          /* a record per session */
+	unsigned access;      /* a record of one session in so many; 0: of none */
 	struct listener_counters *counters;
 	struct acceptor *acceptor; /* has the guard and the limits */
 	struct allotment allotment;

@@ -38,18 +38,21 @@ void session_end(struct dtls_session *s, enum reason reason)
 {
 	struct dtls *dtls = s->dtls;
 	struct acceptor *acceptor = dtls->acceptor;
-
-	connection_end_record(&(struct connection_end){
+	struct connection_end end = {
 		.listener = dtls->socket.name,
 		.peer = &s->way.peer,
 		.counters = dtls->counters,
 		.access = dtls->access,
 		.reason = reason,
-		.detail = s->transport.ops->detail ? s->transport.ops->detail(&s->transport) : NULL,
 		.bytes_in = s->bytes_in,
 		.bytes_out = s->bytes_out,
+		.messages = s->messages,
 		.took_ms = dtls->socket.loop->now_ms - s->opened_ms,
-	});
+	};
+
+	if (s->transport.ops->describe)
+		end.detail = s->transport.ops->describe(&s->transport, &end.facts);
+	connection_end_record(&end);
 	if (s->is_agreed)
 		s->transport.ops->finish(&s->transport);
 	else
@@ -109,6 +112,7 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 
 	dtls->counters->counted[COUNT_messages]++;
 	dtls->counters->counted[COUNT_bytes_in] += len;
+	s->messages++;
 	s->bytes_in += len;
 	reason = session_make_answer(s, data, len, room, &length);
 	if (reason != GUARD_ANSWER)

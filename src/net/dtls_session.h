@@ -28,7 +28,7 @@ struct dtls_session {
 	struct handshake shake;   /* until the two agree */
 	uint8_t random[HELLO_RANDOM];
 	bool is_agreed; /* the handshake is over */
-	uint64_t bytes_in, bytes_out, opened_ms;
+	uint64_t bytes_in, bytes_out, messages, opened_ms;
 };
 
 static inline struct dtls_session *session_of(struct flow *flow)

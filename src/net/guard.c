@@ -73,6 +73,19 @@ struct guard_sender guard_sender(
 	};
 }
 
+static struct quota_request request_of(
+	const struct guard *guard, enum quota_kind kind, uint64_t now_ms)
+{
+	bool is_unchanged = kind == QUOTA_UNCHANGED;
+
+	return (struct quota_request){
+		.kind = kind,
+		.per_second = is_unchanged ? guard->limits.unchanged : guard->limits.datagrams,
+		.levels = is_unchanged ? 1 : QUOTA_LEVELS,
+		.now_ms = now_ms,
+	};
+}
+
 static int guard_take(const struct guard *guard, const struct guard_sender *sender,
 	const struct quota_request *request, enum reason spent)
 {
@@ -83,12 +96,7 @@ static int guard_take(const struct guard *guard, const struct guard_sender *send
 
 int guard_count(const struct guard *guard, const struct guard_sender *sender, uint64_t now_ms)
 {
-	const struct quota_request request = {
-		.kind = QUOTA_DATAGRAMS,
-		.per_second = guard->limits.datagrams,
-		.levels = QUOTA_LEVELS,
-		.now_ms = now_ms,
-	};
+	const struct quota_request request = request_of(guard, QUOTA_DATAGRAMS, now_ms);
 
 	return guard_take(guard, sender, &request, REASON_rate);
 }
@@ -96,12 +104,7 @@ int guard_count(const struct guard *guard, const struct guard_sender *sender, ui
 int guard_count_unchanged(const struct guard *guard, struct guard_sender *sender,
 	const void *question, size_t len, uint64_t now_ms)
 {
-	const struct quota_request request = {
-		.kind = QUOTA_UNCHANGED,
-		.per_second = guard->limits.unchanged,
-		.levels = 1,
-		.now_ms = now_ms,
-	};
+	const struct quota_request request = request_of(guard, QUOTA_UNCHANGED, now_ms);
 
 	if (loopguard_unchanged(&guard->shared->loopguard, &guard->key, &sender->ends, question,
 		    len, now_ms) != 0) {
@@ -210,6 +213,36 @@ void allotment_return(
 {
 	if (allotment->limit > 0)
 		guard_count_out(guard, counters, allotment->name.s6_addr);
+}
+
+/* A client is a /32, or a /64. */
+static unsigned client_bits(const struct in6_addr *host)
+{
+	return IN6_IS_ADDR_V4MAPPED(host) ? 128 : 64;
+}
+
+void guard_describe(const struct guard *guard, enum reason reason, const struct addr *peer,
+	uint64_t now_ms, struct log_facts *facts)
+{
+	struct addr_prefix prefix = {.base = addr_host6(peer)};
+	const uint8_t *host = prefix.base.s6_addr;
+	struct quota_spent spent = {client_bits(&prefix.base), guard->limits.per_client};
+	struct quota_request request = request_of(
+		guard, reason == REASON_rate ? QUOTA_DATAGRAMS : QUOTA_UNCHANGED, now_ms);
+	char text[ADDR_TEXT];
+
+	if (!is_client(peer))
+		return;
+	if (reason == REASON_rate || reason == REASON_unchanged)
+		spent = quota_find_spent(&guard->shared->quota, &guard->key, host, &request);
+	else if (reason == REASON_penalty)
+		spent.per_second = PENALTY_FREE;
+	else if (reason != REASON_per_client)
+		return;
+	prefix.bits = spent.bits;
+	addr_prefix_cut(&prefix);
+	log_fact_set(facts, limit, spent.per_second);
+	log_fact_text(facts, prefix, addr_format_prefix(&prefix, text));
 }
 
 void guard_judge_end(

@@ -5,6 +5,7 @@
  * a connection is admitted. One guard serves all listeners of a process. */
 
 #include "base/addr.h"
+#include "base/log.h"
 #include "core/counters.h"
 #include "core/loopguard.h"
 
@@ -83,6 +84,9 @@ void allotment_return(
  * left in `ret_would`, which is else GUARD_ANSWER. */
 int guard_enter(struct guard *guard, struct counters *counters, const struct addr *peer,
 	uint64_t now_ms, int *ret_would);
+/* The limit behind a refusal, and the prefix that it holds for; nothing where there is none. */
+void guard_describe(const struct guard *guard, enum reason reason, const struct addr *peer,
+	uint64_t now_ms, struct log_facts *facts);
 /* It has ended. */
 void guard_leave(struct guard *guard, struct counters *counters, const struct addr *peer);
 /* Counts it against the client if the reason is an offence. */

@@ -34,10 +34,16 @@ static void refusals_on_time(struct timer *timer, uint64_t now_ms)
 
 static void refusals_begin(struct refusals *all, enum reason reason, const struct addr *peer)
 {
+	struct log_facts facts = {0};
+
+	if (peer)
+		guard_describe(all->guard, reason, peer, all->loop->now_ms, &facts);
 	log_event(EVENT_PEER_REFUSED,
-		ABOUT(.listener = all->listener, .peer = peer, .reason = reason_name(reason)),
+		ABOUT(.listener = all->listener, .peer = peer, .reason = reason_name(reason),
+			.facts = &facts),
 		"%s: %s; further ones are only counted",
-		all->dry_run && reason_is_limit(reason) ? "would be refused" : "refused",
+		all->guard->limits.dry_run && reason_is_limit(reason) ? "would be refused"
+								      : "refused",
 		reason_sentence(reason));
 	all->timer.on_time = refusals_on_time;
 	if (!all->timer.node.next || list_is_empty(&all->timer.node))
@@ -70,18 +76,33 @@ void refusals_done(struct refusals *refusals)
 	loop_clear_timer(&refusals->timer);
 }
 
-void connection_end_record(const struct connection_end *e)
+static void connection_access_record(struct connection_end *e, const struct log_about *about)
+{
+	log_fact_set(&e->facts, bytes_in, e->bytes_in);
+	log_fact_set(&e->facts, bytes_out, e->bytes_out);
+	log_fact_set(&e->facts, messages, e->messages);
+	log_fact_set(&e->facts, duration_ms, e->took_ms);
+	if (e->access > 1)
+		log_fact_set(&e->facts, one_of, e->access);
+	log_each(EVENT_ACCESS, about, "connection ended: %s%s%s", reason_sentence(e->reason),
+		e->detail ? ": " : "", e->detail ? e->detail : "");
+}
+
+/* One of a hundred is the first, the hundred and first and so on, at each listener of each worker. */
+void connection_end_record(struct connection_end *e)
 {
 	const struct log_about about = {
-		.listener = e->listener, .peer = e->peer, .reason = reason_name(e->reason)};
+		.listener = e->listener,
+		.peer = e->peer,
+		.reason = reason_name(e->reason),
+		.facts = &e->facts,
+	};
+	uint64_t number = e->counters->counted[COUNT_closed]++;
 
 	PROBE2(close, e->listener, about.reason);
-	e->counters->counted[COUNT_closed]++;
 	e->counters->reasons[e->reason]++;
-	if (e->access)
-		log_each(EVENT_ACCESS, &about, "%llu bytes in, %llu bytes out, %llu ms",
-			(unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out,
-			(unsigned long long)e->took_ms);
+	if (e->access > 0 && number % e->access == 0)
+		connection_access_record(e, &about);
 	else if (e->reason != REASON_done && e->reason != REASON_reset)
 		log_event(EVENT_PEER_ENDED, &about, "connection ended: %s%s%s",
 			reason_sentence(e->reason), e->detail ? ": " : "",

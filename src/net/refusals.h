@@ -6,14 +6,16 @@
  * none has come for a while; between the two there are only numbers. */
 
 #include "base/addr.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "core/counters.h"
+#include "net/guard.h"
 
 struct refusals {
 	struct loop *loop;
 	const char *listener;
 	struct listener_counters *counters;
-	bool dry_run; /* limits only count */
+	const struct guard *guard; /* with its limits, which may only count */
 	struct timer timer;
 	struct {
 		uint64_t n; /* since it began; 0: it has not */
@@ -31,10 +33,11 @@ struct connection_end {
 	const char *listener;
 	const struct addr *peer;
 	struct listener_counters *counters;
-	bool access; /* a record per connection */
+	unsigned access; /* a record of one in so many; 0: of none */
 	enum reason reason;
 	const char *detail; /* more about the reason; NULL: nothing */
-	uint64_t bytes_in, bytes_out, took_ms;
+	uint64_t bytes_in, bytes_out, messages, took_ms;
+	struct log_facts facts; /* of its transport; the numbers above are added */
 };
 
-void connection_end_record(const struct connection_end *end);
+void connection_end_record(struct connection_end *end);

@@ -70,7 +70,7 @@ struct stream {
 	struct deadline deadline; /* in the one queue that fits the stage */
 	struct buf rest;          /* of the input: it waits for its end, or for room */
 	struct buf out;           /* answers that the peer has not taken */
-	uint64_t bytes_in, bytes_out;
+	uint64_t bytes_in, bytes_out, messages;
 	uint64_t
 		message_ms; /* when a message began to come that is not whole yet; 0: there is none */
 
@@ -99,18 +99,21 @@ static void stream_record_end(const struct stream *s)
 {
 	struct stream_class *class = s->class;
 	struct addr peer = stream_peer(s);
-
-	connection_end_record(&(struct connection_end){
+	struct connection_end end = {
 		.listener = class->name,
 		.peer = &peer,
 		.counters = class->counters,
 		.access = class->access,
 		.reason = s->reason,
-		.detail = s->transport.ops->detail ? s->transport.ops->detail(&s->transport) : NULL,
 		.bytes_in = s->bytes_in,
 		.bytes_out = s->bytes_out,
+		.messages = s->messages,
 		.took_ms = class->loop->now_ms - s->opened_ms,
-	});
+	};
+
+	if (s->transport.ops->describe)
+		end.detail = s->transport.ops->describe(&s->transport, &end.facts);
+	connection_end_record(&end);
 }
 
 static void stream_free_task(struct task *task)
@@ -328,6 +331,7 @@ static void stream_record_messages(
 {
 	struct stream_class *class = s->class;
 
+	s->messages += messages;
 	class->counters->counted[COUNT_messages] += messages;
 	class->counters->counted[COUNT_replies] += messages;
 	if (class->answerer.service->acknowledges && messages > 0)

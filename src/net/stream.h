@@ -21,7 +21,7 @@ struct stream_class {
 	struct scratch *scratch;
 	const char *name;
 	struct answerer answerer;
-	bool access; /* a record per connection */
+	unsigned access; /* a record of one connection in so many; 0: of none */
 	struct listener_counters *counters;
 	uint64_t trickle_ms;    /* a message may take so long, whatever its rate */
 	uint64_t write_ms;      /* `write` is a part of it, and looks at what the peer has taken */

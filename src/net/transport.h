@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The carrier of a stream: plain sockets here, TLS in its own room. Five calls and no library type. */
+/* The carrier of a stream: plain sockets here, TLS in its own room. Six calls and no library type. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "core/counters.h"
 
 enum {
@@ -37,8 +38,9 @@ struct transport_ops {
 	int (*finish)(struct transport *transport);
 	/* A close says all that finish() would, to a peer that has ended too. */
 	bool ends_by_closing;
-	/* More about why the peer is gone, for the log, or NULL; NULL where nothing more is ever known. */
-	const char *(*detail)(const struct transport *transport);
+	/* Adds to the record of its end. Returns more about why the peer is gone, or NULL. NULL where nothing more is
+	 * ever known. */
+	const char *(*describe)(const struct transport *transport, struct log_facts *facts);
 	/* Frees the session and closes the descriptor. */
 	void (*close)(struct transport *transport);
 };

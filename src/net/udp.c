@@ -314,14 +314,16 @@ static void udp_on_report(struct timer *timer, uint64_t now_ms)
 	struct udp *udp = container_of(timer, struct udp, report);
 	const uint64_t *now = udp->counters->counted, *then = udp->reported.counted;
 
-	if (now[COUNT_messages] != then[COUNT_messages])
-		log_each(EVENT_ACCESS, ABOUT(.listener = udp->socket.name),
-			"in the last minute: %llu datagrams, %llu answered, %llu bytes in, %llu "
-			"bytes out",
-			(unsigned long long)(now[COUNT_messages] - then[COUNT_messages]),
-			(unsigned long long)(now[COUNT_replies] - then[COUNT_replies]),
-			(unsigned long long)(now[COUNT_bytes_in] - then[COUNT_bytes_in]),
-			(unsigned long long)(now[COUNT_bytes_out] - then[COUNT_bytes_out]));
+	if (now[COUNT_messages] != then[COUNT_messages]) {
+		struct log_facts facts = {0};
+
+		log_fact_set(&facts, bytes_in, now[COUNT_bytes_in] - then[COUNT_bytes_in]);
+		log_fact_set(&facts, bytes_out, now[COUNT_bytes_out] - then[COUNT_bytes_out]);
+		log_fact_set(&facts, messages, now[COUNT_messages] - then[COUNT_messages]);
+		log_fact_set(&facts, replies, now[COUNT_replies] - then[COUNT_replies]);
+		log_each(EVENT_ACCESS, ABOUT(.listener = udp->socket.name, .facts = &facts),
+			"datagrams of the last minute");
+	}
 	udp->reported = *udp->counters;
 	loop_set_timer(udp->socket.loop, timer, now_ms + REPORT_MS);
 }
@@ -335,7 +337,7 @@ int udp_open(struct udp *udp)
 		.loop = udp->socket.loop,
 		.listener = udp->socket.name,
 		.counters = udp->counters,
-		.dry_run = udp->guard->limits.dry_run,
+		.guard = udp->guard,
 	};
 	if (udp->access)
 		loop_set_timer(

@@ -28,7 +28,7 @@ struct udp {
 	struct udp_batch *batch;
 	struct answerer answerer;
 	double amplification; /* longest reply, as a multiple of the request */
-	bool access;          /* a record a minute */
+	unsigned access;      /* other than 0: a record a minute */
 	struct listener_counters *counters;
 	const struct guard *guard;
 	struct proxy_rule proxy; /* datagrams begin with a header of version 2 */

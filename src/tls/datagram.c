@@ -216,21 +216,20 @@ static void tls_datagram_close(struct datagram_transport *transport)
 	transport->session = NULL;
 }
 
-static const char *tls_datagram_detail(const struct datagram_transport *transport)
+static const char *tls_datagram_describe(
+	const struct datagram_transport *transport, struct log_facts *facts)
 {
-	const struct session *session = transport->session;
-
-	return session->detail;
+	return session_describe(transport->session, facts);
 }
 
 static const struct datagram_transport_ops ops = {
-	.detail = tls_datagram_detail,
 	.handshake = tls_datagram_handshake,
 	.read = tls_datagram_read,
 	.write = tls_datagram_write,
 	.remind = tls_datagram_remind,
 	.rest = tls_datagram_rest,
 	.finish = tls_datagram_finish,
+	.describe = tls_datagram_describe,
 	.close = tls_datagram_close,
 };
 

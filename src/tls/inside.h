@@ -69,6 +69,8 @@ void resume_by_tickets(SSL_CTX *ctx, uint64_t lifetime_ms);
 struct tally {
 	uint32_t records; /* that came in, of every kind */
 	uint8_t updates, hellos, alerts;
+	uint8_t alert_sent,
+		alert_received; /* the last of each, as a number; 0: none but of the end */
 	bool established;
 };
 
@@ -96,6 +98,8 @@ void session_forget_errors(void);
 /* The outcome of a call of the library that returned `r`, as transport.h has them. */
 int session_outcome(const struct session *session, int r, uint8_t *ret_reason);
 int session_handshake(struct session *session, uint8_t *ret_reason);
+/* The outcome of a handshake, the peer and what went wrong, for records; returns `detail`. */
+const char *session_describe(const struct session *session, struct log_facts *facts);
 /* The outcome of a handshake, for the counters. */
 void session_agreement(const struct session *session, struct agreement *ret_agreement);
 int session_read(

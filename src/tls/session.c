@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 
 #include "tls/inside.h"
@@ -76,7 +77,11 @@ static void on_message(
 	const unsigned char *bytes = data;
 	bool is_hello = len > 0 && bytes[0] == SSL3_MT_CLIENT_HELLO;
 
-	if (sent || !tally)
+	if (!tally)
+		return;
+	if (kind == SSL3_RT_ALERT && len == 2 && bytes[1] != SSL_AD_CLOSE_NOTIFY)
+		*(sent ? &tally->alert_sent : &tally->alert_received) = bytes[1];
+	if (sent)
 		return;
 	if (kind == SSL3_RT_HEADER)
 		tally->records++;
@@ -204,6 +209,82 @@ void session_agreement(const struct session *session, struct agreement *ret_agre
 		.cipher = (uint8_t)agreed_find(AGREED_CIPHER, cipher),
 		.resumed = SSL_session_reused(ssl),
 	};
+}
+
+/* As the RFCs write them; the library's words have spaces, and differ from version to version. */
+static const char *alert_name(uint8_t alert)
+{
+	static const char *const names[UINT8_MAX + 1] = {
+		[10] = "unexpected_message",
+		[20] = "bad_record_mac",
+		[22] = "record_overflow",
+		[40] = "handshake_failure",
+		[42] = "bad_certificate",
+		[43] = "unsupported_certificate",
+		[44] = "certificate_revoked",
+		[45] = "certificate_expired",
+		[46] = "certificate_unknown",
+		[47] = "illegal_parameter",
+		[48] = "unknown_ca",
+		[49] = "access_denied",
+		[50] = "decode_error",
+		[51] = "decrypt_error",
+		[70] = "protocol_version",
+		[71] = "insufficient_security",
+		[80] = "internal_error",
+		[86] = "inappropriate_fallback",
+		[90] = "user_canceled",
+		[100] = "no_renegotiation",
+		[109] = "missing_extension",
+		[110] = "unsupported_extension",
+		[112] = "unrecognized_name",
+		[113] = "bad_certificate_status_response",
+		[115] = "unknown_psk_identity",
+		[116] = "certificate_required",
+		[120] = "no_application_protocol",
+	};
+
+	if (alert == 0)
+		return NULL;
+	return names[alert] ? names[alert] : "other";
+}
+
+/* Controls are escaped by the library, a byte of zero among them; the rest is UTF-8. */
+static void describe_client(const SSL *ssl, struct log_facts *facts)
+{
+	const X509 *leaf = SSL_get0_peer_certificate(ssl);
+	BIO *bio = leaf ? BIO_new(BIO_s_mem()) : NULL;
+	char subject[sizeof(facts->client)];
+	int n;
+
+	if (!bio)
+		return;
+	X509_NAME_print_ex(
+		bio, X509_get_subject_name(leaf), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+	n = BIO_read(bio, subject, sizeof(subject) - 1);
+	BIO_free(bio);
+	subject[n > 0 ? n : 0] = '\0';
+	log_fact_text(facts, client, subject);
+}
+
+const char *session_describe(const struct session *session, struct log_facts *facts)
+{
+	const struct tally *tally = &session->tally;
+	SSL *ssl = session->ssl;
+
+	if (tally->established) {
+		log_fact_text(facts, tls_version, SSL_get_version(ssl));
+		log_fact_text(facts, cipher, SSL_get_cipher_name(ssl));
+		log_fact_text(
+			facts, group, SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl)));
+		log_fact_set(facts, resumed, SSL_session_reused(ssl) != 0);
+	}
+	log_fact_text(facts, alert_sent, alert_name(tally->alert_sent));
+	log_fact_text(facts, alert_received, alert_name(tally->alert_received));
+	log_fact_text(facts, sni, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+	describe_client(ssl, facts);
+	session_forget_errors();
+	return session->detail;
 }
 
 int session_read(

@@ -134,19 +134,17 @@ static void tls_stream_close(struct transport *transport)
 	transport->fd = -1;
 }
 
-static const char *tls_stream_detail(const struct transport *transport)
+static const char *tls_stream_describe(const struct transport *transport, struct log_facts *facts)
 {
-	const struct session *session = transport->session;
-
-	return session->detail;
+	return session_describe(transport->session, facts);
 }
 
 static const struct transport_ops transport_tls = {
-	.detail = tls_stream_detail,
 	.handshake = tls_stream_handshake,
 	.read = tls_stream_read,
 	.write = tls_stream_write,
 	.finish = tls_stream_finish,
+	.describe = tls_stream_describe,
 	.close = tls_stream_close,
 };
 

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records: how they look, and what the network cannot do to them."""
 
+import contextlib
 import ctypes
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
 
+from pki import Authority
 from process import wait_until
 from rig import run_upperctl
+from secure import connect_tls, context_for, s_client, tls
 from settings import tcp, udp
 from wire import connect, read_all, read_exactly, tcp_ask, udp_ask, udp_socket
 
@@ -66,11 +70,64 @@ def test_access_is_one_record_per_connection(daemon):
     assert len(d.records("access")) == 1
 
 
+def test_access_record_is_made_of_typed_fields(daemon):
+    d = daemon(tcp(framing="line"), log={"access": True})
+    tcp_ask(d.listeners[0], b"a\nb\n\xc5\x89")  # one letter of two bytes becomes two of three
+    record = d.expect("access")
+    assert (record["bytes_in"], record["bytes_out"], record["messages"]) == (6, 7, 3)
+    assert isinstance(record["duration_ms"], int) and record["duration_ms"] < 20000
+    assert record["reason"] == "done" and record["message"] == "connection ended: the conversation was over"
+    assert not {"one_of", "tls_version", "sni", "resumed"} & set(record)
+
+
+def test_access_of_datagrams_is_made_of_typed_fields(daemon):
+    d = daemon(udp(), workers=1, log={"access": True})
+    assert udp_ask(d.listeners[0], b"abc") == b"ABC"
+    d.stop()
+    record = d.records("access")[0]
+    assert {key: record[key] for key in ("bytes_in", "bytes_out", "messages", "replies")} == {
+        "bytes_in": 3, "bytes_out": 3, "messages": 1, "replies": 1}
+
+
+def test_access_is_sampled(daemon):
+    d = daemon(tcp(), workers=1, log={"access": "1/10"})
+    for _ in range(30):
+        tcp_ask(d.listeners[0], b"a")
+    d.stop()
+    assert [record["one_of"] for record in d.records("access")] == [10] * 3
+
+
+def test_connection_that_was_cut_is_told_of_beside_a_sample(daemon):
+    """Sampling is for what is ordinary."""
+    d = daemon(tcp(invalid="reject"), workers=1, log={"access": "1/1000"})
+    for _ in range(2):
+        with connect(d.listeners[0]) as s:
+            s.sendall(b"\xff")
+            s.recv(1)
+    assert d.expect("access")["reason"] == d.expect("peer-ended")["reason"] == "invalid"
+
+
 def test_access_is_off_unless_asked_for(daemon):
     d = daemon(tcp())
     tcp_ask(d.listeners[0], b"hello")
     d.stop()
     assert d.records("access") == []
+
+
+def test_a_limit_is_named_with_the_prefix_that_it_holds_for(daemon):
+    d = daemon(udp(), tcp(), workers=1, limits={"exempt": [], "datagrams": 3, "unchanged": 2, "per_client": 1})
+    with udp_socket(d.listeners[0]) as s:
+        for i in range(20):
+            s.send(b"A" * (i + 1))  # no two alike, or it is a loop
+        refused = d.expect("peer-refused", reason="unchanged")
+        assert (refused["limit"], refused["prefix"]) == (2, "127.0.0.1/32")
+        refused = d.expect("peer-refused", reason="rate")
+        assert (refused["limit"], refused["prefix"]) == (3, "127.0.0.1/32")
+    with connect(d.listeners[1]) as first, connect(d.listeners[1]) as second:
+        assert second.recv(1) == b""
+        refused = d.expect("peer-refused", reason="per_client")
+        assert (refused["limit"], refused["prefix"]) == (1, "127.0.0.1/32")
+        first.sendall(b"a")
 
 
 def test_acknowledged_message_is_logged_by_size_and_sender(daemon):
@@ -306,6 +363,162 @@ def test_configuration_that_works_is_quiet(daemon):
     d.reload()
     d.stop()
     assert [r for r in d.records() if r.get("level") in ("warning", "error")] == []
+
+
+# TLS
+
+
+def test_access_tells_of_tls(daemon, with_tls, pair, authority):
+    clients = authority.issue("ec", ("somebody",), usage="clientAuth")
+    d = daemon(tls(pair, more={"client_auth": "required", "client_ca": str(authority.file)}),
+               workers=1, log={"access": True})
+    at, context = d.listeners[0], context_for(authority, certificate=clients)
+    with connect_tls(at, context) as s:
+        s.sendall(b"abc")
+        assert read_exactly(s, 3) == b"ABC"
+        session = s.session
+    record = d.expect("access")
+    assert {key: record[key] for key in ("tls_version", "sni", "client", "resumed", "bytes_in")} == {
+        "tls_version": "TLSv1.3", "sni": "localhost", "client": "CN=somebody", "resumed": False, "bytes_in": 3}
+    assert record["cipher"].startswith("TLS_") and record["group"]
+    since = d.mark()
+    with connect_tls(at, context, session=session) as s:
+        s.sendall(b"abc")
+        assert read_exactly(s, 3) == b"ABC"
+    assert d.expect("access", since)["resumed"] is True
+    assert d.records("access", since)[0]["client"] == "CN=somebody"
+
+
+def test_failed_handshake_names_the_alert_and_the_name_asked_for(daemon, with_tls, pair, authority, tmp_path):
+    d = daemon(tls(pair))
+    other = Authority(tmp_path / "other")
+    with pytest.raises(ssl.SSLError):  # the client is the one that gives up
+        connect_tls(d.listeners[0], context_for(other), "localhost")
+    record = d.expect("peer-ended", reason="tls_refused")
+    assert (record["alert_received"], record["sni"]) == ("unknown_ca", "localhost")
+    assert "alert_sent" not in record
+    s_client(d.listeners[0], "-servername", "an.example", "-tls1_2", "-cipher", "AES128-SHA", text=b"")
+    record = d.expect("peer-ended", reason="tls_nothing_shared")
+    assert (record["alert_sent"], record["sni"]) == ("handshake_failure", "an.example")
+    assert "alert_received" not in record
+
+
+# Anything from the network, and what reads the log
+
+
+HOSTILE = (b"x\n2026-01-01T00:00:00.000+00:00 error child-died: worker 0[1] tcp 192.0.2.9:1: refused:"
+           b"\r\x1b[2J\x07\" reason=forged \\ \x7f \xc2\x9b1m \xe2\x80\xae \xe2\x81\xa6 \xff\xfe \xc0\x8a")
+RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def ask_for_a_hostile_name(at):
+    s_client(at, "-servername", HOSTILE.decode("utf-8", "surrogateescape"), "-tls1_2", "-cipher", "AES128-SHA",
+             text=b"")
+
+
+def connect_from_a_hostile_path(at, folder):
+    """A client of a unix socket that has bound itself to a name of its own choice."""
+    with socket.socket(socket.AF_UNIX) as s:
+        name = HOSTILE[:100].replace(b"/", b"_")
+        s.bind(b"\0" + name if folder is None else os.fsencode(folder) + b"/" + name[:40])
+        s.settimeout(20)
+        s.connect(at["path"])
+        s.sendall(b"\xff")
+        with contextlib.suppress(ConnectionResetError):
+            s.recv(1)
+
+
+@pytest.fixture
+def attacked(daemon, with_tls, pair, tmp_path):
+    """Starts a daemon, and gives it names that try to leave the place that they have in a record."""
+    def attack(**more):
+        d = daemon(tls(pair), tcp(name="unix", path=str(tmp_path / "s"), invalid="reject"),
+                   tcp(name="proxied", proxy_protocol="required", proxy_from=["127.0.0.0/8"]), workers=1, **more)
+        ask_for_a_hostile_name(d.listeners[0])
+        connect_from_a_hostile_path(d.listeners[1], None)
+        connect_from_a_hostile_path(d.listeners[1], tmp_path)
+        for header in (b"PROXY TCP4 192.0.2.1\n\x1b[2J 192.0.2.2 1 2\r\n", b"PROXY " + HOSTILE + b"\r\n"):
+            with connect(d.listeners[2]) as s:
+                s.sendall(header)
+                with contextlib.suppress(ConnectionResetError):
+                    s.recv(1)
+        return d
+    return attack
+
+
+def test_names_from_the_network_cannot_leave_their_field_in_json(attacked):
+    d = attacked()
+    sni = d.expect("peer-ended", reason="tls_nothing_shared")["sni"]
+    assert sni.startswith("x\n2026") and "\\xff\\xfe" in sni  # JSON's own escapes; a byte that is no text as \xff
+    d.expect("peer-refused", reason="proxy")
+    d.wait_for(lambda: len(d.records("peer-ended", reason="invalid")) == 2, "both unix clients")
+    d.stop()
+    for line in d.ears.lines:
+        assert not RAW.search(line) and isinstance(json.loads(line), dict)
+
+
+def test_names_from_the_network_cannot_forge_a_line_of_text(attacked):
+    d = attacked(log={"format": "text"})
+    d.wait_for(lambda: "tls_nothing_shared" in d.log() and d.log().count("reason=invalid") == 2 and
+               "reason=proxy" in d.log(), "all records")
+    d.stop()
+    for line in d.ears.lines:
+        assert TEXT_LINE.fullmatch(line) and not RAW.search(line)
+        assert not re.search(r" reason=forged", re.sub(r'"(\\.|[^"\\])*"', '""', line)), line
+    assert not any("192.0.2.9" in line.split("connection ended")[0] for line in d.ears.lines)
+
+
+def test_names_from_the_network_are_escaped_in_the_journal(attacked, journal, with_systemd):
+    d = attacked(log={"target": "journal"}, before=journal)
+    d.stop()
+    got = list(read_out(journal.socket))
+    sni = [x for x in got if b"UPPERD_SNI" in x]
+    assert len(sni) == 1 and len([x for x in got if b"UPPERD_REASON\n\x07\0\0\0\0\0\0\0invalid\n" in x]) == 2
+    for record in got:
+        for name, value in fields_of(record):
+            assert b"\n" not in value and not RAW.search(value.decode()), (name, value)
+    fields = dict(fields_of(sni[0]))
+    assert fields[b"UPPERD_SNI"].startswith(b"x\\x0a2026") and b"\\xff\\xfe" in fields[b"UPPERD_SNI"]
+    assert fields[b"UPPERD_ALERT_SENT"] == b"handshake_failure"
+    assert re.match(rb"worker 0\[\d+\] tls 127\.0\.0\.1:\d+: connection ended: ", fields[b"MESSAGE"])
+
+
+def fields_of(record):
+    """A record as it is sent to the journal: name, length, value."""
+    while record:
+        name, _, rest = record.partition(b"\n")
+        size = int.from_bytes(rest[:8], "little")
+        yield name, rest[8:8 + size]
+        record = rest[8 + size + 1:]
+
+
+def test_names_from_the_network_are_escaped_in_the_system_log(attacked, syslog):
+    d = attacked(log={"target": "syslog"}, before=syslog)
+    d.stop()
+    if syslog.socket.type == socket.SOCK_STREAM:
+        stream, _ = syslog.socket.accept()
+        with stream:
+            got = read_all(stream).split(b"\0")[:-1]
+    else:
+        got = list(read_out(syslog.socket))
+    assert any(b"tls_nothing_shared" in line for line in got)
+    for line in got:
+        assert b"\n" not in line and not RAW.search(line.decode()), line
+
+
+def test_message_of_the_journal_says_who(daemon, journal, with_systemd):
+    """Readers of MESSAGE alone see the process, the listener and the peer, always at the same place."""
+    d = daemon(tcp(invalid="reject"), log={"target": "journal"}, before=journal)
+    with connect(d.listeners[0]) as s:
+        host, port = s.getsockname()
+        s.sendall(b"\xff")
+        with contextlib.suppress(ConnectionResetError):
+            s.recv(1)
+    d.stop()
+    said = [fields for fields in map(dict, map(fields_of, read_out(journal.socket)))
+            if fields[b"UPPERD_EVENT"] == b"peer-ended"]
+    assert re.fullmatch(rb"worker (\d)\[%s\] tcp %s:%d: connection ended: bytes that are not UTF-8, .* "
+                        rb"reason=invalid" % (said[0][b"UPPERD_PID"], host.encode(), port), said[0][b"MESSAGE"])
 
 
 # upperctl log

@@ -100,6 +100,33 @@ static void test_ratios_are_short(void **state)
 	free(text);
 }
 
+/* log.access: true and false are the ends of a range that has a form of its own between them. */
+static void test_sample(void **state)
+{
+	static const struct {
+		const char *set;
+		unsigned of;
+		const char *dumped;
+	} cases[] = {
+		{"log.access=false", 0, "\taccess = false; #"},
+		{"log.access=true", 1, "\taccess = true; #"},
+		{"log.access=1/1", 1, "\taccess = true; #"},
+		{"log.access=1/2", 2, "\taccess = \"1/2\"; #"},
+		{"log.access=\"1/1000000\"", 1000000, "\taccess = \"1/1000000\"; #"},
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		const char *const sets[] = {cases[i].set, NULL};
+		char *dumped = dump_of(UDP, sets);
+		struct conf *conf = load_fine(dumped, NULL);
+
+		assert_says(dumped, cases[i].dumped);
+		assert_int_equal(conf->log.access, cases[i].of);
+		conf_free(conf);
+		free(dumped);
+	}
+}
+
 static void test_origins(void **state)
 {
 	const char *const sets[] = {"user=a\nb", NULL};
@@ -220,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_values_survive),
 		cmocka_unit_test(test_ratios_are_exact),
 		cmocka_unit_test(test_ratios_are_short),
+		cmocka_unit_test(test_sample),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_tls_is_inherited),
 		cmocka_unit_test(test_sets_of_tls),

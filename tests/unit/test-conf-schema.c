@@ -136,6 +136,7 @@ static const size_t sizes[] = {
 	[TYPE_SIZE] = sizeof(size_t),
 	[TYPE_TIME] = sizeof(uint64_t),
 	[TYPE_RATIO] = sizeof(double),
+	[TYPE_SAMPLE] = sizeof(unsigned),
 	[TYPE_MODE] = sizeof(mode_t),
 	[TYPE_WORD] = sizeof(unsigned),
 	[TYPE_STRING] = sizeof(char *),

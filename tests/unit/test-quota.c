@@ -114,6 +114,33 @@ static void test_networks_share_a_multiple(void **state)
 	assert_int_equal(take_each(b, "2001:db8:1::1", 6, 255), 16 * 2 * RATE);
 }
 
+/* The network that is short, the nearest first, and what it may have. */
+static void test_the_network_that_is_short_is_found(void **state)
+{
+	struct bench *b = *state;
+	const struct quota_request request = {QUOTA_DATAGRAMS, RATE, QUOTA_LEVELS, b->now_ms};
+	struct quota_spent spent;
+	uint8_t host[16];
+
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:192.0.2.1", host), 1);
+	take_many(b, "::ffff:192.0.2.1", 1000);
+	spent = quota_find_spent(b->quota, &key, host, &request);
+	assert_int_equal(spent.bits, 128);
+	assert_int_equal(spent.per_second, RATE);
+
+	take_each(b, "::ffff:192.0.2.0", 15, 250);
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:192.0.2.255", host), 1);
+	spent = quota_find_spent(b->quota, &key, host, &request);
+	assert_int_equal(spent.bits, 120);
+	assert_int_equal(spent.per_second, 4 * RATE);
+
+	take_each(b, "2001:db8:1::1", 6, 255);
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8:1:ffff::1", host), 1);
+	spent = quota_find_spent(b->quota, &key, host, &request);
+	assert_int_equal(spent.bits, 48);
+	assert_int_equal(spent.per_second, 16 * RATE);
+}
+
 static void test_kinds_are_counted_apart(void **state)
 {
 	struct bench *b = *state;
@@ -155,6 +182,8 @@ int main(void)
 			test_burst_is_twice_the_rate_and_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_of_ipv6_is_its_64, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_networks_share_a_multiple, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_the_network_that_is_short_is_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_are_counted_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flood_washes_nothing_out, setup, teardown),
 	};
