@@ -42,7 +42,7 @@ int listeners_build(struct listeners *all, struct shared *shared, uint64_t conne
 	void (*on_idle)(struct acceptor *acceptor));
 /* Another worker that has a socket of ours too; takes the descriptor over, if there is such a socket. */
 int listeners_meet(struct listeners *all, const struct msg_dtls_peer *peer, int *fd);
-/* The sockets of that listener are for others, who cannot pass on what is for its sessions: they end. */
+/* Another build reads the sockets of that listener now, and cannot forward datagrams: its sessions end. */
 void listeners_end_sessions(struct listeners *all, size_t listener);
 int listeners_serve(struct listeners *all);
 /* Answers what is in the sockets, and lets go of them. */

@@ -115,6 +115,8 @@ int runtime_setup(struct runtime *runtime, struct message *message)
 	return 0;
 }
 
+/* The sandbox is entered before READY is sent: a generation serves only when all of its
+ * children are confined. */
 int runtime_ready(struct runtime *runtime)
 {
 	struct why why;
@@ -173,6 +175,8 @@ static uint64_t processor_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* The supervisor reads the counter; a child whose loop does not turn for ten seconds is
+ * killed. */
 static void runtime_on_heartbeat(struct timer *timer, uint64_t now_ms)
 {
 	struct runtime *runtime = container_of(timer, struct runtime, heartbeat);

@@ -135,6 +135,7 @@ static uint64_t files_of(const struct worker *w)
 	return connections < MOST_FILES - SPARE_FILES ? connections + SPARE_FILES : MOST_FILES;
 }
 
+/* Descriptors are fixed before anything watches them, since they change their numbers. */
 static int worker_build(struct worker *w)
 {
 	struct why why;

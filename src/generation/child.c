@@ -115,6 +115,8 @@ void child_bury(struct child *child)
 	child->state = CHILD_ENDED;
 }
 
+/* The child is only killed here. It is over when its descriptor says so, as with any other
+ * end, so that there is one way on which the owner hears of it. */
 static void child_end(struct child *child, const char *why)
 {
 	char name[32];
@@ -230,6 +232,8 @@ void (*const child_handlers[N_MESSAGES])(struct child *child, const struct messa
 	[MSG_FAILED] = child_on_failed,
 };
 
+/* Messages that came before are remembered over calls, since a message that may come ONCE is
+ * refused the second time. */
 static int child_receive(struct child *child, struct message *ret_message)
 {
 	struct dialogue dialogue = {FROM_CHILD, child->role, child->state, child->had};
@@ -280,6 +284,8 @@ static void child_record_words(struct child *child, char *words)
 	}
 }
 
+/* A child has a log, so that whatever comes here is of the C library, of a sanitizer, or of a
+ * process that could not be executed. It becomes records, bounded for its whole life. */
 static void child_on_stderr(struct source *source, uint32_t events)
 {
 	struct child *child = container_of(source, struct child, stderr_source);
@@ -405,6 +411,7 @@ int child_start(struct child *child)
 	child->stderr_fd = take_fd(&stderr_read);
 	child->state = CHILD_STARTING;
 	child->stderr_lines = child->stderr_reads = 0;
+	/* The page of counters stays: its numbers go on from those of the process before. */
 	child->failed = false;
 	child->refused = 0;
 	child->had = 0;

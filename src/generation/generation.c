@@ -42,6 +42,8 @@ static bool generation_is_coming(const struct generation *g)
 	return g->state == GENERATION_BUILDING || g->state == GENERATION_OPENING;
 }
 
+/* The first reason counts: a worker that fails after the keeper did mostly fails for want of
+ * it. */
 static void generation_fail(struct generation *g, int exit_code, const char *why)
 {
 	if (!generation_is_coming(g) || g->exit_code != 0)
@@ -66,6 +68,7 @@ static bool generation_all(const struct generation *g, enum child_state state)
 	return true;
 }
 
+/* Also true of children that have ended: they accept nothing either. */
 static bool generation_is_released(const struct generation *g)
 {
 	const struct slot *slot;
@@ -227,6 +230,8 @@ static bool generation_needs(const struct generation *g, const struct slot *slot
 		!generation_all(g, CHILD_ENDED);
 }
 
+/* The time counts from the first death: a child that dies at each start is missing all the
+ * while. */
 static void generation_replace(struct generation *g, struct slot *slot)
 {
 	if (slot->missing_ms == 0)
@@ -316,6 +321,7 @@ static int generation_make_slot(struct generation *g, enum role role, struct slo
 	return *ret_slot ? slot_init(*ret_slot, &parts, role, 0) : -ENOMEM;
 }
 
+/* One by one, so that generation_free() finds only those that were made. */
 static int generation_make_workers(struct generation *g)
 {
 	const struct slot_parts parts = {g->parts.loop, &g->plan, g->keeper, &slot_owner, g};
@@ -468,6 +474,8 @@ void generation_drain(struct generation *g)
 	generation_limit_drain(g);
 }
 
+/* Their ends are reported like any other, and the generation is gone when the last has been
+ * reaped. */
 void generation_kill(struct generation *g)
 {
 	struct slot *slot;
@@ -509,6 +517,7 @@ int64_t generation_expires(const struct generation *g)
 	return g->n > 0 ? g->slots[0].child.counters->expires : 0;
 }
 
+/* A worker writes this number itself, and may have been taken over. */
 uint64_t generation_open(const struct generation *g, uint64_t most)
 {
 	uint64_t all = 0;

@@ -48,6 +48,8 @@ static int slot_make_channel(struct slot *slot)
 
 	if (!slot->keeper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
+	/* A worker waits for a signature in the middle of a handshake; a keeper that hangs must not
+ * hold it for longer. */
 	setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	child_send(&slot->keeper->child, MSG_CLIENT, &client, sizeof(client), &pair[0]);
 	close(pair[0]);
@@ -62,6 +64,7 @@ static void slot_end_channel(struct slot *slot)
 		child_send(&slot->keeper->child, MSG_CLIENT_GONE, &client, sizeof(client), NULL);
 }
 
+/* A replacement gets the level that upperctl has set, too. */
 static void slot_send_log_level(struct slot *slot)
 {
 	const struct msg_log_level level = {.level = (uint32_t)slot->log_level};
@@ -160,6 +163,8 @@ static void slot_on_again(struct timer *timer, uint64_t now_ms)
 	slot_replace(slot);
 }
 
+/* The counts of the dead worker for each client are taken from the shared table, or these
+ * clients would stay at their limit for ever. */
 static void slot_take_back_clients(struct slot *slot)
 {
 	struct clients *clients = &slot->plan->parts->resources->shared->clients;

@@ -14,6 +14,8 @@ unsigned supply_reader(size_t listener, unsigned workers)
 	return (unsigned)(listener % workers);
 }
 
+/* Before it serves, the sockets that the build has claimed; afterwards, for a replacement,
+ * those that serve. */
 static void supply_socket(
 	const struct plan *plan, struct child *child, size_t listener, unsigned number)
 {

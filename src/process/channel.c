@@ -124,6 +124,8 @@ static size_t channel_take_fds(struct msghdr *message, int fds[static CHANNEL_FD
 	return n;
 }
 
+/* The whole check of a packet from a process that may be hostile. Payloads are fixed structs,
+ * so that after this a handler may look at all members. */
 bool dialogue_permits(const struct dialogue *dialogue, uint32_t type, size_t len, size_t n_fds)
 {
 	const struct message_row *row;

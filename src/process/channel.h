@@ -139,7 +139,7 @@ struct msg_client {
 };
 
 struct msg_dtls_peer {
-	uint32_t listener; /* its place in the configuration of who is told */
+	uint32_t listener; /* its place in the configuration of the worker that is told */
 	uint32_t number;   /* of the socket, among those of the listener */
 	uint32_t is_newer; /* the other one is of a later generation */
 };

@@ -163,6 +163,7 @@ static int group_new(const struct listen_spec *spec, struct socket_group **ret_g
 	return 0;
 }
 
+/* Adds a socket; the group closes it. */
 static int group_take(struct socket_group *group, int *fd)
 {
 	int *fds = reallocarray(group->fds, group->n + 1, sizeof(*fds));
@@ -215,6 +216,7 @@ int sockets_inherit(struct sockets *sockets, struct inheritance *inheritance, co
 	return 0;
 }
 
+/* The socket is there for the next build alone until that serves: see sockets_rollback(). */
 int sockets_attach(struct sockets *sockets, const char *name, int *fd)
 {
 	__attribute__((cleanup(group_freep))) struct socket_group *group = NULL;
@@ -307,6 +309,9 @@ const char *sockets_unclaimed(const struct sockets *sockets, const struct conf *
 	return NULL;
 }
 
+/* A worker can shut down a socket that all share, and no sandbox forbids it: the call is
+ * needed for connections. So the supervisor looks before it starts a child, and makes the
+ * socket anew. */
 static void group_reopen(struct socket_group *group)
 {
 	for (unsigned i = 0; i < group->n; i++) {

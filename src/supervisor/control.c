@@ -93,7 +93,7 @@ int control_deny(const struct control_question *question)
 	return EX_NOPERM;
 }
 
-static void client_ask(struct control_client *client, char *text, int *passed)
+static void client_on_question(struct control_client *client, char *text, int *passed)
 {
 	struct control_question question = {
 		.verb = text,
@@ -134,6 +134,7 @@ static void client_ask(struct control_client *client, char *text, int *passed)
 		fprintf(question.out, "upperd does not know \"%s\"\n", question.verb);
 		exit_code = 64;
 	}
+	/* The verb may have stopped the daemon, and with that answered and closed this client. */
 	fclose(question.out);
 	if (exit_code >= 0 && client->fd >= 0)
 		client_answer(client, exit_code, answer, len);
@@ -174,12 +175,14 @@ static void control_client_on_event(struct source *source, uint32_t events)
 	n = client_receive(client, text, &passed);
 	if (n < 0 && errno == EAGAIN)
 		return;
+	/* A second question on the same connection is not in the protocol; nor is a byte of zero,
+ * which would hide the rest of the text. */
 	if (n <= 0 || client->verb[0] != '\0' || memchr(text, '\0', (size_t)n)) {
 		client_close(client);
 		return;
 	}
 	text[n] = '\0';
-	client_ask(client, text, &passed);
+	client_on_question(client, text, &passed);
 }
 
 /* Root, and the user that the daemon runs as. */
@@ -201,6 +204,7 @@ static int client_new(struct control *control, int fd)
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
+	/* So that a whole answer fits, since what does not is lost. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	client->control = control;
 	client->source.on_event = control_client_on_event;

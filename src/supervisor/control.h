@@ -64,7 +64,7 @@ int control_open(struct control *control, struct loop *loop, const char *path, g
 int control_move(struct control *control, const char *path, gid_t group);
 void control_done(struct control *control);
 
-/* For the supervisor after an upgrade: the socket, and who waits at it. There, both are taken up again. */
+/* For the supervisor after an upgrade: the socket, and clients that wait. There, both are taken up again. */
 void control_describe(const struct control *control, struct handover *handover);
 int control_take(struct control *control, struct loop *loop, char *line);
 /* It waits for that build from then on. */

@@ -69,6 +69,7 @@ static void build_fail(struct generations *all, int exit_code, const char *why)
 	all->owner->on_failed(all, exit_code, why);
 }
 
+/* Keys that only the serving generation uses stay until this one serves. */
 static int claim_tickets(struct generations *all, const struct conf *conf, struct why *why)
 {
 	const struct conf *serving = all->serving ? generation_conf(all->serving) : NULL;
@@ -243,6 +244,8 @@ static void on_served(struct generation *g)
 	prune_sockets(all);
 	if (build->replaced)
 		generation_drain(build->replaced);
+	/* Also those that drained before this build: their sessions may be on a socket that this one
+ * reads now. */
 	list_foreach (node, &all->draining)
 		dtls_peers_take_over(g, generation_of_node(node));
 	all->owner->on_served(all);
@@ -316,6 +319,7 @@ void generations_stop(struct generations *all)
 	all->is_stopping = true;
 	all->next = BUILD_NONE;
 	loop_cancel(&all->begin);
+	/* A build that is under way ends unheard: clients that wait for it are told that all stops. */
 	generation_free(take_ptr(&all->build.generation));
 	all->build.replaced = NULL;
 	all->build.is_held = false;
@@ -372,6 +376,7 @@ uint64_t generations_count_open(void *generations)
 	return open;
 }
 
+/* Of a generation that is being built there is nothing to add: it has met no client. */
 void generations_add_counters(const struct generations *all, struct sums *sums)
 {
 	if (all->serving)

@@ -35,7 +35,7 @@ static bool is_variable_set(const struct conf *conf, const char *key)
 }
 
 /* All are on stderr; the first is told. */
-static void tell_manager_fault(const struct supervisor *s, const struct faults *faults)
+static void report_fault_to_manager(const struct supervisor *s, const struct faults *faults)
 {
 	const struct fault *f = faults->list;
 	const struct fault *end = f + faults->n;
@@ -51,7 +51,7 @@ static void tell_manager_fault(const struct supervisor *s, const struct faults *
 	else if (f->file)
 		snprintf(place, sizeof(place), "%s: ", f->file);
 	why_set(&why, 0, "%s%s%s%s", place, f->key ? f->key : "", f->key ? ": " : "", f->message);
-	supervisor_tell_manager(s, why.text);
+	supervisor_report_no_start(s, why.text);
 }
 
 static bool people_exist(const struct supervisor *s, const struct conf *conf)
@@ -65,7 +65,7 @@ static bool people_exist(const struct supervisor *s, const struct conf *conf)
 	for (size_t i = 0; i < faults.n; i++)
 		log_each(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s: %s",
 			faults.list[i].key, faults.list[i].message);
-	tell_manager_fault(s, &faults);
+	report_fault_to_manager(s, &faults);
 	return faults.n == 0;
 }
 
@@ -106,7 +106,7 @@ static int start_and_serve(struct supervisor *s)
 	r = configuration_load(s->options, &faults, &conf);
 	faults_print(&faults, stderr);
 	if (r != 0) {
-		tell_manager_fault(s, &faults);
+		report_fault_to_manager(s, &faults);
 		return EX_CONFIG;
 	}
 	if (s->takeover.is_trial)
@@ -121,7 +121,7 @@ static int start_and_serve(struct supervisor *s)
 	r = supervisor_make(s, s->takeover.is_trial ? NULL : conf, supervisor_verbs);
 	if (r < 0) {
 		log_each(EVENT_START_FAILED, ABOUT(.error = r), "cannot start");
-		supervisor_tell_manager(s, strerror(-r));
+		supervisor_report_no_start(s, strerror(-r));
 		return r;
 	}
 	if (!s->takeover.is_trial)

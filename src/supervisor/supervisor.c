@@ -91,13 +91,15 @@ static void build_on_begin(struct generations *all)
 			"a file of the configuration was replaced; it is checked, then taken up");
 	else if (all->build.cause == BUILD_RELOAD)
 		log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
+	/* For the service manager, a renewal is no reload: none was asked for, and one that fails
+ * changes nothing. */
 	if (all->build.cause != BUILD_RENEWAL && all->build.cause != BUILD_START)
 		manager_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	publish(s); /* for an exporter, before it serves */
 }
 
 /* The manager shows one line, and a trial is not what it has started. */
-void supervisor_tell_manager(const struct supervisor *s, const char *why)
+void supervisor_report_no_start(const struct supervisor *s, const char *why)
 {
 	char safe[512];
 
@@ -119,7 +121,7 @@ int supervisor_enter_sandbox(struct supervisor *s, const struct conf *conf)
 	exit_code = enter_sandbox("supervisor", conf, &why);
 	if (exit_code != 0) {
 		log_event(EVENT_START_FAILED, ABOUT_NOTHING, "cannot start: %s", why.text);
-		supervisor_tell_manager(s, why.text);
+		supervisor_report_no_start(s, why.text);
 	}
 	return exit_code;
 }
@@ -213,6 +215,7 @@ static void build_on_done(struct generations *all)
 		(unsigned long long)generation_connections(g),
 		generation_conf(g)->limits.connections > 0 ? " (limits.connections)"
 							   : " (the limit on open files less 64)");
+	/* READY=1 also ends a reload for the manager, which was told RELOADING=1. */
 	records_leave_stderr();
 	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
 		generation_workers(g), generation_conf(g)->n_listeners);
@@ -277,6 +280,7 @@ static void build_on_failed(struct generations *all, int exit_code, const char *
 		report_reload_failed(s, exit_code, why);
 }
 
+/* Only deaths that were not asked for reach this: see generation_on_child_ended(). */
 static void build_on_died(
 	struct generations *all, const struct child *child, const struct child_end *end)
 {
@@ -340,6 +344,7 @@ uint64_t supervisor_reload(struct supervisor *s)
 	return generations_request(&s->generations, BUILD_RELOAD);
 }
 
+/* How long the service manager is asked to wait before it kills. */
 static uint64_t patience_ms(const struct supervisor *s)
 {
 	uint64_t ours = generations_patience_ms(&s->generations);
@@ -422,6 +427,8 @@ static void on_clock(struct timer *timer, uint64_t now_ms)
 
 	if (loop_has_stood_still(timer, now_ms))
 		generations_forgive(all);
+	/* The watchdog of the service manager is fed for all processes: it is to restart a daemon
+ * whose workers hang and cannot be replaced, too. */
 	turning = generations_end_stuck(all);
 	if (all->serving) /* or a second later */
 		shared_correct(s->resources.shared, generations_count_open, all);
@@ -451,6 +458,7 @@ void supervisor_start(struct supervisor *s)
 /* Signals are read in the loop; a write to a peer that is gone is an outcome and not a death. */
 static int take_signals(struct supervisor *s)
 {
+	/* SIGUSR1 is for nothing, and would end a process that does not take it. */
 	static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 	sigset_t set;
 

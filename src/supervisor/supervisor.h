@@ -39,7 +39,7 @@ void supervisor_done(struct supervisor *supervisor);
 /* Enters its part of the sandbox, unless it is there. Returns an exit code. */
 int supervisor_enter_sandbox(struct supervisor *supervisor, const struct conf *conf);
 /* The service manager shows why there is no start. */
-void supervisor_tell_manager(const struct supervisor *supervisor, const char *why);
+void supervisor_report_no_start(const struct supervisor *supervisor, const char *why);
 /* The control socket where `conf` wants it, unless it is there. */
 void supervisor_open_control(struct supervisor *supervisor, const struct conf *conf);
 

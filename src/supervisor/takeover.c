@@ -103,6 +103,7 @@ static void describe_children(const struct supervisor *s, struct handover *h)
 	remnants_each(&s->takeover.remnants, describe_remnant, h);
 }
 
+/* Two builds share keys only if the page looks the same to both. */
 static const char *tickets_layout(void)
 {
 	static char text[32];
@@ -133,6 +134,8 @@ static int on_describe(struct upgrade *u, struct handover *h)
 		return r;
 	fprintf(h->state, "format " FORMAT "\n%s%s", h->trial ? "trial\n" : "",
 		sandbox_is_entered() ? "confined\n" : "");
+	/* A trial gets sockets and nothing else: children and clients stay with the program that
+	 * runs. */
 	sockets_each(&s->resources.sockets, describe_socket, h);
 	if (h->trial)
 		return 0;
@@ -208,6 +211,8 @@ struct naming {
 	size_t n_sockets;
 };
 
+/* The first look at the text: whether this is a trial, and whether the rest can be understood.
+ * The format is checked only when that matters, so that a trial can say so in words. */
 static int take_kind(void *userdata, const char *word, char *rest)
 {
 	struct supervisor *s = userdata;

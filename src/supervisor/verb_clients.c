@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* "upperctl clients": who has connections open, and who is being turned away. The tables are written by
+/* "upperctl clients": open connections by client, and the clients that are turned away. The tables are written by
  * workers, so all that is read of them is numbers and addresses, whatever they hold. */
 
 #include <inttypes.h>

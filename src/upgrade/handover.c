@@ -97,6 +97,7 @@ static int set_names(const struct inheritance *sockets)
 	return setenv("LISTEN_FDNAMES", names, 1) < 0 ? -errno : 0;
 }
 
+/* All that may fail: up to its end, nothing of the present supervisor was touched. */
 static int handover_publish(struct handover *h)
 {
 	_cleanup_close_ int fd = -1;
@@ -127,10 +128,13 @@ int handover_exec(struct handover *h, const char *path, char *const argv[])
 	if (r < 0)
 		return r;
 
+	/* From here on there is no way back: descriptors that the supervisor uses are overwritten. */
 	for (size_t i = 0; i < h->sockets.n; i++)
 		if (dup2(h->sockets.list[i].fd, INHERIT_FIRST_FD + (int)i) < 0)
 			_exit(EX_OSERR);
 	execv(path, argv);
+	/* A trial has its say on stderr; the supervisor has no more descriptors to go on with, and
+ * becomes itself once more. */
 	if (h->trial)
 		return -errno;
 	execv("/proc/self/exe", argv);
@@ -160,6 +164,7 @@ int handover_take(char **ret_text)
 	if (!number)
 		return 0;
 	fd = (int)strtol(number, NULL, 10);
+	/* No child is to take it for its own. */
 	unsetenv(VARIABLE);
 	return fd_read_all(fd, LONGEST, ret_text, &len);
 }

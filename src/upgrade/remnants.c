@@ -123,6 +123,7 @@ static void remnant_drain(struct remnant *remnant)
 	loop_set_timer(loop, &remnant->limit, loop->now_ms + remnant->within_ms + GRACE_MS);
 }
 
+/* Workers ask the keeper as long as a handshake may be open, so that it outlives them. */
 static bool is_last(const struct remnant *remnant)
 {
 	return remnant->role == ROLE_KEEPER;
@@ -329,6 +330,8 @@ static int remnant_watch(struct remnant *remnant)
 	return r;
 }
 
+/* The text is of our own predecessor, but perhaps of a build that writes it in another way: a
+ * line that makes no sense stops the takeover, before anything has changed. */
 int remnants_take(struct remnants *remnants, char *line)
 {
 	__attribute__((cleanup(remnant_freep))) struct remnant *remnant = NULL;
