@@ -587,19 +587,17 @@ static void on_deadline(struct timer *timer, uint64_t now_ms)
 	loop_stop(&ping->lanes.loop, 0);
 }
 
-static int target_init(struct ping *ping, struct target *target, const char *url)
+static int target_init(struct ping *ping, struct target *target, const struct lookup *lookup)
 {
 	static const struct lane_owner owner = {.on_open = target_on_open,
 		.on_arrival = target_on_arrival,
 		.on_end = target_on_end,
 		.wants_hops = true};
-	struct why why = {0};
-	int r;
+	int r = lookup->outcome;
 
 	target->ping = ping;
-	r = server_find(url, ping->options, &target->server, &why);
 	if (r)
-		return report_failure(ping->options, target->server.name, r, &why);
+		return report_failure(ping->options, target->server.name, r, &lookup->why);
 	target->server.has_any_peer = !target->server.url.transport->has_session;
 	target->timer.on_time = target_on_time;
 	target->part.room = malloc(ping->texts.longest);
@@ -614,6 +612,27 @@ static int target_init(struct ping *ping, struct target *target, const char *url
 }
 
 /* All names first: a slip in the last is found before the first is sent anything. */
+static int ping_init_targets(struct ping *ping, size_t n)
+{
+	const struct options *options = ping->options;
+	_cleanup_free_ struct lookup *lookups = calloc(n, sizeof(*lookups));
+	int r = 0;
+
+	if (!lookups)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		lane_init(&ping->targets[i].lane, &ping->lanes, NULL);
+		lookups[i].url = i ? options->rest[i - 1] : options->url;
+		lookups[i].server = &ping->targets[i].server;
+	}
+	servers_find(lookups, n, options);
+	ping->n_targets = n;
+	for (size_t i = 0; !r && i < n; i++)
+		r = target_init(ping, &ping->targets[i], &lookups[i]);
+	return r;
+}
+
+/* Ctrl-C ends the look-up of names as it ends any program: nothing has been counted yet. */
 static int ping_init(struct ping *ping, const struct options *options)
 {
 	size_t n = options->n_rest + 1;
@@ -623,8 +642,6 @@ static int ping_init(struct ping *ping, const struct options *options)
 	*ping = (struct ping){.options = options, .lanes = LANES_INIT};
 	r = lanes_init(&ping->lanes);
 	if (!r)
-		r = lanes_catch_signals(&ping->lanes, ping_on_signal);
-	if (!r)
 		r = texts_init(&ping->texts, NULL, options->size, &why);
 	if (r)
 		return r;
@@ -632,17 +649,8 @@ static int ping_init(struct ping *ping, const struct options *options)
 	ping->question = malloc(ping->texts.longest);
 	if (!ping->targets || !ping->question)
 		return -ENOMEM;
-	for (; ping->n_targets < n; ping->n_targets++) {
-		size_t i = ping->n_targets;
-
-		lane_init(&ping->targets[i].lane, &ping->lanes, NULL);
-		r = target_init(ping, &ping->targets[i], i ? options->rest[i - 1] : options->url);
-		if (r) {
-			ping->n_targets++;
-			return r;
-		}
-	}
-	return 0;
+	r = ping_init_targets(ping, n);
+	return r ? r : lanes_catch_signals(&ping->lanes, ping_on_signal);
 }
 
 static void ping_start(struct ping *ping)

@@ -163,6 +163,22 @@ static void round_done(struct round *round)
 	lanes_done(&round->lanes);
 }
 
+static int find_all(const struct probing *probing, char *const *urls, struct probed *all, size_t n)
+{
+	_cleanup_free_ struct lookup *lookups = calloc(n, sizeof(*lookups));
+
+	if (!lookups)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		lookups[i] = (struct lookup){.url = urls[i], .server = &all[i].server};
+	servers_find(lookups, n, probing->options);
+	for (size_t i = 0; i < n; i++) {
+		all[i].outcome = lookups[i].outcome;
+		all[i].why = lookups[i].why;
+	}
+	return 0;
+}
+
 int probe_all(const struct probing *probing, char *const *urls, struct probed *all, size_t n)
 {
 	__attribute__((cleanup(round_done))) struct round round = {
@@ -174,11 +190,11 @@ int probe_all(const struct probing *probing, char *const *urls, struct probed *a
 		r = exchange_init(&all[i].exchange, &round.lanes, &probing->inquiry);
 		all[i].exchange.on_done = probe_on_done;
 	}
+	if (!r)
+		r = find_all(probing, urls, all, n);
 	if (r)
 		return r;
 	for (size_t i = 0; i < n; i++) {
-		all[i].outcome =
-			server_find(urls[i], probing->options, &all[i].server, &all[i].why);
 		if (all[i].outcome)
 			continue;
 		round.n_open++;

@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,6 +271,45 @@ int server_find(
 	r = server->url.transport->is_local ? find_local(server, why) : find_internet(server, why);
 	server->name_us = clock_us() - begun;
 	return r;
+}
+
+#define LOOKUP_THREADS 32
+
+/* The threads take what is next until nothing is left. */
+struct lookup_queue {
+	struct lookup *lookups;
+	const struct options *options;
+	size_t n;
+	atomic_size_t next;
+};
+
+static void *take_lookups(void *data)
+{
+	struct lookup_queue *queue = data;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&queue->next, 1)) < queue->n) {
+		struct lookup *lookup = &queue->lookups[i];
+
+		lookup->outcome =
+			server_find(lookup->url, queue->options, lookup->server, &lookup->why);
+	}
+	return NULL;
+}
+
+/* This thread takes part, so that all is done also when no other can be had. */
+void servers_find(struct lookup *lookups, size_t n, const struct options *options)
+{
+	struct lookup_queue queue = {.lookups = lookups, .options = options, .n = n};
+	pthread_t threads[LOOKUP_THREADS];
+	size_t n_threads = 0;
+
+	while (n_threads < LOOKUP_THREADS && n_threads + 1 < n &&
+		pthread_create(&threads[n_threads], NULL, take_lookups, &queue) == 0)
+		n_threads++;
+	take_lookups(&queue);
+	while (n_threads > 0)
+		pthread_join(threads[--n_threads], NULL);
 }
 
 void server_done(struct server *server)

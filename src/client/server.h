@@ -62,6 +62,16 @@ const char *url_format(const struct url *url, char text[static URL_TEXT]);
 /* CLIENT_E_USAGE or CLIENT_E_NO_NAME. `ret_server->name` is set whatever the outcome. */
 int server_find(
 	const char *url, const struct options *options, struct server *ret_server, struct why *why);
+/* The same for many at a time, in threads that are over when it returns: the resolver blocks, and a slow name holds
+ * up no other. */
+struct lookup {
+	const char *url;
+	struct server *server;
+	int outcome; /* of server_find() */
+	struct why why;
+};
+
+void servers_find(struct lookup *lookups, size_t n, const struct options *options);
 /* Frees what its links have shared. All links are closed. */
 void server_done(struct server *server);
 

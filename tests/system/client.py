@@ -45,6 +45,12 @@ def upper_knowing(hosts, tmp_path, *args):
         pytest.skip("needs namespaces, to mount another /etc/hosts")
     family_of("::1")
     (tmp_path / "hosts").write_text(hosts)
-    script = f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$@"'
-    return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", UPPER, *args],
+    return upper_with_mounts({tmp_path / "hosts": "/etc/hosts"}, *args)
+
+
+def upper_with_mounts(mounts, *args):
+    if not process.may_unshare():
+        pytest.skip("needs namespaces, to mount other files over those of /etc")
+    script = " && ".join(f"mount --bind {new} {old}" for new, old in mounts.items()) + ' && exec "$@"'
+    return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", UPPER, *map(str, args)],
                           capture_output=True, timeout=30)

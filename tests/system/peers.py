@@ -3,6 +3,7 @@
 per connection, and ends with the test."""
 
 import contextlib
+import os
 import pathlib
 import socket
 import struct
@@ -46,6 +47,40 @@ class Peer:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join(5)
+
+
+class SlowNames:
+    """A name server for IPv4 whose every answer, 127.0.0.1, takes a while. Questions wait side by side."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.socket = socket.socket(type=socket.SOCK_DGRAM)
+        self.address = f"127.{os.getpid() % 250 + 1}.{os.getpid() // 250 % 250}.53"
+        self.socket.bind((self.address, 53))
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                question, sender = self.socket.recvfrom(2048)
+                if sender is None:  # closed
+                    return
+                threading.Timer(self.seconds, self.answer, (question, sender)).start()
+
+    def answer(self, question, sender):
+        end = question.index(b"\0", 12) + 5
+        is_a = question[end - 4:end - 2] == b"\0\1"
+        record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1" if is_a else b""
+        head = question[:2] + b"\x81\x80\0\1" + struct.pack(">HHH", is_a, 0, 0)
+        with contextlib.suppress(OSError):
+            self.socket.sendto(head + question[12:end] + record, sender)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(5)
+        self.socket.close()
 
 
 def udp(handle):

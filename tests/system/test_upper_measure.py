@@ -17,7 +17,7 @@ import pytest
 import peers
 import process
 from ctl import status_of
-from client import FINE, LOST, UPPER, WRONG, peer, upper  # noqa: F401
+from client import FINE, LOST, UPPER, WRONG, peer, upper, upper_with_mounts  # noqa: F401
 from dtls import dtls
 from lossy import Weather
 from secure import tls
@@ -132,6 +132,23 @@ def test_ping_of_200_targets_from_one_thread(peer):
         lines = [json.loads(line) for line in client.stdout]
     assert threads == 1
     assert [line["answered"] for line in lines] == [10] * 200
+
+
+@pytest.mark.parametrize("form", [["ping", "-c", "1"], ["probe"]], ids=["ping", "probe"])
+def test_names_are_looked_up_side_by_side(peer, tmp_path, form):
+    """Twelve names that take 0.5 s each are known after little more than that, and each says that it took so long."""
+    server = peer(peers.textbook_udp)
+    names = peer(peers.SlowNames, 0.5)
+    (tmp_path / "resolv.conf").write_text(f"nameserver {names.address}\noptions timeout:5\n")
+    urls = [f"udp://name{i}.test:{server.port}" for i in range(12)]
+    begun = time.monotonic()
+    result = upper_with_mounts({tmp_path / "resolv.conf": "/etc/resolv.conf"}, *form, "-4", "--json", "-t", "5s", *urls)
+    seconds = time.monotonic() - begun
+    assert (result.returncode, len(server.seen)) == (FINE, 12), result
+    assert 0.5 <= seconds < 3, "one after the other is 6 s"
+    found = [line.get("name_ms") or line.get("phases", {}).get("name") for line in lines_of(result)]
+    found = [ms for ms in found if ms is not None]
+    assert len(found) == 12 and all(500 <= ms < 3000 for ms in found)
 
 
 def test_ping_in_its_own_manners(peer):

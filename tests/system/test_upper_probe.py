@@ -90,12 +90,13 @@ def test_servers_that_are_not_ours(peer):
     assert probe("--expect", "(", other.url)[0] == USAGE
 
 
-def test_a_hundred_targets_at_once(peer):
+@pytest.mark.parametrize("seconds", [3, pytest.param(1, marks=pytest.mark.plain)])
+def test_a_hundred_targets_at_once(peer, seconds):
     """In under a second; under a sanitizer on a busy machine, in a few."""
     urls = [peer(peers.textbook_udp).url for _ in range(10)] * 9 + [peer(peers.silent_udp).url] * 10
     begun = time.monotonic()
     _, samples = probe("-t", "400ms", "-r", "0", *urls)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < seconds
     assert sorted(value for _, value in samples["probe_success"]) == [0] * 10 + [1] * 90
 
 
