@@ -485,6 +485,8 @@ static void track_on_open(struct lane *lane)
 
 	bench->n_opened++;
 	bench->n_resumed += lane->link.is_resumed;
+	if (bench->n_opened == 1)
+		bench->has_session = link_describe(&lane->link, &bench->session);
 	if (!bench->begun_us) {
 		dial(bench);
 		if (bench->n_opened == bench->n_tracks)

@@ -62,6 +62,8 @@ struct bench {
 	uint64_t warm_us, warm_questions,
 		done_us;              /* when the warm-up was over, and the last answer came */
 	uint64_t n_opened, n_resumed; /* connections */
+	bool has_session;             /* over TLS: the first one */
+	struct session_facts session;
 	uint64_t
 		lag_us; /* the longest that a question was late although a connection was free for it */
 	uint64_t cpu_us; /* that this program has used */

@@ -306,6 +306,9 @@ static void print_load(const struct bench *bench)
 	if (bench->warm_questions)
 		printf("; %" PRIu64 " questions of the warm-up left out", bench->warm_questions);
 	putchar('\n');
+	if (bench->has_session)
+		printf("%s, %s, %s\n", bench->session.version, bench->session.cipher,
+			*bench->session.group ? bench->session.group : "no group");
 }
 
 static void print_counts(const struct bench *bench)
@@ -456,6 +459,13 @@ static void bench_print_json(const struct bench *bench, struct json *json)
 	json_decimal(json, "seconds", bench_seconds(bench), 3);
 	json_number(json, "opened", bench->n_opened);
 	json_number(json, "resumed", bench->n_resumed);
+	if (bench->has_session) {
+		json_object(json, "tls");
+		json_string(json, "version", bench->session.version);
+		json_string(json, "cipher", bench->session.cipher);
+		json_string(json, "group", bench->session.group);
+		json_end(json);
+	}
 	print_counts_json(bench, json);
 	print_times_json(&bench->times, json);
 	json_object(json, "client");

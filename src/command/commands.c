@@ -40,6 +40,48 @@ static void check_sandbox(const struct conf *conf, struct faults *faults)
 			"%s", why.text);
 }
 
+static bool speaks(const struct conf *conf, enum conf_transport transport)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		if (conf->listeners[i].transport == transport)
+			return true;
+	return false;
+}
+
+/* The value of a key that is unset, where it depends on the library; nothing for listeners without TLS. */
+static void print_default_groups(const struct conf *conf)
+{
+	struct tls *tls;
+
+	if ((!speaks(conf, CONF_TLS) && !speaks(conf, CONF_DTLS)) || tls_new(&tls) != 0)
+		return;
+	printf("# Groups where none are set, with OpenSSL %s:", tls_library_version());
+	if (speaks(conf, CONF_TLS))
+		printf(" %s", tls_default_groups(tls, false));
+	if (speaks(conf, CONF_DTLS))
+		printf("%s %s for DTLS", speaks(conf, CONF_TLS) ? "," : "",
+			tls_default_groups(tls, true));
+	printf("\n");
+	tls_free(tls);
+}
+
+static void print_groups(const struct conf *conf)
+{
+	struct tls *tls = NULL;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *l = &conf->listeners[i];
+
+		if (!conf_has_tls(l) || (!tls && tls_new(&tls) != 0))
+			continue;
+		printf("listeners.%s: groups %s (%s, OpenSSL %s)\n", l->name,
+			l->tls.groups ? l->tls.groups
+				      : tls_default_groups(tls, l->transport == CONF_DTLS),
+			l->tls.groups ? "as set" : "default", tls_library_version());
+	}
+	tls_free(tls);
+}
+
 static void print_verdict(const struct options *options, size_t warnings)
 {
 	printf("%s: OK", options->file);
@@ -72,6 +114,8 @@ int command_check(const struct options *options)
 	if (options->sockets && !options->json)
 		service_describe(conf, options->sockets);
 	if (sound && !options->json)
+		print_groups(conf);
+	if (sound && !options->json)
 		print_verdict(options, faults.n);
 	return sound ? EX_OK : EX_CONFIG;
 }
@@ -88,7 +132,9 @@ int command_dump(const struct options *options)
 	}
 	if (conf_dump(conf, &text) < 0)
 		return EX_OSERR;
-	if (fputs(text, stdout) == EOF || fflush(stdout) == EOF) {
+	fputs(text, stdout);
+	print_default_groups(conf);
+	if (ferror(stdout) || fflush(stdout) == EOF) {
 		perror("upperd: stdout");
 		return EX_IOERR;
 	}

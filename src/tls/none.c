@@ -23,6 +23,11 @@ void tls_free(struct tls *tls)
 {
 }
 
+const char *tls_default_groups(struct tls *tls, bool is_datagram)
+{
+	return NULL;
+}
+
 void tls_set_timing(struct tls *tls, struct timing *timing)
 {
 }

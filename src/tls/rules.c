@@ -79,11 +79,35 @@ static bool is_for_1_2(const char *name, size_t len)
 	return false;
 }
 
+/* DTLS 1.2 has no others, so a list without any leaves a listener that agrees with no client. */
+static bool has_classical(const char *list)
+{
+	static const char *const names[] = {
+		"X25519", "P-256", "prime256v1", "secp256r1", "P-384", "secp384r1"};
+
+	for (size_t len; *list != '\0'; list += len + (list[len] != '\0')) {
+		list += strspn(list, "?*-");
+		len = strcspn(list, ":/");
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+			if (len == strlen(names[i]) && strncasecmp(list, names[i], len) == 0)
+				return true;
+	}
+	return false;
+}
+
 static int check_groups(const struct tls_spec *spec, struct tls_fault *fault)
 {
 	const char *name = spec->groups ? spec->groups : "";
 	size_t len;
 
+	if (spec->groups && spec->is_datagram && !has_classical(spec->groups)) {
+		fault->part = TLS_GROUPS;
+		why_set(&fault->why, TLS_E_REFUSED,
+			"\"%.200s\" leaves DTLS 1.2 no group; X25519, P-256 and P-384 will do, in "
+			"the tls group of this listener",
+			spec->groups);
+		return TLS_E_REFUSED;
+	}
 	for (; *name != '\0' && (spec->is_datagram || !spec->only_1_3); name += len) {
 		name += strspn(name, ":/?*-");
 		len = strcspn(name, ":/");
@@ -99,15 +123,62 @@ static int check_groups(const struct tls_spec *spec, struct tls_fault *fault)
 	return 0;
 }
 
-/* DTLS 1.2 has the classical ones alone. */
-static bool apply_groups(const struct tls_spec *spec, SSL_CTX *ctx)
+static bool set_groups(SSL_CTX *ctx, const char *list)
 {
-	if (spec->groups)
-		return SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)spec->groups) == 1;
-	if (!spec->is_datagram && SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)GROUPS_PQ) == 1)
-		return true;
+	bool ok = SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)list) == 1;
+
 	ERR_clear_error();
-	return SSL_CTX_set1_groups_list(ctx, (void *)(uintptr_t)GROUPS) == 1;
+	return ok;
+}
+
+/* The built-in list, which depends on the library. DTLS 1.2 has the classical ones alone. */
+static const char *default_groups(SSL_CTX *ctx, bool is_datagram)
+{
+	return !is_datagram && set_groups(ctx, GROUPS_PQ) ? GROUPS_PQ : GROUPS;
+}
+
+const char *tls_default_groups(struct tls *tls, bool is_datagram)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(
+		tls->library, NULL, is_datagram ? DTLS_server_method() : TLS_server_method());
+	const char *list = ctx ? default_groups(ctx, is_datagram) : GROUPS;
+
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	return list;
+}
+
+/* Names the first group of the list that the library does not have. */
+static int refuse_groups(SSL_CTX *ctx, const char *list, struct tls_fault *fault)
+{
+	for (size_t len; *list != '\0'; list += len + (list[len] != '\0')) {
+		char name[64];
+		const char *bare;
+
+		len = strcspn(list, ":/");
+		snprintf(name, sizeof(name), "%.*s", (int)len, list);
+		bare = name + strspn(name, "?*-");
+		if (len == 0 || set_groups(ctx, name))
+			continue;
+		fault->part = TLS_GROUPS;
+		if (bare != name && set_groups(ctx, bare))
+			why_set(&fault->why, TLS_E_REFUSED,
+				"OpenSSL %s does not know the mark in \"%s\"; \"%s\" will do",
+				tls_library_version(), name, bare);
+		else
+			why_set(&fault->why, TLS_E_REFUSED, "OpenSSL %s has no group \"%s\"%s",
+				tls_library_version(), bare,
+				strcasestr(bare, "MLKEM") ? "; version 3.5 has it" : "");
+		return TLS_E_REFUSED;
+	}
+	return refuse_list(fault, TLS_GROUPS, list);
+}
+
+static int apply_groups(const struct tls_spec *spec, SSL_CTX *ctx, struct tls_fault *fault)
+{
+	const char *list = spec->groups ? spec->groups : default_groups(ctx, spec->is_datagram);
+
+	return set_groups(ctx, list) ? 0 : refuse_groups(ctx, list, fault);
 }
 
 static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, struct tls_fault *fault)
@@ -120,8 +191,9 @@ static int apply_lists(const struct tls_spec *spec, SSL_CTX *ctx, struct tls_fau
 		return refuse_list(fault, TLS_CIPHERS, ciphers);
 	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
 		return refuse_list(fault, TLS_CIPHERSUITES, suites);
-	if (!apply_groups(spec, ctx))
-		return refuse_list(fault, TLS_GROUPS, spec->groups ? spec->groups : GROUPS);
+	r = apply_groups(spec, ctx, fault);
+	if (r != 0)
+		return r;
 	if (SSL_CTX_set1_sigalgs_list(ctx, (void *)(uintptr_t)SIGNATURES) != 1)
 		return -ENOMEM;
 	r = check_ciphers(ctx, fault);

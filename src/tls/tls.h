@@ -89,6 +89,9 @@ void tls_set_timing(struct tls *tls, struct timing *timing);
  * keeper is waited for; takes the descriptor over. */
 void tls_set_keeper(struct tls *tls, int *fd);
 
+/* The groups for the key exchange where a listener names none, as this library has them. */
+const char *tls_default_groups(struct tls *tls, bool is_datagram);
+
 struct tls_dates {
 	time_t begins, ends;
 };
