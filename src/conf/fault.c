@@ -5,7 +5,6 @@
 
 #include "conf/fault.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +93,8 @@ static bool insert(struct faults *faults, const struct fault *fault)
 	return true;
 }
 
-void faults_add(struct faults *faults, const struct fault_place *place, const char *format, ...)
+void faults_vadd(
+	struct faults *faults, const struct fault_place *place, const char *format, va_list args)
 {
 	struct fault fault = {
 		.level = place->level,
@@ -102,15 +102,12 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 		.column = place->column,
 		.width = place->width,
 	};
-	va_list args;
 	bool ok;
 
 	if (place->level == FAULT_ERROR)
 		faults->errors = true;
 
-	va_start(args, format);
 	ok = vasprintf(&fault.message, format, args) >= 0;
-	va_end(args);
 	if (!ok)
 		fault.message = NULL;
 
@@ -122,6 +119,15 @@ void faults_add(struct faults *faults, const struct fault_place *place, const ch
 		fault_done(&fault);
 		faults->cut = true;
 	}
+}
+
+void faults_add(struct faults *faults, const struct fault_place *place, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	faults_vadd(faults, place, format, args);
+	va_end(args);
 }
 
 static bool is_in_name(char c)

@@ -3,6 +3,7 @@
 
 /* Faults of a configuration: their list, and its form for people and for programs. */
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -42,6 +43,8 @@ struct fault_place {
 /* Adds one fault; strings are copied. Never fails: see `cut`. */
 __attribute__((format(printf, 3, 4))) void faults_add(
 	struct faults *faults, const struct fault_place *place, const char *format, ...);
+__attribute__((format(printf, 3, 0))) void faults_vadd(
+	struct faults *faults, const struct fault_place *place, const char *format, va_list args);
 /* From here on, warnings are errors. */
 void faults_harden(struct faults *faults);
 bool faults_any_errors(const struct faults *faults);

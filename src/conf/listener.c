@@ -92,6 +92,7 @@ static int read_own_tls(
 	_cleanup_free_ char *path = NULL;
 	struct section section = {
 		.scope = SCOPE_TLS,
+		.listener = of->listener,
 		.object = &listener->tls,
 		.origins = &listener->tls.origins,
 		.under = &load->tls,
@@ -102,8 +103,8 @@ static int read_own_tls(
 	section.path = path;
 	if (own && !config_setting_is_group(own))
 		load_fault(load, own, of->path, "tls", "a group { ... } is needed");
-	else if (own)
-		section_collect(load, &section, config_setting_get_member(of->at, "tls"));
+	else
+		section_collect(load, &section, own && config_setting_is_root(own) ? NULL : own);
 	section.at = of->at;
 	return section_read(load, &section);
 }
@@ -118,7 +119,7 @@ static int read_listener(struct load *load, struct conf_listener *listener, size
 
 	if (asprintf(&path, "listeners%s%s.", *label == '[' ? "" : ".", label) < 0)
 		return -ENOMEM;
-	*section = (struct section){.scope = SCOPE_LISTENER, .path = path};
+	*section = (struct section){.scope = SCOPE_LISTENER, .listener = i + 1, .path = path};
 	if (!config_setting_is_group(group)) {
 		path[strlen(path) - 1] = '\0';
 		load_fault(load, group, path, "", "each listener is a group { ... }");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From text to a configuration: join the files, parse, put in what --set says, read by the tables, resolve,
+/* From text to a configuration: join the files, parse, read what --set says, read both by the tables, resolve,
  * check. Each step adds to the faults; a configuration comes out only when there are none.
  *
  * A step that makes the others pointless ends the load: a text that cannot be read or parsed. All others go
@@ -57,8 +57,8 @@ static int read_tls(struct load *load)
 		load_fault(load, tls, "", "tls", "%s", lacks);
 	else if (tls && !config_setting_is_group(tls))
 		load_fault(load, tls, "", "tls", "a group { ... } is needed");
-	else if (tls)
-		section_collect(load, &load->tls, config_lookup(&load->tree, "tls"));
+	else
+		section_collect(load, &load->tls, tls && config_setting_is_root(tls) ? NULL : tls);
 	return section_read(load, &load->tls);
 }
 
@@ -93,21 +93,24 @@ static int read_tree(struct load *load)
 
 static int load_steps(struct load *load)
 {
+	struct fault_place place;
 	int r;
 
 	r = text_join(&load->text, load->source, load->faults);
-	if (r == TEXT_E_UNCLOSED)
-		return text_explain(&load->text, 0, load->faults);
 	if (r)
 		return r;
-	if (!config_read_string(&load->tree, load->text.text))
-		return text_explain(
-			&load->text, (unsigned)config_error_line(&load->tree), load->faults);
+	if (!config_read_string(&load->tree, load->text.text)) {
+		place = text_place(&load->text, (unsigned)config_error_line(&load->tree));
+		if (!faults_any_errors(load->faults))
+			faults_add(load->faults, &place, "syntax error here or just before");
+		return CONF_E_FAULTS;
+	}
+	faults_done(load->faults); /* mistakes that libconfig does not mind */
 	r = parse_presets(&load->presets);
 	if (r == 0)
 		r = listeners_name(load);
 	if (r == 0)
-		r = sets_apply(load);
+		r = sets_read(load);
 	if (r == 0)
 		r = read_tree(load);
 	return r;
@@ -117,13 +120,11 @@ static void load_done(struct load *load)
 {
 	for (size_t i = 0; i < load->n_labels; i++)
 		free(load->labels[i]);
-	for (size_t i = 0; i < load->n_sets; i++)
-		free(load->sets[i]);
 	for (size_t i = 0; load->sections && i < load->n_labels; i++)
 		free((char *)(uintptr_t)load->sections[i].path);
 	free(load->labels);
-	free(load->sets);
 	free(load->sections);
+	sets_done(load);
 	config_destroy(&load->presets);
 	config_destroy(&load->tree);
 	text_done(&load->text);

@@ -29,22 +29,18 @@ void load_fault(const struct load *load, const config_setting_t *at, const char 
 	const char *key, const char *format, ...)
 {
 	const char *set = set_of(at);
-	_cleanup_free_ char *whole = NULL, *message = NULL;
+	_cleanup_free_ char *whole = NULL;
 	struct fault_place place = {.file = set ? set : load->source->file};
 	va_list args;
 
 	if (at && !set)
 		place = text_place(&load->text, at->line);
-
-	va_start(args, format);
-	if (vasprintf(&message, format, args) < 0)
-		message = NULL;
-	va_end(args);
 	if (asprintf(&whole, "%s%s", path, key) < 0)
 		whole = NULL;
-
 	place.key = whole && *whole ? whole : NULL;
-	faults_add(load->faults, &place, "%s", message ? message : "out of memory");
+	va_start(args, format);
+	faults_vadd(load->faults, &place, format, args);
+	va_end(args);
 }
 
 static size_t index_of(enum conf_scope scope, const struct conf_row *row)
@@ -109,10 +105,10 @@ static void unknown_key(const struct load *load, struct section *section,
 }
 
 static void collect_member(const struct load *load, struct section *section,
-	config_setting_t *setting, const char *group);
+	const config_setting_t *setting, const char *group);
 
 static void collect_group(const struct load *load, struct section *section,
-	config_setting_t *setting, const char *group)
+	const config_setting_t *setting, const char *group)
 {
 	int n = config_setting_length(setting);
 
@@ -121,7 +117,7 @@ static void collect_group(const struct load *load, struct section *section,
 }
 
 static void collect_member(const struct load *load, struct section *section,
-	config_setting_t *setting, const char *group)
+	const config_setting_t *setting, const char *group)
 {
 	const struct conf_row *row;
 	char key[LOAD_MAX_KEY];
@@ -145,11 +141,29 @@ static void collect_member(const struct load *load, struct section *section,
 	}
 }
 
-void section_collect(const struct load *load, struct section *section, config_setting_t *group)
+/* A key of tls is taken by the section of that group; for the one around it, the group is there. */
+static void collect_set(
+	const struct load *load, struct section *section, const struct load_set *set)
+{
+	const struct conf_row *tls = conf_schema_find(section->scope, "tls");
+	const config_setting_t *root = config_root_setting(&set->tree);
+
+	if (!set->group || set->listener != section->listener)
+		return;
+	if (set->is_tls == (section->scope == SCOPE_TLS))
+		collect_group(load, section, root, set->group);
+	else if (tls && !section->settings[index_of(section->scope, tls)])
+		section->settings[index_of(section->scope, tls)] = root;
+}
+
+void section_collect(
+	const struct load *load, struct section *section, const config_setting_t *group)
 {
 	section->at = group;
 	if (group)
 		collect_group(load, section, group, "");
+	for (size_t i = 0; i < load->n_sets && section->scope != SCOPE_CERTIFICATE; i++)
+		collect_set(load, section, &load->sets[i]);
 }
 
 const config_setting_t *section_has(const struct section *section, const char *key)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* --set KEY=VALUE: puts the value into the tree, as if the file had it, with a hook that remembers where it
- * came from. Its faults are then found as those of the file. Strings may go without quotes, since a
- * shell takes them away. */
+/* --set KEY=VALUE. Each value becomes a tree of its own, as the file would have it: the last name of the key
+ * and its value, with a hook that remembers where it came from. Sections take these settings over those of the
+ * file, so that faults in them are found alike. Strings may go without quotes, since a shell takes those away. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,29 +12,36 @@
 #include "base/text.h"
 #include "conf/load.h"
 
-static const char LISTENERS[] = "listeners.";
-static const char TLS[] = "tls.";
+#define SET_FAULT(load, set, about, ...)                                                         \
+	faults_add((load)->faults, &(struct fault_place){.file = (set)->origin, .key = (about)}, \
+		__VA_ARGS__)
 
 static bool begins_with(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-#define SET_FAULT(load, set, about, ...) \
-	faults_add(                      \
-		(load)->faults, &(struct fault_place){.file = (set), .key = (about)}, __VA_ARGS__)
-
-static int no_such_listener(const struct load *load, const char *set, const char *key)
+/* The key within its listener, by whose name it goes. Names may have dots, so that each is tried. NULL, with a
+ * fault: there is none of that name. */
+static char *find_listener(const struct load *load, struct load_set *set, char *key)
 {
-	_cleanup_free_ char *wanted = strdup(key + strcspn(key, "."));
 	const char *const *labels = (const char *const *)load->labels;
-	const char *nearest = NULL;
+	char *name = key + strlen("listeners");
+	const char *nearest;
+	_cleanup_free_ char *wanted = NULL;
 
-	if (wanted && *wanted) {
-		wanted[strcspn(wanted + 1, ".") + 1] = '\0';
-		nearest = text_nearest(wanted + 1, labels, load->n_labels);
+	name += *name == '.';
+	for (size_t i = 0; i < load->n_labels; i++) {
+		size_t len = strlen(labels[i]);
+
+		if (strncmp(name, labels[i], len) == 0 && name[len] == '.') {
+			set->listener = i + 1;
+			return name + len + 1;
+		}
 	}
-	if (nearest && strcmp(wanted + 1, nearest) != 0)
+	wanted = strndup(name, strcspn(name, "."));
+	nearest = wanted ? text_nearest(wanted, labels, load->n_labels) : NULL;
+	if (nearest && strcmp(wanted, nearest) != 0)
 		SET_FAULT(
 			load, set, key, "there is no such listener; did you mean \"%s\"?", nearest);
 	else
@@ -42,187 +49,127 @@ static int no_such_listener(const struct load *load, const char *set, const char
 			"listeners go by their names; set a key of one, as in "
 			"listeners.%s.port=12000",
 			load->n_labels > 0 && *labels[0] != '[' ? labels[0] : "NAME");
-	return 0;
-}
-
-/* Names may have dots, so that each listener is tried. Returns what follows its name, or NULL. */
-static const char *find_listener(const struct load *load, const char *key, size_t *ret_listener)
-{
-	for (size_t i = 0; begins_with(key, LISTENERS) && i < load->n_labels; i++) {
-		const char *name = key + strlen(LISTENERS), *label = load->labels[i];
-
-		if (begins_with(name, label) && name[strlen(label)] == '.') {
-			*ret_listener = i;
-			return name + strlen(label) + 1;
-		}
-	}
 	return NULL;
 }
 
 static bool takes_bare_string(const struct conf_row *row)
 {
-	switch ((int)row->type) {
-	case TYPE_SIZE:
-	case TYPE_TIME:
-	case TYPE_MODE:
-	case TYPE_WORD:
-	case TYPE_STRING:
-	case TYPE_ADDRESS:
-		return true;
-	default:
-		return false;
-	}
+	static const unsigned types = 1u << TYPE_SIZE | 1u << TYPE_TIME | 1u << TYPE_MODE |
+		1u << TYPE_WORD | 1u << TYPE_STRING | 1u << TYPE_ADDRESS;
+
+	return types >> row->type & 1;
 }
 
-/* A value as the file could have it, with the checks that every file gets. */
-static int read_value(void *userdata, const char *path, char **ret_text, size_t *ret_len)
+static int read_assignment(void *userdata, const char *path, char **ret_text, size_t *ret_len)
 {
-	int len;
-
 	if (*path)
 		return -EACCES;
-	len = asprintf(ret_text, "value = %s\n;", (const char *)userdata);
-	if (len < 0)
-		return -ENOMEM;
-	*ret_len = (size_t)len;
-	return 0;
+	*ret_text = strdup(userdata);
+	*ret_len = strlen(userdata);
+	return *ret_text ? 0 : -ENOMEM;
 }
 
-static config_setting_t *copy_setting(
-	config_setting_t *to, const char *name, config_setting_t *from)
+/* The value as it would stand in the file, with the checks that a file gets. False: it is no such value. */
+static bool set_parse(struct load_set *set, const char *name, const char *value)
 {
-	int type = config_setting_type(from);
-	config_setting_t *copy = config_setting_add(to, name, type);
-
-	if (!copy)
-		return NULL;
-	if (type == CONFIG_TYPE_STRING)
-		return config_setting_set_string(copy, config_setting_get_string(from)) ? copy
-											: NULL;
-	if (!config_setting_is_aggregate(from)) {
-		copy->value = from->value; /* a number or a bool, and nothing to free */
-		return copy;
-	}
-	for (int i = 0; i < config_setting_length(from); i++) {
-		config_setting_t *element = config_setting_get_elem(from, (unsigned)i);
-
-		if (!copy_setting(copy, config_setting_name(element), element))
-			return NULL;
-	}
-	return copy;
-}
-
-/* Adds the value as it would stand in the file, or, when it is no such value, as a string: if none will
- * do, the complaint shows it. */
-static int add_value(config_setting_t *group, const char *name, const char *value, bool is_bare,
-	config_setting_t **ret_setting)
-{
-	const struct conf_source source = {
-		.file = "", .read = read_value, .userdata = (void *)(uintptr_t)value};
+	_cleanup_free_ char *assignment = NULL;
 	_cleanup_faults_ struct faults unused = FAULTS_EMPTY;
-	struct conf_text text = {0};
-	config_setting_t *setting = NULL;
-	config_t parsed;
-	int r = 0;
+	struct conf_source source = {.file = "", .read = read_assignment};
+	struct conf_text text;
+	bool ok;
 
-	config_init(&parsed);
-	if (!is_bare)
-		r = text_join(&text, &source, &unused);
-	if (!is_bare && r == 0 && config_read_string(&parsed, text.text) &&
-		config_setting_length(config_root_setting(&parsed)) == 1)
-		setting = copy_setting(group, name, config_lookup(&parsed, "value"));
-	config_destroy(&parsed);
+	if (asprintf(&assignment, "%s = %s\n;", name, value) < 0)
+		return false;
+	source.userdata = assignment;
+	ok = text_join(&text, &source, &unused) == 0 && config_read_string(&set->tree, text.text) &&
+		config_setting_length(config_root_setting(&set->tree)) == 1;
 	text_done(&text);
-	if (r == -ENOMEM)
-		return r;
-	if (!setting) {
-		setting = config_setting_add(group, name, CONFIG_TYPE_STRING);
-		if (setting && !config_setting_set_string(setting, value))
-			return -ENOMEM;
-	}
-	*ret_setting = setting;
-	return 0;
+	return ok;
 }
 
-/* Goes into the groups that `path` names, which moves on to the last name, and makes those that are not
- * there. NULL: a part of it is no group, or no name. */
-static config_setting_t *find_group(config_setting_t *at, const char **path, char *set)
+/* Otherwise it is a string, and the complaint about the key shows it. False: nothing can have that name. */
+static bool set_add_string(struct load_set *set, const char *name, const char *value)
 {
-	for (const char *dot; at && (dot = strchr(*path, '.')); *path = dot + 1) {
-		char name[LOAD_MAX_KEY];
-		config_setting_t *next;
+	config_setting_t *setting;
 
-		snprintf(name, sizeof(name), "%.*s", (int)(dot - *path), *path);
-		next = config_setting_get_member(at, name);
-		if (!next) {
-			next = config_setting_add(at, name, CONFIG_TYPE_GROUP);
-			if (next)
-				config_setting_set_hook(next, set);
-		}
-		at = next && config_setting_is_group(next) ? next : NULL;
-	}
-	return at;
+	config_destroy(&set->tree);
+	config_init(&set->tree);
+	setting = config_setting_add(config_root_setting(&set->tree), name, CONFIG_TYPE_STRING);
+	return setting && config_setting_set_string(setting, value);
 }
 
-static int set_apply(struct load *load, char *set, const char *key, const char *value)
+static int set_read(struct load *load, struct load_set *set, const char *option)
 {
-	config_setting_t *group = config_root_setting(&load->tree), *setting = NULL;
+	_cleanup_free_ char *key = strndup(option, strcspn(option, "="));
+	const char *value = strchr(option, '=');
 	enum conf_scope scope = SCOPE_TOP;
 	const struct conf_row *row;
-	const char *rest = key;
-	size_t listener;
-	int r = 0;
+	char *rest = key, *name;
+	bool is_parsed;
 
+	if (!key || asprintf(&set->origin, "--set %s", option) < 0)
+		return -ENOMEM;
+	if (!value || *key == '\0') {
+		SET_FAULT(load, set, NULL, "KEY=VALUE is needed, as in limits.connections=100");
+		return 0;
+	}
 	if (begins_with(key, "listeners")) {
-		rest = find_listener(load, key, &listener);
-		if (!rest)
-			return no_such_listener(load, set, key);
-		group = config_setting_get_elem(load->listeners, (unsigned)listener);
+		rest = find_listener(load, set, key);
 		scope = SCOPE_LISTENER;
 	}
-	row = begins_with(rest, TLS) ? conf_schema_find(SCOPE_TLS, rest + strlen(TLS))
-				     : conf_schema_find(scope, rest);
-	group = find_group(group, &rest, set);
-	if (group) {
-		config_setting_remove(group, rest);
-		r = add_value(group, rest, value, row && takes_bare_string(row) && value[0] != '"',
-			&setting);
+	if (!rest)
+		return 0;
+	set->is_tls = begins_with(rest, "tls.");
+	if (set->is_tls) {
+		rest += strlen("tls.");
+		scope = SCOPE_TLS;
 	}
-	if (setting)
-		config_setting_set_hook(setting, set);
-	else if (r == 0)
+	name = rest;
+	for (char *dot; (dot = strchr(name, '.')); name = dot + 1) {
+		*dot = '\0'; /* and there the key ends, if this is no group */
+		if (!conf_schema_is_group(scope, rest))
+			break;
+		*dot = '.';
+	}
+	set->group = strndup(rest, (size_t)(name - rest));
+	row = conf_schema_find(scope, rest);
+	if (!set->group)
+		return -ENOMEM;
+	is_parsed = row ? value[1] == '"' || !takes_bare_string(row)
+			: conf_schema_is_group(scope, rest);
+	is_parsed = is_parsed && set_parse(set, name, value + 1);
+	if (!is_parsed && !set_add_string(set, name, value + 1))
 		SET_FAULT(load, set, key, "unknown key");
-	return r;
+	config_setting_set_hook(config_root_setting(&set->tree), set->origin);
+	return 0;
 }
 
-int sets_apply(struct load *load)
+int sets_read(struct load *load)
 {
 	const char *const *options = load->source->sets;
 	size_t n = 0;
+	int r = 0;
 
 	while (options && options[n])
 		n++;
 	load->sets = calloc(n + 1, sizeof(*load->sets));
 	if (!load->sets)
 		return -ENOMEM;
+	for (; load->n_sets < n && r == 0; load->n_sets++) {
+		struct load_set *set = &load->sets[load->n_sets];
 
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *key = strdup(options[i]);
-		char *equals = key ? strchr(key, '=') : NULL;
-		int r = 0;
-
-		if (!key || asprintf(&load->sets[i], "--set %s", options[i]) < 0)
-			return -ENOMEM;
-		load->n_sets++;
-		if (!equals || equals == key) {
-			SET_FAULT(load, load->sets[i], NULL,
-				"KEY=VALUE is needed, as in limits.connections=100");
-			continue;
-		}
-		*equals = '\0';
-		r = set_apply(load, load->sets[i], key, equals + 1);
-		if (r)
-			return r;
+		config_init(&set->tree);
+		r = set_read(load, set, options[load->n_sets]);
 	}
-	return 0;
+	return r;
+}
+
+void sets_done(struct load *load)
+{
+	for (size_t i = 0; i < load->n_sets; i++) {
+		config_destroy(&load->sets[i].tree);
+		free(load->sets[i].origin);
+		free(load->sets[i].group);
+	}
+	free(load->sets);
 }

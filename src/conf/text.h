@@ -21,35 +21,27 @@ struct conf_line {
 	size_t origin, origin_len; /* what follows "#: " on this line, in the joined text */
 };
 
+struct text_file {
+	char *name, *data;
+	const char *rest, *end; /* of the data: what is in the joined text from `start` on */
+	size_t start;
+	unsigned number;         /* of the line that `rest` is in */
+	struct text_file *outer; /* includes this one */
+};
+
 struct conf_text {
 	char *text; /* ends with a NUL */
 	size_t len, n_lines, n_files, n_settings;
 	struct conf_line *lines;
-	char *files[CONF_MAX_INCLUDES + 1];
+	struct text_file files[CONF_MAX_INCLUDES + 1];
 };
 
-enum { TEXT_E_UNCLOSED = 2 };
-
-/* Reads the file of `source` and all that it includes. 0, -ENOMEM, CONF_E_FAULTS, or TEXT_E_UNCLOSED when a
- * string or a comment never ends: the text goes on to there, for text_explain(). */
+/* Reads the file of `source` and all that it includes. 0, -ENOMEM, or CONF_E_FAULTS. When it is 0, the faults
+ * are those that libconfig must find as well, with their cause: none of them counts if it takes the text. */
 int text_join(struct conf_text *text, const struct conf_source *source, struct faults *faults);
 void text_done(struct conf_text *text);
-/* Adds what libconfig refuses the text for, with the cause where it is known. Returns CONF_E_FAULTS. */
-int text_explain(const struct conf_text *text, unsigned line, struct faults *faults);
 
 /* Where line `number` of the joined text, counted from 1, is from; beyond the end it is the last. */
 struct fault_place text_place(const struct conf_text *text, unsigned number);
 /* The same as "file:line", or what an earlier dump said. NULL: memory ran out. */
 char *text_origin(const struct conf_text *text, unsigned number);
-
-/* Just enough of libconfig's grammar to tell strings and comments from the rest. */
-enum token_kind { TOKEN_END, TOKEN_STRING, TOKEN_WORD, TOKEN_SIGN, TOKEN_COMMENT, TOKEN_UNCLOSED };
-
-struct token {
-	enum token_kind kind;
-	const char *at;
-	size_t len;
-};
-
-/* The next token from `*at` on, which moves behind it. */
-struct token token_next(const char **at, const char *end);

@@ -17,7 +17,6 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "conf/conf.h"
-#include "conf/text.h"
 #include "core/client_name.h"
 
 struct value_type {

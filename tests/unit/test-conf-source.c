@@ -52,6 +52,23 @@ static void test_mark_of_utf8_is_passed_over(void **state)
 	conf_free(load_fine("\xef\xbb\xbf" UDP, NULL));
 }
 
+/* And with no newline behind it. */
+static void test_last_line_is_a_comment(void **state)
+{
+	static const struct conf_file files[] = {
+		{"a", "@include \"b\" # x\n" UDP "@include \"b\" // x"},
+		{"b", "# c"},
+		{NULL},
+	};
+	struct outcome outcome = load_files(files, NULL);
+
+	assert_string_equal(outcome.faults, "");
+	outcome_done(&outcome);
+	conf_free(load_fine(UDP "# c", NULL));
+	conf_free(load_fine(UDP "/* c */", NULL));
+	conf_free(load_fine(UDP "//", NULL));
+}
+
 /* `n` times `piece` behind `before`. */
 static char *repeat(const char *before, const char *piece, size_t n)
 {
@@ -199,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_no_text),
 		cmocka_unit_test(test_mark_of_utf8_is_passed_over),
+		cmocka_unit_test(test_last_line_is_a_comment),
 		cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_faults_are_bounded),
 		cmocka_unit_test(test_includes),
