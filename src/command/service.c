@@ -122,7 +122,9 @@ static bool is_for_check(const char *setting)
 		"Runtime", "State", "Cache", "Logs", "Configuration", "Kill",
 		"OOMPolicy=", "NotifyAccess=", "FileDescriptorStore",
 		"Sockets=", "PIDFile=", "BusName=", "Standard", "NonBlocking=", "Success",
-		"RemainAfterExit=", "GuessMainPID=", "PAMName=", "TTY"};
+		"RemainAfterExit=", "GuessMainPID=", "PAMName=", "TTY",
+		/* Of no use to a check, and systemd-run 257 does not know each of its values. */
+		"ProtectControlGroups="};
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (strncmp(setting, others[i], strlen(others[i])) == 0)

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import resource
+import signal
 
 import pytest
 
@@ -19,6 +20,10 @@ from pki import Authority
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "plain: measures memory or time, and wants a build without sanitizers")
+    # A shell that runs us in the background has these ignored, and so would be what we start.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

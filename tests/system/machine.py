@@ -169,12 +169,13 @@ class Machine:
                 continue
             with contextlib.suppress(OSError, KeyError):
                 numbers = process.status_of(entry.name)["NSpid"].split()
-                if len(numbers) == 2 and numbers[1] == str(pid) and self._is_mine(entry):
+                if numbers[1:2] == [str(pid)] and self._is_mine(entry):
                     return int(entry.name)
         return None
 
     def _is_mine(self, entry):
-        return os.readlink(entry / "ns/pid") == os.readlink(f"/proc/{self.pid}/ns/pid")
+        """By its control group: a unit may have its own namespaces of all other kinds."""
+        return self.group.name in (entry / "cgroup").read_text()
 
     def supervisor(self):
         return self.outside(self.show("upperd.service", "MainPID"))

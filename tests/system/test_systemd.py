@@ -25,7 +25,7 @@ SOCKETS = ("upperd.socket", "upperd-tcp.socket")
 UDP = {"name": "udp", "transport": "udp", "port": 12000}
 TCP = {"name": "tcp", "transport": "tcp", "port": 12000}
 HOST = "127.0.0.1"
-AT_MOST = {"upperd.service": 0.5, "upperd-bind.service": 1.3}
+AT_MOST = {"upperd.service": 0.3, "upperd-bind.service": 1.2}
 TIMEOUT = 30
 
 
@@ -631,6 +631,25 @@ def test_sandbox_holds_inside_of_the_unit(service):
     service.up()
     done = service.machine.run("upperctl", "sandbox", check=False)
     assert done.returncode == 0 and "All of it held" in done.stdout, done.stdout
+
+
+# By the first version of systemd that knows them.
+OF_VERSION = {
+    254: {"RestartSteps": "5", "RestartMaxDelayUSec": "10s", "MemoryPressureWatch": "yes"},
+    257: {"ProtectControlGroupsEx": "strict", "PrivateTmpEx": "disconnected"},
+}
+
+
+@pytest.mark.parametrize("unit", AT_MOST)
+def test_drop_ins_are_those_that_the_manager_knows(unit, machine):
+    version = int(machine.systemctl("--version").stdout.split()[1])
+    known = [first for first in OF_VERSION if version >= first]
+    names = [Path(path).name for path in machine.show(unit, "DropInPaths").split()]
+    assert names == [f"systemd-{first}.conf" for first in known]
+    for first in known:
+        assert {name: machine.show(unit, name) for name in OF_VERSION[first]} == OF_VERSION[first]
+    said = machine.run("journalctl", "--no-pager", "_PID=1").stdout
+    assert not re.search(r"upperd\S*: .*(Unknown key|Failed to parse|ignoring)", said), said
 
 
 @pytest.mark.parametrize("unit", AT_MOST)
