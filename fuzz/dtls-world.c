@@ -105,11 +105,11 @@ void world_init(struct world *world)
 
 	log_set_level(LOG_LEVEL_ERROR);
 	*world = (struct world){.loop = LOOP_INIT(world->loop)};
-	handshakes_init(&world->handshakes, 16);
 	world->loop.now_ms = 1000000;
 	world->counters = calloc(1, counters_size(1));
 	world->shared = calloc(1, sizeof(*world->shared));
 	require(world->counters && world->shared && scratch_init(&world->scratch, 0) == 0);
+	handshakes_init(&world->handshakes, 16, &world->shared->memory_short_until_ms);
 	guard_init(&world->guard, world->shared, &limits);
 	world->acceptor = (struct acceptor){
 		.loop = &world->loop,

@@ -12,22 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
 #include "base/cleanup.h"
 
-#define HIERARCHY "/sys/fs/cgroup"
-#define LONGEST   4096
-
-/* The first bytes of a file; false when it cannot be read, or is longer. */
-static bool read_small_file(const char *path, char text[static LONGEST])
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, LONGEST);
-
-	if (n < 0 || n == LONGEST)
-		return false;
-	text[n] = '\0';
-	return true;
-}
+#define LONGEST CGROUP_TEXT
 
 /* "QUOTA PERIOD" in microseconds, or "max PERIOD". */
 static unsigned cpus_of_quota(const char *text)
@@ -54,7 +42,7 @@ unsigned cpus_of_group(const char *root, const char *group)
 			len--;
 		if (snprintf(path, sizeof(path), "%s%.*s/cpu.max", root, (int)len, group) <
 				(int)sizeof(path) &&
-			read_small_file(path, text) && cpus_of_quota(text) < least)
+			cgroup_read(path, text) && cpus_of_quota(text) < least)
 			least = cpus_of_quota(text);
 		if (len == 0)
 			return least;
@@ -63,28 +51,10 @@ unsigned cpus_of_group(const char *root, const char *group)
 	}
 }
 
-/* The path of our group as it is seen from here. One outside of what is seen begins with "/..": then only
- * the root tells of it. */
-static const char *own_group(char text[static LONGEST])
-{
-	char *line;
-
-	if (!read_small_file("/proc/self/cgroup", text))
-		return "";
-	line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	if (!line)
-		return "";
-	line = strchr(line, '/');
-	if (!line || strncmp(line, "/..", 3) == 0)
-		return "";
-	line[strcspn(line, "\n")] = '\0';
-	return line;
-}
-
 unsigned cpus_usable(void)
 {
 	char text[LONGEST];
-	unsigned quota = cpus_of_group(HIERARCHY, own_group(text)), n = 1;
+	unsigned quota = cpus_of_group(CGROUP_ROOT, cgroup_own(text)), n = 1;
 	cpu_set_t set;
 
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)

@@ -32,6 +32,7 @@ EVENT(MESSAGE,         "message",         INFO,    "b5ab8190bb0b92db2e9d8ed623fc
 EVENT(PEER_REFUSED,    "peer-refused",    NOTICE,  "8f478150d69f6ae84a48bb248d70e331")
 EVENT(PEERS_SERVED,    "peers-served",    NOTICE,  "05a08cc3c140b8fa7622f8a8287a59b7")
 EVENT(PEER_ENDED,      "peer-ended",      INFO,    "76d7e5e68a9eefa354604dd103f669c0")
+EVENT(MEMORY_SHORT,    "memory-short",    WARNING, "793506673ae844a28c09ad680a01416a")
 EVENT(CONTROL_REFUSED, "control-refused", WARNING, "a7b9c8405c40db00014d7ec7ce0af7f7")
 EVENT(SYSTEM_REFUSED,  "system-refused",  WARNING, "3a9a3b7e0cf4a4133ea67c3f0f1e964f")
 EVENT(CERTIFICATE_EXPIRES, "certificate-expires", WARNING, "ae5a4029f9c9a453ef223d85b76980a6")

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sock_diag.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -289,7 +290,8 @@ int listeners_build(struct listeners *all, struct shared *shared, uint64_t conne
 	if (r < 0)
 		return r;
 
-	handshakes_init(&all->handshakes, all->conf->limits.handshakes);
+	handshakes_init(
+		&all->handshakes, all->conf->limits.handshakes, &shared->memory_short_until_ms);
 	listeners_make_guard(all, shared);
 	all->acceptor.counters = all->counters;
 	all->acceptor.shared = all->acceptor.displacer.shared = shared;
@@ -333,6 +335,15 @@ int listeners_serve(struct listeners *all)
 	for (struct listener_socket *one = all->sockets; one && r >= 0; one = one->next)
 		r = listener_socket_open(all, one);
 	return r;
+}
+
+void listeners_give_back(struct listeners *all)
+{
+	scratch_give_back(&all->scratch);
+	udp_batch_give_back(all->batch);
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 void listeners_stop(struct listeners *all)

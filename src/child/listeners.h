@@ -45,6 +45,8 @@ int listeners_meet(struct listeners *all, const struct msg_dtls_peer *peer, int 
 /* Another build reads the sockets of that listener now, and cannot forward datagrams: its sessions end. */
 void listeners_end_sessions(struct listeners *all, size_t listener);
 int listeners_serve(struct listeners *all);
+/* Gives back to the system what is kept to be used again. Between two events, no buffer holds anything. */
+void listeners_give_back(struct listeners *all);
 /* Answers what is in the sockets, and lets go of them. */
 void listeners_stop(struct listeners *all);
 /* Ends all connections. */

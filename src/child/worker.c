@@ -14,6 +14,7 @@
  * ends when the last connection has closed, or when the time that the supervisor has set is up. */
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -247,6 +248,9 @@ static void worker_on_heartbeat(struct runtime *runtime)
 
 	if (w->listeners.acceptor.shared)
 		acceptor_look(&w->listeners.acceptor);
+	if (w->listeners.batch &&
+		atomic_load(&w->shared->memory_short_until_ms) > runtime->loop.now_ms)
+		listeners_give_back(&w->listeners);
 	if (w->runtime.dialogue.state != CHILD_SERVING || ++w->turns < EXPIRY_TURNS)
 		return;
 	w->turns = 0;

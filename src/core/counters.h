@@ -187,7 +187,8 @@ struct shared {
 	uint8_t secret[32];     /* the same; of the cookies of DTLS */
 	_Atomic(uint64_t) open;
 	_Atomic(uint64_t) idle_since_ms,
-		displace_ms; /* displace.c; 0: nothing is known, or asked */
+		displace_ms;                     /* displace.c; 0: nothing is known, or asked */
+	_Atomic(uint64_t) memory_short_until_ms; /* workers give back what they can, and wait */
 	struct loopguard loopguard;
 	struct quota quota;
 	struct clients clients;

@@ -4,9 +4,9 @@
 
 #include "net/handshakes.h"
 
-void handshakes_init(struct handshakes *all, uint64_t limit)
+void handshakes_init(struct handshakes *all, uint64_t limit, const _Atomic(uint64_t) *wait_until_ms)
 {
-	*all = (struct handshakes){.limit = limit};
+	*all = (struct handshakes){.limit = limit, .wait_until_ms = wait_until_ms};
 	list_init(&all->queue);
 }
 
@@ -29,6 +29,8 @@ void handshakes_remove(struct handshakes *all, struct handshake *handshake)
 
 bool handshakes_make_room(struct handshakes *all, uint64_t now_ms)
 {
+	if (atomic_load(all->wait_until_ms) > now_ms)
+		return false;
 	if (all->n < all->limit)
 		return true;
 	list_foreach (node, &all->queue) {

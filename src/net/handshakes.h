@@ -3,6 +3,7 @@
 
 /* The handshakes that a process has in flight, of all its listeners together, TLS and DTLS. */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -10,7 +11,8 @@
 
 struct handshakes {
 	uint64_t n, limit;
-	struct list queue; /* the oldest first */
+	struct list queue;                      /* the oldest first */
+	const _Atomic(uint64_t) *wait_until_ms; /* none begins before */
 };
 
 /* One of them; embedded in its connection. */
@@ -22,7 +24,8 @@ struct handshake {
 	void (*evict)(struct handshake *handshake);
 };
 
-void handshakes_init(struct handshakes *all, uint64_t limit);
+void handshakes_init(
+	struct handshakes *all, uint64_t limit, const _Atomic(uint64_t) *wait_until_ms);
 void handshakes_add(struct handshakes *all, struct handshake *handshake);
 void handshakes_remove(struct handshakes *all, struct handshake *handshake);
 /* Whether one more may begin. When there are as many as may be, the oldest that has had its grace is

@@ -5,9 +5,7 @@
 #include "net/scratch.h"
 
 #include <errno.h>
-#include <stdlib.h>
-
-#include "base/cleanup.h"
+#include <sys/mman.h>
 
 /* Of the sizes tried, the one that moves bulk with the least work: less means more calls, more means
  * that what was read has left the cache when it is converted. */
@@ -15,26 +13,29 @@
 
 int scratch_init(struct scratch *scratch, size_t longest_line)
 {
-	_cleanup_free_ uint8_t *in = NULL, *out = NULL;
 	size_t size = longest_line + SCRATCH_SIZE;
+	uint8_t *memory =
+		mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	in = malloc(size);
-	out = malloc(size);
-	if (!in || !out)
+	if (memory == MAP_FAILED)
 		return -ENOMEM;
-
 	*scratch = (struct scratch){
-		.in = take_ptr(&in),
-		.out = take_ptr(&out),
+		.in = memory,
+		.out = memory + size,
 		.in_size = size,
 		.out_size = size,
 	};
 	return 0;
 }
 
+void scratch_give_back(struct scratch *scratch)
+{
+	madvise(scratch->in, scratch->in_size + scratch->out_size, MADV_DONTNEED);
+}
+
 void scratch_done(struct scratch *scratch)
 {
-	free(scratch->in);
-	free(scratch->out);
+	if (scratch->in)
+		munmap(scratch->in, scratch->in_size + scratch->out_size);
 	*scratch = (struct scratch){0};
 }

@@ -14,4 +14,6 @@ struct scratch {
 /* `in` has room for the longest line that waits for its end, and for a good read behind it; `out` for
  * as much, so that most of what is read at once is answered at once. */
 int scratch_init(struct scratch *scratch, size_t longest_line);
+/* Nothing is in them between two events: their pages go back to the system. */
+void scratch_give_back(struct scratch *scratch);
 void scratch_done(struct scratch *scratch);

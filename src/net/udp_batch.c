@@ -106,6 +106,11 @@ void udp_batch_free(struct udp_batch *batch)
 	free(batch);
 }
 
+void udp_batch_give_back(struct udp_batch *batch)
+{
+	madvise(batch->in, 2 * OUT_SIZE, MADV_DONTNEED);
+}
+
 /* Only what the last call has changed is set again. */
 int udp_batch_receive(struct udp_batch *b, int fd)
 {

@@ -42,6 +42,8 @@ struct datagram_ends udp_arrival_ends(const struct udp_arrival *arrival);
  * not cut up on its way. */
 #define UDP_LONGEST_SEGMENT 1420
 /* Where the next answer, or those to a whole arrival, may be written. When there is no room, all that waits is sent first. */
+/* Between two batches, nothing is in it: its pages go back to the system. */
+void udp_batch_give_back(struct udp_batch *batch);
 uint8_t *udp_batch_make_room(struct udp_batch *batch, int fd, struct udp_sent *sent);
 /* The bytes written there, or further on, are an answer to that arrival, or several of `segment` bytes each,
  * of which the last may be shorter. Ask for room before each. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/pid.h"
 
 #define MOST 4096
 
@@ -74,7 +75,7 @@ int inheritance_take(struct inheritance *ret_inheritance)
 	int r;
 
 	r = inherited_number("LISTEN_PID", &pid);
-	if (r == 0 && pid == (unsigned long)getpid())
+	if (r == 0 && pid_is_ours(pid))
 		r = inherited_number("LISTEN_FDS", &n);
 	else if (r == 0)
 		r = -ENOENT; /* meant for another */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/logtext.h"
+#include "base/pid.h"
 #include "base/text.h"
 #include "base/unixgram.h"
 #include "supervisor/manager.h"
@@ -116,8 +117,7 @@ static uint64_t variable_number(const char *variable)
 
 uint64_t manager_watchdog_ms(void)
 {
-	bool is_ours =
-		!getenv("WATCHDOG_PID") || variable_number("WATCHDOG_PID") == (uint64_t)getpid();
+	bool is_ours = !getenv("WATCHDOG_PID") || pid_is_ours(variable_number("WATCHDOG_PID"));
 
 	return is_ours ? variable_number("WATCHDOG_USEC") / 1000 : 0;
 }

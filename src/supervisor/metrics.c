@@ -70,6 +70,11 @@ static void collect_reloads(const struct collection *c)
 	sample(c->e, LABELS("failed"), (double)c->stats->lasting.failed_reloads);
 }
 
+static void collect_memory_short(const struct collection *c)
+{
+	sample(c->e, NO_LABELS, (double)c->stats->lasting.memory_short);
+}
+
 static void collect_workers(const struct collection *c)
 {
 	sample(c->e, NO_LABELS, (double)c->moment->workers);
@@ -291,6 +296,7 @@ static const struct metric_row {
 	{{"generation_start_seconds", METRIC_GAUGE, "seconds", "Since when it serves, since 1970, and why it was taken up", {"cause"}}, collect_generation_start},
 	{{"draining", METRIC_GAUGE, "", "Older configurations that finish what they have open", {NULL}}, collect_draining},
 	{{"reloads", METRIC_COUNTER, "", "Reloads, asked for or for a new certificate", {"outcome"}}, collect_reloads},
+	{{"memory_short", METRIC_COUNTER, "", "Times that memory became short: idle buffers were given back, and handshakes waited", {NULL}}, collect_memory_short},
 	{{"workers", METRIC_GAUGE, "", "Worker processes that there are to be", {NULL}}, collect_workers},
 	{{"workers_serving", METRIC_GAUGE, "", "Worker processes that serve", {NULL}}, collect_workers_serving},
 	{{"replaced", METRIC_COUNTER, "", "Children that died and were replaced", {"role"}}, collect_replaced},

@@ -346,8 +346,9 @@ void stats_describe(const struct stats *stats, const struct sums *sums, FILE *ou
 	fprintf(out, "started %" PRIu64 "\n", stats->started_ms);
 	fprintf(out,
 		"lasting started %" PRId64 " generation %" PRIu64 " reloads %" PRIu64
-		" failed_reloads %" PRIu64,
-		lasting->started, lasting->generation, lasting->reloads, lasting->failed_reloads);
+		" failed_reloads %" PRIu64 " memory_short %" PRIu64,
+		lasting->started, lasting->generation, lasting->reloads, lasting->failed_reloads,
+		lasting->memory_short);
 	describe_deaths(lasting, out);
 	fprintf(out, "\n");
 	for (size_t i = 0; i < sums->n; i++)
@@ -401,6 +402,8 @@ static uint64_t *find_lasting(struct lasting *lasting, const char *word)
 		return &lasting->reloads;
 	if (strcmp(word, "failed_reloads") == 0)
 		return &lasting->failed_reloads;
+	if (strcmp(word, "memory_short") == 0)
+		return &lasting->memory_short;
 	return find_death(lasting, word);
 }
 

@@ -52,6 +52,7 @@ struct lasting {
 	int64_t generation_at;  /* since when, in seconds since 1970 */
 	enum build_cause cause; /* of that configuration */
 	uint64_t reloads, failed_reloads;
+	uint64_t memory_short;      /* times that it became short */
 	uint64_t replaced[N_ROLES]; /* children that died and were replaced */
 	uint64_t deaths[N_ROLES][N_DEATHS];
 	struct crash crash; /* the last one */

@@ -35,6 +35,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pid.h"
 #include "base/text.h"
 #include "base/why.h"
 #include "conf/fault.h"
@@ -193,6 +194,17 @@ static void build_on_served(struct generations *all)
 	takeover_on_served(s);
 }
 
+/* The manager knows another number of the first process of a namespace. */
+static void tell_ready(const struct generation *g)
+{
+	char main_pid[32] = "";
+
+	if (!pid_is_first())
+		snprintf(main_pid, sizeof(main_pid), "\nMAINPID=%d", (int)getpid());
+	manager_notify("READY=1%s\nSTATUS=%u workers, %zu listeners", main_pid,
+		generation_workers(g), generation_conf(g)->n_listeners);
+}
+
 static void build_on_done(struct generations *all)
 {
 	static const enum log_event events[] = {
@@ -217,8 +229,7 @@ static void build_on_done(struct generations *all)
 							   : " (the limit on open files less 64)");
 	/* READY=1 also ends a reload for the manager, which was told RELOADING=1. */
 	records_leave_stderr();
-	manager_notify("READY=1\nMAINPID=%d\nSTATUS=%u workers, %zu listeners", (int)getpid(),
-		generation_workers(g), generation_conf(g)->n_listeners);
+	tell_ready(g);
 	if (all->build.cause == BUILD_START)
 		return;
 	stats_count_reload(&s->stats, true);
@@ -451,6 +462,10 @@ void supervisor_start(struct supervisor *s)
 	s->signals.on_event = on_signal;
 	s->clock.on_time = on_clock;
 	loop_set_timer(&s->loop, &s->clock, s->loop.now_ms + CLOCK_MS);
+	s->memory.loop = &s->loop;
+	s->memory.shared = s->resources.shared;
+	s->memory.counted = &s->stats.lasting.memory_short;
+	memory_watch_start(&s->memory);
 }
 
 /* Its parts */
@@ -539,6 +554,7 @@ void supervisor_init(struct supervisor *s, const struct options *options)
 	s->signals.fd = -1;
 	s->control = CONTROL_EMPTY;
 	s->watch = WATCH_EMPTY;
+	s->memory = MEMORY_WATCH_EMPTY;
 	resources_init(&s->resources);
 	generations_init(&s->generations, &owner, &s->loop, &s->resources);
 	takeover_init(s, &remnants_owner);
@@ -576,6 +592,7 @@ int supervisor_make(struct supervisor *s, const struct conf *conf, const struct 
 void supervisor_done(struct supervisor *s)
 {
 	watch_done(&s->watch);
+	memory_watch_done(&s->memory);
 	generations_done(&s->generations);
 	takeover_done(s);
 	selftests_abandon(&s->selftests, "upperd is stopping\n");

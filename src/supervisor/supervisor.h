@@ -8,6 +8,7 @@
 #include "process/options.h"
 #include "supervisor/control.h"
 #include "supervisor/generations.h"
+#include "supervisor/memory.h"
 #include "supervisor/selftest.h"
 #include "supervisor/stats.h"
 #include "supervisor/takeover.h"
@@ -24,6 +25,7 @@ struct supervisor {
 	struct control control;
 	struct watch watch; /* the files of the generation that serves */
 	struct selftests selftests;
+	struct memory_watch memory;
 	struct takeover takeover;
 };
 

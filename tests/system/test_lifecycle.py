@@ -3,6 +3,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -71,6 +72,33 @@ def test_zero_workers_are_no_more_than_the_quota_allows(daemon, unsharing, as_ro
     inside = ["unshare", "--mount", "sh", "-euc", WITH_QUOTA, "quota", quota]
     running = daemon(tcp(), workers=0, inside=inside)
     assert len(running.workers()) == (most or len(os.sched_getaffinity(0)))
+
+
+# A manager that gives a service processes of its own passes numbers of those outside.
+IN_A_NAMESPACE = """
+import os, socket, sys
+passed = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+os.dup2(passed.fileno(), 4)
+os.dup2(4, 3)
+os.close(4)
+os.environ.update(LISTEN_PID="4711", LISTEN_FDS="1", LISTEN_FDNAMES="tcp", WATCHDOG_PID="4711",
+                  WATCHDOG_USEC="20000000")
+os.execvp("unshare", ["unshare", "--pid", "--fork", "--kill-child", *sys.argv[2:]])
+"""
+
+
+def test_first_process_of_a_namespace_takes_what_is_meant_for_it(start, unsharing, as_root, with_systemd):
+    at = tcp(name="tcp", address="127.0.0.1")
+    d = start(at, inside=[sys.executable, "-c", IN_A_NAMESPACE, at["port"]]).wait_ready()
+    supervisor, = process.children_of(d.pid)
+    try:
+        assert not d.notices("MAINPID=")
+        d.wait_for(lambda: d.notices("WATCHDOG=1"), "WATCHDOG=1")
+        assert tcp_ask(at, b"a") == b"A"
+        assert not d.records("listening")  # or it would have made a socket
+    finally:
+        os.kill(supervisor, signal.SIGTERM)
+    assert d.wait() == 0
 
 
 def test_every_worker_answers_under_either_socket(daemon):

@@ -15,6 +15,7 @@
 static struct handshakes all;
 static struct handshake each[MANY];
 static int evicted;
+static _Atomic(uint64_t) wait_until_ms;
 
 static void on_evict(struct handshake *handshake)
 {
@@ -24,7 +25,7 @@ static void on_evict(struct handshake *handshake)
 
 static void begin(const uint64_t since_ms[MANY], const uint64_t grace_ms[MANY])
 {
-	handshakes_init(&all, MANY);
+	handshakes_init(&all, MANY, &wait_until_ms);
 	for (int i = 0; i < MANY; i++) {
 		each[i] = (struct handshake){
 			.since_ms = since_ms[i],
@@ -48,6 +49,18 @@ static void test_the_oldest_goes(void **state)
 		assert_int_equal(evicted, expected[i]);
 		all.limit--;
 	}
+}
+
+static void test_none_begins_while_memory_is_short(void **state)
+{
+	static const uint64_t since_ms[MANY] = {1000, 1100, 1200, 1300}, grace_ms[MANY] = {0};
+
+	begin(since_ms, grace_ms);
+	wait_until_ms = 5000;
+	assert_false(handshakes_make_room(&all, 4999));
+	assert_int_equal(evicted, -1); /* which would be in vain */
+	assert_true(handshakes_make_room(&all, 5000));
+	wait_until_ms = 0;
 }
 
 static void test_none_goes_within_its_grace(void **state)
@@ -76,6 +89,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_oldest_goes),
+		cmocka_unit_test(test_none_begins_while_memory_is_short),
 		cmocka_unit_test(test_none_goes_within_its_grace),
 		cmocka_unit_test(test_with_room_none_goes),
 	};
