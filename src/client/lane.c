@@ -347,6 +347,16 @@ static int receive_batch(struct lane *lane)
 	return (unsigned)n < size ? LINK_E_AGAIN : 0;
 }
 
+/* The library that reads a session's datagrams leaves out what the kernel says of them. */
+static void peek_fragment(const struct lane *lane, struct arrival *arrival)
+{
+	char control[128];
+	struct msghdr msg = {.msg_control = control, .msg_controllen = sizeof(control)};
+
+	if (recvmsg(lane->link.fd, &msg, MSG_PEEK | MSG_DONTWAIT) >= 0)
+		read_ancillary(&msg, arrival);
+}
+
 static int receive_one(struct lane *lane)
 {
 	uint8_t *room = lane->lanes->batch->room[0];
@@ -354,6 +364,8 @@ static int receive_one(struct lane *lane)
 	unsigned epoch = lane->epoch;
 	int r;
 
+	if (lane->peeks)
+		peek_fragment(lane, &arrival);
 	r = link_read(&lane->link, room, (size_t)4 * ROOM, &arrival.len);
 	if (r)
 		return r;

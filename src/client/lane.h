@@ -59,6 +59,7 @@ struct lane {
 	uint32_t watched;   /* the events that the loop watches; 0: no descriptor yet */
 	unsigned epoch;     /* counts openings, so that a callback is seen to have made another */
 	bool is_segmented;  /* datagrams of one length leave and arrive as one run (GSO, GRO) */
+	bool peeks; /* with a session: the size of fragments is looked at, at the cost of a system call */
 	uint8_t *out;
 	size_t out_at, out_end;
 	size_t piece;     /* the length of each datagram in `out` */

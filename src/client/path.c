@@ -28,9 +28,8 @@
 #include "config.h"
 
 #define TRIES      3
-#define LEAST_WAIT 150   /* ms, for an answer */
-#define LONGEST    65507 /* bytes of a datagram */
-#define IPV4_UDP   28    /* bytes of the headers */
+#define LEAST_WAIT 150 /* ms, for an answer */
+#define IPV4_UDP   28  /* bytes of the headers */
 #define IPV6_UDP   48
 #define MARGIN     400   /* bytes that an answer has more than a packet may */
 #define BULK       60000 /* bytes that a stream is asked */
@@ -161,6 +160,19 @@ static int path_connect(struct path_finder *path)
 	return 0;
 }
 
+/* The bytes that a record has besides its text, by the way it is encrypted; 0: not known. A record of DTLS 1.2 has 13
+ * in front; GCM and CCM have 8 more that are sent openly, and all have a tag of 16, or 8 when the name says so. */
+static unsigned record_overhead(const struct lane *lane)
+{
+	struct session_facts facts;
+
+	if (!link_describe(&lane->link, &facts))
+		return 0;
+	if (strstr(facts.cipher, "CHACHA20") || strstr(facts.cipher, "CCM8"))
+		return 13 + 16;
+	return strstr(facts.cipher, "GCM") || strstr(facts.cipher, "CCM") ? 13 + 8 + 16 : 0;
+}
+
 /* A question: a number, so that a late answer is no answer to it; a character of two bytes, some times;
  * and letters. */
 struct shape {
@@ -257,7 +269,7 @@ static int passes(struct path_finder *path, struct shape shape, bool *ret_passes
 /* The kernel's knowledge of the first hop. */
 static unsigned local_mtu(const struct path_finder *path)
 {
-	bool is_v6 = path->headers == IPV6_UDP;
+	bool is_v6 = path->server.addresses[0].sa.sa_family == AF_INET6;
 	int mtu = 0;
 	socklen_t len = sizeof(mtu);
 
@@ -269,11 +281,12 @@ static unsigned local_mtu(const struct path_finder *path)
 /* The largest question that passes, between one that does and one that does not. */
 static int search_forward(struct path_finder *path)
 {
-	size_t low = 100, high = path->local_mtu ? path->local_mtu - path->headers : LONGEST;
+	size_t longest = path->server.url.transport->longest;
+	size_t low = 100, high = path->local_mtu ? path->local_mtu - path->headers : longest;
 	bool is_passing;
 	int r;
 
-	high = high < LONGEST ? high : LONGEST;
+	high = high < longest ? high : longest;
 	r = passes(path, shape_of_question(high), &is_passing);
 	while (!r && !is_passing && high - low > 1) {
 		size_t middle = low + (high - low) / 2;
@@ -333,8 +346,9 @@ static int refine_back(struct path_finder *path)
 /* Where fragments do not come at all, the largest answer that comes whole has the size. */
 static int search_back(struct path_finder *path)
 {
+	size_t longest = path->server.url.transport->longest - MARGIN;
 	size_t most = path->local_mtu && path->local_mtu < 60000 ? path->local_mtu : 20000;
-	size_t high = most + MARGIN, low = 100;
+	size_t high = (most < longest ? most : longest) + MARGIN, low = 100;
 	bool came, fits;
 	int r;
 
@@ -362,6 +376,18 @@ static int measure_datagrams(struct path_finder *path)
 	bool is_alive;
 	int r;
 
+	path->lane.peeks = path->server.url.transport->has_session;
+	if (path->lane.peeks) {
+		unsigned overhead;
+
+		r = path_connect(path);
+		if (r)
+			return r;
+		overhead = record_overhead(&path->lane);
+		if (!overhead)
+			return 0;
+		path->headers += overhead;
+	}
 	r = passes(path, shape_of_question(100), &is_alive);
 	if (r)
 		return r;
@@ -528,7 +554,7 @@ static int path_measure(struct path_finder *path, struct why *why)
 		r = balancer_find(&path->balancer, &path->server, (size_t)options->count, why);
 		r = path->large_hello == PASSAGE_LOST && r == CLIENT_E_LOST ? 0 : r;
 	}
-	if (!r && transport->is_datagram && !transport->has_session)
+	if (!r && transport->is_datagram && (!transport->has_session || path->balancer.n_members))
 		r = measure_datagrams(path);
 	else if (!r && !transport->is_datagram && !transport->is_local)
 		r = measure_stream(path);
