@@ -354,12 +354,13 @@ def test_transfer_over_a_road_that_loses(daemon, road, authority, with_tls, sche
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls", "unix"])
 def test_large_transfer_is_byte_exact_both_ways_at_once(daemon, authority, with_tls, tmp_path, scheme):
-    """96 MiB, with a reader that is as fast as the writer: both ways are in use at the same time."""
+    """96 MiB, or as many as TRANSFER_MIB says, with a reader that is as fast as the writer: both ways are in use at the
+    same time."""
     path = tmp_path / "socket"
     d = daemon(tls(authority.issue("ec")) if scheme == "tls" else
                listener("tcp", path=str(path), name="unix") if scheme == "unix" else tcp())
     url = f"unix:{path}" if scheme == "unix" else f"{scheme}://localhost:{d.listeners[0]['port']}"
-    block, n = bytes(range(97, 123)) * 40330 + b"ab\n\n", 96  # 1,048,584 bytes: no power of two
+    block, n = bytes(range(97, 123)) * 40330 + b"ab\n\n", int(os.environ.get("TRANSFER_MIB", "96"))  # 1,048,584 bytes: no power of two
     with subprocess.Popen([UPPER, "-4", "--cafile", authority.file, url], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as client:
         def feed():
