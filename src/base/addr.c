@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 
 #include "base/cleanup.h"
+#include "config.h"
 
 /* The bits in front of an IPv4 address in its IPv6 form. */
 #define MAPPED_BITS 96
@@ -48,6 +49,7 @@ static int parse_number(const char *text, uint32_t max, uint32_t *ret_number)
  * to ask: these are the two calls that are on the list. */
 static uint32_t interface_number(const char *name)
 {
+#if WITH_LINUX
 	_cleanup_close_ int fd = -1;
 	struct ifreq request = {0};
 
@@ -57,6 +59,9 @@ static uint32_t interface_number(const char *name)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	return fd >= 0 && ioctl(fd, SIOCGIFINDEX, &request) >= 0 ? (uint32_t)request.ifr_ifindex
 								 : 0;
+#else
+	return if_nametoindex(name);
+#endif
 }
 
 static int parse_scope(const char *text, uint32_t *ret_scope)
@@ -74,8 +79,8 @@ static int parse_in6(const char *text, uint16_t port, struct addr *ret_addr)
 {
 	struct addr addr = {.len = sizeof(addr.in6)};
 	char host[INET6_ADDRSTRLEN];
-	const char *percent = strchrnul(text, '%');
-	size_t len = (size_t)(percent - text);
+	size_t len = strcspn(text, "%");
+	const char *percent = text + len;
 	uint32_t scope = 0;
 	int r;
 
@@ -146,8 +151,8 @@ static struct in6_addr mask(const struct in6_addr *host, unsigned bits)
 int addr_parse_prefix(const char *text, struct addr_prefix *ret_prefix)
 {
 	char host[INET6_ADDRSTRLEN];
-	const char *slash = strchrnul(text, '/');
-	size_t len = (size_t)(slash - text);
+	size_t len = strcspn(text, "/");
+	const char *slash = text + len;
 	struct addr_prefix prefix;
 	struct addr addr;
 	uint32_t bits, before;

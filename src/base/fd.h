@@ -4,6 +4,11 @@
 /* Descriptors: sealed memory, shared pages, whole files. All are close-on-exec. */
 
 #include <stddef.h>
+#include <sys/socket.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* the program ignores SIGPIPE */
+#endif
 
 /* A memory file that holds `data` and can never change. */
 int fd_sealed(const char *name, const void *data, size_t len, int *ret_fd);
@@ -28,6 +33,9 @@ int fd_read_path(const char *path, size_t max, char **ret_text, size_t *ret_len)
 int fd_write_ready(int fd, const void *data, size_t len);
 
 int fd_nonblock(int fd);
+
+/* A socket that does not block, or -1 and errno. */
+int fd_socket(int family, int type);
 
 /* Descriptors 0 to 2 that the caller has closed are opened on /dev/null, the wrong way round, so that
  * using one still fails. The first call in main(): otherwise the next socket or memory file takes the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The event loop of a process: one epoll descriptor, timers, and tasks. A process has one, and everything it
+/* The event loop of a process: descriptors, timers, and tasks. A process has one, and everything it
  * does is called from here.
  *
  * A round: wait for events, call each source that has one, fire the timers that are due, run the tasks. The
@@ -12,99 +12,16 @@
  * frees the object at the end of the round. A task that defers itself again waits for the next round, so that
  * one object cannot keep the loop for itself.
  *
- * A wait has no time-out of its own: the kernel would set up a timer for each wait, and take it down again. One
- * timer is a descriptor in the same set, and is set only when a moment comes that is earlier than the one it
- * is set for. It may go off early, when its timer has been cleared or moved; that costs a round.
- *
  * Some timers are patience with another process. When this one was stopped, or the machine slept, they are moved
  * on before any timer fires, since the other process had no time either.
  *
  * Timers are few, since a queue of deadlines has one for thousands of connections (deadline.c), so a sorted
- * list does. Sources, timers and tasks are embedded in their owners, and the loop allocates nothing. */
+ * list does. Sources, timers and tasks are embedded in their owners. The waiting itself is in loop_epoll.c, or
+ * where there is no epoll, in loop_poll.c. */
 
 #include "base/loop.h"
 
-#include <errno.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
-
-#include "base/clock.h"
-
 #define STOOD_STILL_MS 2000
-
-static void loop_on_timer(struct source *source, uint32_t events)
-{
-	container_of(source, struct loop, timer_source)->armed_ms = 0;
-}
-
-/* The descriptor is never read: each time it goes off is an edge. */
-static int loop_init_clock(struct loop *loop)
-{
-	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (loop->timer_fd < 0)
-		return -errno;
-	loop->timer_source.on_event = loop_on_timer;
-	return loop_watch(loop, &loop->timer_source, loop->timer_fd, EPOLLIN | EPOLLET);
-}
-
-int loop_init(struct loop *loop)
-{
-	int fd, r;
-
-	fd = epoll_create1(EPOLL_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-
-	*loop = LOOP_INIT(*loop);
-	loop->epoll_fd = fd;
-	loop->now_ms = clock_ms();
-	r = loop_init_clock(loop);
-	if (r < 0)
-		loop_done(loop);
-	return r;
-}
-
-void loop_done(struct loop *loop)
-{
-	if (loop->timer_fd >= 0)
-		close(loop->timer_fd);
-	if (loop->epoll_fd >= 0)
-		close(loop->epoll_fd);
-	loop->epoll_fd = loop->timer_fd = -1;
-}
-
-int loop_watch(struct loop *loop, struct source *source, int fd, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = source};
-
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-		return -errno;
-	source->fd = fd;
-	source->dead = false;
-	return 0;
-}
-
-int loop_change(struct loop *loop, struct source *source, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = source};
-
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0)
-		return -errno;
-	return 0;
-}
-
-void loop_unwatch(struct loop *loop, struct source *source)
-{
-	if (source->dead || source->fd < 0)
-		return;
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	source->dead = true;
-}
-
-void loop_forget(struct source *source)
-{
-	source->dead = true;
-}
 
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t at_ms)
 {
@@ -163,35 +80,14 @@ void loop_cancel(struct task *task)
 		list_remove(&task->node);
 }
 
-/* How long to wait when the next timer is due at `at_ms`: for ever, since the descriptor of the timer then goes
- * off. If it cannot be set, the wait itself has an end. */
-static int loop_arm(struct loop *loop, uint64_t at_ms)
+/* Until when to wait; 0: not at all; UINT64_MAX: for ever. */
+static uint64_t loop_until(const struct loop *loop)
 {
-	const struct itimerspec at = {
-		.it_value = {(time_t)(at_ms / 1000), (long)(at_ms % 1000) * 1000000},
-	};
-
-	if (loop->armed_ms != 0 && loop->armed_ms <= at_ms)
-		return -1;
-	if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
-		return at_ms - loop->now_ms > 60000 ? 60000 : (int)(at_ms - loop->now_ms);
-	loop->armed_ms = at_ms;
-	return -1;
-}
-
-static int loop_patience(struct loop *loop)
-{
-	const struct timer *first;
-
 	if (!list_is_empty(&loop->tasks))
 		return 0;
 	if (list_is_empty(&loop->timers))
-		return -1;
-
-	first = container_of(loop->timers.next, struct timer, node);
-	if (first->at_ms <= loop->now_ms)
-		return 0;
-	return loop_arm(loop, first->at_ms);
+		return UINT64_MAX;
+	return container_of(loop->timers.next, const struct timer, node)->at_ms;
 }
 
 /* After a stop of this process, or a sleep of the machine. Other processes stood still as well: they get the
@@ -244,19 +140,11 @@ void loop_run_tasks(struct loop *loop)
 
 static int loop_round(struct loop *loop)
 {
-	int n;
+	int r;
 
-	n = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS, loop_patience(loop));
-	if (n < 0 && errno != EINTR)
-		return -errno;
-
-	loop->now_ms = clock_ms();
-	for (int i = 0; i < n; i++) {
-		struct source *source = loop->events[i].data.ptr;
-
-		if (!source->dead)
-			source->on_event(source, loop->events[i].events);
-	}
+	r = loop_wait(loop, loop_until(loop));
+	if (r < 0)
+		return r;
 	loop_fire_timers(loop);
 	loop_run_tasks(loop);
 	return 0;

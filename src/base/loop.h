@@ -5,9 +5,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/epoll.h>
 
 #include "base/list.h"
+#include "config.h"
+
+#if WITH_LINUX
+#include <sys/epoll.h>
+#else
+#include <poll.h>
+/* The bits are those of poll(). */
+enum { EPOLLIN = POLLIN, EPOLLOUT = POLLOUT, EPOLLERR = POLLERR, EPOLLHUP = POLLHUP };
+#endif
 
 struct loop;
 
@@ -16,6 +24,10 @@ struct source {
 	void (*on_event)(struct source *source, uint32_t events);
 	int fd; /* borrowed */
 	bool dead;
+#if !WITH_LINUX
+	short wants;
+	struct list node; /* in loop.sources while it is watched */
+#endif
 };
 
 /* A moment at which something is to be done; embedded too. */
@@ -47,28 +59,40 @@ struct pause {
 #define LOOP_EVENTS 256 /* at most, in a round */
 
 struct loop {
+#if WITH_LINUX
 	int epoll_fd;
 	int timer_fd;      /* goes off for the next timer */
 	uint64_t armed_ms; /* when it does; 0: it is not set */
 	struct source timer_source;
+	struct epoll_event events[LOOP_EVENTS]; /* of this round */
+#else
+	struct list sources;
+	size_t n_sources;     /* at most */
+	struct pollfd *polls; /* of this round, as the two below */
+	struct source **polled;
+	size_t room;
+#endif
 	uint64_t now_ms; /* read once a round */
 	struct list timers;
 	struct list tasks;
 	bool stopped;
 	int verdict;
-	struct epoll_event events[LOOP_EVENTS]; /* of this round */
 };
 
-#define LOOP_INIT(name)                             \
-	((struct loop){.epoll_fd = -1,              \
-		.timer_fd = -1,                     \
-		.timers = LIST_INIT((name).timers), \
-		.tasks = LIST_INIT((name).tasks)})
+/* Of a loop that loop_done() may be called for. */
+#if WITH_LINUX
+#define LOOP_NONE .epoll_fd = -1, .timer_fd = -1
+#else
+#define LOOP_NONE .polls = NULL, .polled = NULL
+#endif
+#define LOOP_INIT(name) \
+	((struct loop){ \
+		LOOP_NONE, .timers = LIST_INIT((name).timers), .tasks = LIST_INIT((name).tasks)})
 
 int loop_init(struct loop *loop);
 void loop_done(struct loop *loop);
 
-/* Events as for epoll_ctl(), EPOLLET included. */
+/* Events as for epoll_ctl(), EPOLLET included where there is epoll. */
 int loop_watch(struct loop *loop, struct source *source, int fd, uint32_t events);
 int loop_change(struct loop *loop, struct source *source, uint32_t events);
 void loop_unwatch(struct loop *loop, struct source *source);
@@ -95,3 +119,7 @@ int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop, int verdict);
 /* Runs what was put off, when there is no next round that would. */
 void loop_run_tasks(struct loop *loop);
+
+/* Of loop.c and the file that waits: calls the sources that have an event, at `until_ms` at the latest; UINT64_MAX:
+ * whenever that is. */
+int loop_wait(struct loop *loop, uint64_t until_ms);

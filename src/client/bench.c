@@ -15,9 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -63,7 +61,7 @@ static void bench_done(struct bench *bench)
 	}
 	free(bench->tracks);
 	free(bench->seconds);
-	close_fdp(&bench->tick_fd);
+	ticker_done(&bench->ticker);
 	texts_done(&bench->texts);
 	lanes_done(&bench->lanes);
 	server_done(&bench->server);
@@ -285,7 +283,6 @@ static void each_second(struct bench *bench, uint64_t now_us)
 static void set_tick(struct bench *bench, uint64_t now_us)
 {
 	uint64_t at_us = now_us + IDLE_TICK_US;
-	struct itimerspec spec = {0};
 
 	if (bench->rate && !bench->is_ending && !is_complete(bench)) {
 		uint64_t due_us = due_at(bench, bench->n_begun);
@@ -295,9 +292,7 @@ static void set_tick(struct bench *bench, uint64_t now_us)
 	}
 	if (bench->end_us > now_us && bench->end_us < at_us)
 		at_us = bench->end_us;
-	spec.it_value.tv_sec = (time_t)(at_us / SECOND_US);
-	spec.it_value.tv_nsec = (long)(at_us % SECOND_US) * 1000;
-	timerfd_settime(bench->tick_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	ticker_set(&bench->ticker, at_us);
 }
 
 static void stop_sending(struct bench *bench)
@@ -364,13 +359,11 @@ static void ramp_on(struct bench *bench, uint64_t now_us)
 	bench->step_end_us = now_us + RAMP_STEP_US;
 }
 
-static void bench_on_tick(struct source *source, uint32_t events)
+static void bench_on_tick(struct ticker *ticker)
 {
-	struct bench *bench = container_of(source, struct bench, tick);
-	uint64_t now_us = clock_us(), count;
+	struct bench *bench = container_of(ticker, struct bench, ticker);
+	uint64_t now_us = clock_us();
 
-	if (read(bench->tick_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		fail(bench, -errno, NULL);
 	if (!bench->warm_us && bench->options->warmup_ms &&
 		now_us >= bench->begun_us + bench->options->warmup_ms * 1000)
 		end_warmup(bench, now_us);
@@ -590,12 +583,7 @@ static int bench_init(struct bench *bench, const struct options *options)
 		r = lanes_catch_signals(&bench->lanes, bench_on_signal);
 	if (r)
 		return r;
-	bench->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (bench->tick_fd < 0)
-		return -errno;
-	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
-	bench->tick.on_event = bench_on_tick;
-	r = loop_watch(&bench->lanes.loop, &bench->tick, bench->tick_fd, EPOLLIN);
+	r = ticker_init(&bench->ticker, &bench->lanes.loop, bench_on_tick);
 	bench->tracks = calloc(bench->n_tracks, sizeof(*bench->tracks));
 	bench->seconds = calloc(BENCH_SECONDS, sizeof(*bench->seconds));
 	if (!r && (!bench->tracks || !bench->seconds))
@@ -663,7 +651,7 @@ static int bench_verdict(const struct tally *tally)
 int bench_run(const struct options *options)
 {
 	__attribute__((cleanup(bench_done))) struct bench bench = {
-		.lanes = LANES_INIT, .tick_fd = -1};
+		.lanes = LANES_INIT, .ticker = {.fd = -1}};
 	int r;
 
 	if (options->rate && options->is_closed)

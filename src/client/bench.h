@@ -10,6 +10,7 @@
 #include "client/bench_cost.h"
 #include "client/histogram.h"
 #include "client/lane.h"
+#include "client/ticker.h"
 #include "client/window.h"
 
 #define BENCH_SECONDS 3600 /* of which the answers are counted one by one, for confidence */
@@ -40,8 +41,7 @@ struct bench {
 	uint64_t start_us; /* of the whole; a ramp begins its schedule again for each step */
 	uint64_t n_begun;  /* questions that were sent, or whose connection is being opened */
 	size_t turn;       /* the track to try first */
-	int tick_fd;
-	struct source tick;
+	struct ticker ticker;
 	uint64_t next_second_us, next_expiry_us;
 	size_t n_waiting; /* questions under way, as last counted */
 	bool is_ending;   /* nothing is sent any more; answers may still come */

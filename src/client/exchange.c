@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "client/options.h"
@@ -49,10 +50,16 @@ static void finish(struct exchange *exchange, int outcome)
 
 static bool matches(const struct exchange *exchange)
 {
+	const char *answer = (const char *)exchange->answer;
+#ifdef REG_STARTEND
 	regmatch_t whole = {.rm_so = 0, .rm_eo = (regoff_t)exchange->len};
 
-	return regexec(exchange->inquiry->pattern, (const char *)exchange->answer, 1, &whole,
-		       REG_STARTEND) == 0;
+	return regexec(exchange->inquiry->pattern, answer, 1, &whole, REG_STARTEND) == 0;
+#else /* an answer with a NUL in it is looked at up to there */
+	_cleanup_free_ char *text = strndup(answer, exchange->len);
+
+	return text && regexec(exchange->inquiry->pattern, text, 0, NULL, 0) == 0;
+#endif
 }
 
 /* Whether the answer is the right one, as far as it has come. */

@@ -34,13 +34,14 @@ static size_t before_character(const uint8_t *text, size_t len)
 size_t filter_cut(const uint8_t *text, size_t len, bool is_end)
 {
 	size_t most = len < CUT_MAX ? len : CUT_MAX;
-	const uint8_t *line_end;
+	size_t end = most;
 
 	if (len == 0)
 		return 0;
-	line_end = memrchr(text, '\n', most);
-	if (line_end)
-		return (size_t)(line_end - text) + 1;
+	while (end > 0 && text[end - 1] != '\n')
+		end--;
+	if (end > 0)
+		return end;
 	if (len > CUT_MAX)
 		return before_character(text, CUT_MAX);
 	return is_end ? len : 0;

@@ -5,32 +5,30 @@
 #include "client/lane.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fd.h"
+#include "client/messages.h"
 #include "client/transport.h"
+#include "config.h"
 
-#define BATCH        16    /* datagrams, or runs of them, in one system call */
-#define BATCH_LEAST  2     /* one more than usually come tells that there are no more */
-#define ROOM         65536 /* for each */
-#define TURN         32    /* reads before other lanes have their turn */
-#define MAX_SEGMENTS 64
+#define BATCH         16    /* datagrams, or runs of them, in one system call */
+#define BATCH_LEAST   2     /* one more than usually come tells that there are no more */
+#define ROOM          65536 /* for each */
+#define TURN          32    /* reads before other lanes have their turn */
+#define MAX_SEGMENTS  64
+#define SEGMENTS_ROOM CMSG_SPACE(sizeof(uint16_t))
 
-#ifndef IP_RECVFRAGSIZE
-#define IP_RECVFRAGSIZE 25
-#endif
-#ifndef IPV6_RECVFRAGSIZE
-#define IPV6_RECVFRAGSIZE 77
-#endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
@@ -43,6 +41,8 @@ struct batch {
 	char control[BATCH][128];
 	uint8_t room[BATCH][ROOM];
 };
+
+static int signal_end = -1; /* to which the handler writes; lanes catch signals once in a program */
 
 int lanes_init(struct lanes *lanes)
 {
@@ -60,7 +60,8 @@ void lanes_done(struct lanes *lanes)
 {
 	loop_done(&lanes->loop);
 	close_fdp(&lanes->signal_fd);
-	lanes->signal_fd = -1;
+	close_fdp(&signal_end);
+	lanes->signal_fd = signal_end = -1;
 	free(lanes->batch);
 	lanes->batch = NULL;
 }
@@ -68,24 +69,41 @@ void lanes_done(struct lanes *lanes)
 static void lanes_take_signals(struct source *source, uint32_t events)
 {
 	struct lanes *lanes = container_of(source, struct lanes, signals);
-	struct signalfd_siginfo info;
+	unsigned char number;
 
-	while (read(lanes->signal_fd, &info, sizeof(info)) == sizeof(info))
-		lanes->on_signal(lanes, (int)info.ssi_signo);
+	while (read(lanes->signal_fd, &number, 1) == 1)
+		lanes->on_signal(lanes, number);
+}
+
+static void pass_signal(int number)
+{
+	const unsigned char byte = (unsigned char)number;
+	int error = errno;
+
+	/* A pipe that is full has told of signals enough. */
+	(void)!write(signal_end, &byte, 1);
+	errno = error;
 }
 
 int lanes_catch_signals(struct lanes *lanes, void (*on_signal)(struct lanes *lanes, int signal))
 {
-	sigset_t set;
+	static const int caught[] = {SIGINT, SIGQUIT,
+#ifdef SIGWINCH
+		SIGWINCH
+#endif
+	};
+	const struct sigaction action = {.sa_handler = pass_signal, .sa_flags = SA_RESTART};
+	int ends[2];
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	lanes->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (lanes->signal_fd < 0)
+	if (pipe(ends) < 0)
 		return -errno;
+	lanes->signal_fd = ends[0];
+	signal_end = ends[1];
+	for (size_t i = 0; i < 2; i++)
+		if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) < 0 || fd_nonblock(ends[i]) < 0)
+			return -errno;
+	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+		sigaction(caught[i], &action, NULL);
 	lanes->on_signal = on_signal;
 	lanes->signals = (struct source){.on_event = lanes_take_signals};
 	return loop_watch(&lanes->loop, &lanes->signals, lanes->signal_fd, EPOLLIN);
@@ -110,6 +128,14 @@ static void lane_unwatch(struct lane *lane)
 {
 	if (lane->watched)
 		loop_unwatch(&lane->lanes->loop, &lane->source);
+	lane->watched = 0;
+}
+
+/* Of a descriptor that is closed already, or that is no longer the link's. */
+static void lane_forget(struct lane *lane)
+{
+	if (lane->watched)
+		loop_forget(&lane->source);
 	lane->watched = 0;
 }
 
@@ -169,7 +195,7 @@ static void lane_watch(struct lane *lane)
 	if (lane_is_open(lane) && !lane_is_idle(lane))
 		wants |= link->write_wants;
 	if (lane->watched && lane->source.fd != link->fd)
-		lane->watched = 0; /* closed, and so gone from the loop */
+		lane_forget(lane);
 	if (lane->watched == (uint32_t)wants)
 		return;
 	r = lane->watched ? loop_change(&lane->lanes->loop, &lane->source, (uint32_t)wants)
@@ -182,6 +208,36 @@ static void lane_watch(struct lane *lane)
 		lane->watched = (uint32_t)wants;
 }
 
+/* Facts about a datagram that the system tells when asked, and the type that each comes as. */
+static const struct {
+	int level, option, type;
+	size_t at;
+} ancillary[] = {
+#define TOLD(level, option, type, field) {level, option, type, offsetof(struct arrival, field)},
+#ifdef IP_RECVTTL
+#ifdef IP_TTL
+	TOLD(IPPROTO_IP, IP_RECVTTL, IP_TTL, ttl)
+#endif
+#endif
+#ifdef IP_RECVTOS
+		TOLD(IPPROTO_IP, IP_RECVTOS, IP_TOS, tos)
+#endif
+#ifdef IPV6_RECVHOPLIMIT
+			TOLD(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, ttl)
+#endif
+#ifdef IPV6_RECVTCLASS
+				TOLD(IPPROTO_IPV6, IPV6_RECVTCLASS, IPV6_TCLASS, tos)
+#endif
+#if WITH_LINUX
+	/* Asked for by path.c alone. */
+	TOLD(IPPROTO_IP, 0, IP_RECVFRAGSIZE, fragment)
+		TOLD(IPPROTO_IPV6, 0, IPV6_RECVFRAGSIZE, fragment)
+#endif
+			{-1, 0, -1, 0},
+};
+
+#define N_ANCILLARY (sizeof(ancillary) / sizeof(ancillary[0]) - 1)
+
 /* Options of the socket that only help: without them the values are not known. */
 static void set_socket(struct lane *lane)
 {
@@ -189,15 +245,12 @@ static void set_socket(struct lane *lane)
 
 	if (!lane->link.server->url.transport->is_datagram)
 		return;
-	if (lane->owner->wants_hops) {
-		setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
-		setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
-		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on));
-		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
-	}
+	for (size_t i = 0; i < N_ANCILLARY; i++)
+		if (lane->owner->wants_hops && ancillary[i].option)
+			setsockopt(fd, ancillary[i].level, ancillary[i].option, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	if (lane->is_segmented)
+	if (lane->is_segmented && WITH_LINUX)
 		setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
 }
 
@@ -208,7 +261,7 @@ static void lane_progress(struct lane *lane, int r, const struct why *why)
 
 	loop_clear_timer(&lane->timer);
 	if (r && r != LINK_E_AGAIN) {
-		lane->watched = 0;
+		lane_forget(lane);
 		lane->epoch++;
 		lane->owner->on_end(lane, r, why);
 		return;
@@ -245,18 +298,14 @@ static size_t read_ancillary(struct msghdr *msg, struct arrival *arrival)
 
 		memcpy(&value, CMSG_DATA(c),
 			c->cmsg_len - CMSG_LEN(0) < sizeof(value) ? 1 : sizeof(value));
-		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+		if (WITH_LINUX && c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
 			segment = (size_t)(value & 0xffff);
-		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
-			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT))
-			arrival->ttl = value;
-		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
-			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS))
-			arrival->tos = value & 0xff;
-		else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVFRAGSIZE) ||
-			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVFRAGSIZE))
-			arrival->fragment = value;
+		for (size_t i = 0; i < N_ANCILLARY; i++)
+			if (c->cmsg_level == ancillary[i].level &&
+				c->cmsg_type == ancillary[i].type)
+				*(int *)((char *)arrival + ancillary[i].at) = value;
 	}
+	arrival->tos = arrival->tos < 0 ? -1 : arrival->tos & 0xff;
 	return segment;
 }
 
@@ -275,22 +324,6 @@ static bool deliver(struct lane *lane, struct msghdr *msg, size_t len, struct ar
 		lane->owner->on_arrival(lane, arrival);
 	} while (at < end && lane->epoch == epoch);
 	return lane->epoch == epoch;
-}
-
-/* The error queue repeats an error that recvmmsg() has returned. */
-static void drop_errors(int fd)
-{
-	char data[256], control[512];
-	struct iovec part = {data, sizeof(data)};
-	struct msghdr msg = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-
-	while (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0)
-		msg.msg_controllen = sizeof(control);
 }
 
 /* Twice as many as came last time. */
@@ -324,12 +357,12 @@ static int receive_batch(struct lane *lane)
 	unsigned size = batch_prepare(lane);
 	int n;
 
-	n = recvmmsg(lane->link.fd, batch->msgs, size, MSG_DONTWAIT, NULL);
+	n = messages_receive(lane->link.fd, batch->msgs, size);
 	if (n < 0) {
 		int error = errno;
 
 		if (has_any_peer)
-			drop_errors(lane->link.fd);
+			messages_drop_errors(lane->link.fd);
 		return link_plain_outcome(&lane->link, error);
 	}
 	arrival.at_us = clock_us();
@@ -450,13 +483,26 @@ bool lane_advance(struct lane *lane)
 	return true;
 }
 
+/* Control data that has the kernel cut a run into datagrams. */
+static void say_segments(struct msghdr *msg, char control[static SEGMENTS_ROOM], uint16_t length)
+{
+#if WITH_LINUX
+	struct cmsghdr *c = (struct cmsghdr *)control;
+
+	msg->msg_control = control;
+	msg->msg_controllen = SEGMENTS_ROOM;
+	*c = (struct cmsghdr){CMSG_LEN(sizeof(length)), IPPROTO_UDP, UDP_SEGMENT};
+	memcpy(CMSG_DATA(c), &length, sizeof(length));
+#endif
+}
+
 /* As many datagrams of one length as a run may have. */
 static int send_run(struct lane *lane, size_t n)
 {
 	const struct server *server = lane->link.server;
 	struct addr to = server->addresses[lane->link.at];
 	struct iovec part = {lane->out + lane->out_at, n * lane->piece};
-	char control[CMSG_SPACE(sizeof(uint16_t))] = {0};
+	char control[SEGMENTS_ROOM] = {0};
 	struct msghdr msg = {
 		.msg_name = server->has_any_peer ? &to.sa : NULL,
 		.msg_namelen = server->has_any_peer ? to.len : 0,
@@ -464,16 +510,9 @@ static int send_run(struct lane *lane, size_t n)
 		.msg_iovlen = 1,
 	};
 
-	if (n > 1) {
-		struct cmsghdr *c = (struct cmsghdr *)control;
-		uint16_t segment = (uint16_t)lane->piece;
-
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		*c = (struct cmsghdr){CMSG_LEN(sizeof(segment)), IPPROTO_UDP, UDP_SEGMENT};
-		memcpy(CMSG_DATA(c), &segment, sizeof(segment));
-	}
-	if (sendmsg(lane->link.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (n > 1)
+		say_segments(&msg, control, (uint16_t)lane->piece);
+	if (sendmsg(lane->link.fd, &msg, MSG_NOSIGNAL) < 0)
 		return errno == EINVAL && n > 1 ? -EINVAL : link_plain_outcome(&lane->link, errno);
 	lane->out_at += n * lane->piece;
 	return 0;
@@ -497,7 +536,7 @@ static int send_singly(struct lane *lane, size_t n)
 			.msg_iovlen = 1,
 		};
 	}
-	sent = sendmmsg(lane->link.fd, msgs, (unsigned)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = messages_send(lane->link.fd, msgs, (unsigned)n);
 	if (sent < 0)
 		return link_plain_outcome(&lane->link, errno);
 	lane->out_at += (size_t)sent * lane->piece;
@@ -510,7 +549,7 @@ static int flush_datagrams(struct lane *lane)
 	int r;
 
 	n = n < MAX_SEGMENTS ? n : MAX_SEGMENTS;
-	if (!lane->is_segmented)
+	if (!lane->is_segmented || !WITH_LINUX)
 		return send_singly(lane, n);
 	r = send_run(lane, n);
 	if (r == -EINVAL) { /* longer than the interface takes in one packet */

@@ -17,14 +17,14 @@
 struct lanes {
 	struct loop loop;
 	struct batch *batch;
-	int signal_fd;
+	int signal_fd; /* has a byte for each signal */
 	struct source signals;
 	void (*on_signal)(struct lanes *lanes, int signal);
 };
 
-#define LANES_INIT                                                        \
-	{                                                                 \
-		.loop = {.epoll_fd = -1, .timer_fd = -1}, .signal_fd = -1 \
+#define LANES_INIT                                   \
+	{                                            \
+		.loop = {LOOP_NONE}, .signal_fd = -1 \
 	}
 
 /* A datagram; or on a stream, some bytes. Good until the callback returns. */

@@ -29,7 +29,7 @@ struct link_times {
 
 struct link {
 	struct server *server;
-	int fd; /* while several addresses are tried, an epoll descriptor of all attempts */
+	int fd; /* while several addresses are tried, what stands for all attempts */
 	enum link_stage stage;
 	size_t at;                     /* the address in use */
 	int errors[SERVER_ADDRESSES];  /* why each address tried so far failed; 0: not tried */

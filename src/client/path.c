@@ -34,13 +34,6 @@
 #define MARGIN     400   /* bytes that an answer has more than a packet may */
 #define BULK       60000 /* bytes that a stream is asked */
 
-#ifndef IP_RECVFRAGSIZE
-#define IP_RECVFRAGSIZE 25
-#endif
-#ifndef IPV6_RECVFRAGSIZE
-#define IPV6_RECVFRAGSIZE 77
-#endif
-
 struct path_finder {
 	const struct options *options;
 	struct server server;
@@ -133,6 +126,7 @@ static int path_wait(struct path_finder *path, uint64_t wait_ms)
  * Afterwards a question may be cut: its answer is what counts. */
 static void set_fragmenting(struct path_finder *path)
 {
+#if WITH_LINUX
 	int how = path->is_back ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE;
 	int fd = path->lane.link.fd, on = 1;
 
@@ -140,6 +134,7 @@ static void set_fragmenting(struct path_finder *path)
 	setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &how, sizeof(how));
 	setsockopt(fd, IPPROTO_IP, IP_RECVFRAGSIZE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVFRAGSIZE, &on, sizeof(on));
+#endif
 }
 
 static int path_connect(struct path_finder *path)
@@ -269,12 +264,14 @@ static int passes(struct path_finder *path, struct shape shape, bool *ret_passes
 /* The kernel's knowledge of the first hop. */
 static unsigned local_mtu(const struct path_finder *path)
 {
-	bool is_v6 = path->server.addresses[0].sa.sa_family == AF_INET6;
 	int mtu = 0;
+#if WITH_LINUX
+	bool is_v6 = path->server.addresses[0].sa.sa_family == AF_INET6;
 	socklen_t len = sizeof(mtu);
 
 	getsockopt(path->lane.link.fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, is_v6 ? IPV6_MTU : IP_MTU,
 		&mtu, &len);
+#endif
 	return mtu > 0 ? (unsigned)mtu : 0;
 }
 
@@ -393,6 +390,8 @@ static int measure_datagrams(struct path_finder *path)
 		return r;
 	if (!is_alive)
 		return CLIENT_E_LOST;
+	if (!WITH_LINUX) /* nothing forbids fragments: all sizes would pass */
+		return 0;
 	path->local_mtu = local_mtu(path);
 	r = search_forward(path);
 	if (r)
@@ -403,12 +402,24 @@ static int measure_datagrams(struct path_finder *path)
 	return search_back(path);
 }
 
+static void read_segments(struct path_finder *path)
+{
+#if WITH_LINUX
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(path->lane.link.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return;
+	path->forward_mtu = info.tcpi_pmtu;
+	path->segment_forward = info.tcpi_snd_mss;
+	path->segment_back = info.tcpi_rcv_mss;
+#endif
+}
+
 /* A stream is cut by the kernels of both ends; they know what passes. */
 static int measure_stream(struct path_finder *path)
 {
 	const struct shape small = {"ab", 40, 0}, large = {"ab", BULK / 2, 0};
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
 	int r;
 
 	r = ask_once(path, &small, path->options->timeout_ms);
@@ -416,12 +427,8 @@ static int measure_stream(struct path_finder *path)
 		return r;
 	r = ask_once(path, &large, path->options->timeout_ms);
 	path->is_stream_lossy = r == CLIENT_E_LOST && !path->is_ended;
-	if (lane_is_open(&path->lane) &&
-		getsockopt(path->lane.link.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0) {
-		path->forward_mtu = info.tcpi_pmtu;
-		path->segment_forward = info.tcpi_snd_mss;
-		path->segment_back = info.tcpi_rcv_mss;
-	}
+	if (lane_is_open(&path->lane))
+		read_segments(path);
 	return r == CLIENT_E_LOST ? 0 : r;
 }
 

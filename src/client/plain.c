@@ -6,28 +6,40 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "client/options.h"
 #include "client/transport.h"
+#include "config.h"
 
-/* A peer that may be any is not connected to; the kernel then reports refusals only when asked to. */
+#if WITH_LINUX
+#include <sys/epoll.h>
+#endif
+
+static void ask_for_errors(int fd, bool is_v6)
+{
+#if WITH_LINUX
+	int on = 1;
+
+	setsockopt(fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, is_v6 ? IPV6_RECVERR : IP_RECVERR, &on,
+		sizeof(on));
+#endif
+}
+
+/* A peer that may be any is not connected to; the kernel then reports refusals only when asked to, if at all. */
 static int datagram_connect(const struct server *server, const struct addr *addr, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
-	bool is_v6 = addr->sa.sa_family == AF_INET6;
-	int on = 1;
 
-	fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = fd_socket(addr->sa.sa_family, SOCK_DGRAM);
 	if (fd < 0)
 		return errno;
 	if (server->has_any_peer)
-		setsockopt(fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, is_v6 ? IPV6_RECVERR : IP_RECVERR,
-			&on, sizeof(on));
+		ask_for_errors(fd, addr->sa.sa_family == AF_INET6);
 	else if (connect(fd, &addr->sa, addr->len) < 0)
 		return errno;
 	*ret_fd = take_fd(&fd);
@@ -65,6 +77,49 @@ struct race {
 	uint64_t next_ms; /* when to begin the next */
 };
 
+/* One descriptor for all attempts, to wait for: an epoll descriptor has an event when one of them has. Elsewhere it
+ * is the attempt that was begun last, and the others are looked at every few milliseconds. */
+#define GLANCE_MS 10
+#if WITH_LINUX
+#define ATTEMPTS_EVENT POLLIN
+
+static int attempts_open(int *set)
+{
+	*set = epoll_create1(EPOLL_CLOEXEC);
+	return *set;
+}
+
+static int attempts_add(int *set, int fd)
+{
+	return epoll_ctl(*set, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLOUT});
+}
+
+static void attempts_close(int *set)
+{
+	close_fdp(set);
+	*set = -1;
+}
+#else
+#define ATTEMPTS_EVENT POLLOUT
+
+static int attempts_open(int *set)
+{
+	return 0;
+}
+
+static int attempts_add(int *set, int fd)
+{
+	*set = fd;
+	return 0;
+}
+
+/* It is closed as the attempt that it is. */
+static void attempts_close(int *set)
+{
+	*set = -1;
+}
+#endif
+
 static void race_free(struct race *race)
 {
 	if (!race)
@@ -79,15 +134,14 @@ static int race_begin(struct link *link, size_t at)
 {
 	const struct addr *addr = &link->server->addresses[at];
 	struct race *race = link->opening;
-	struct epoll_event event = {.events = EPOLLOUT, .data.u64 = at};
 	_cleanup_close_ int fd = -1;
 
-	fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = fd_socket(addr->sa.sa_family, SOCK_STREAM);
 	if (fd < 0)
 		return errno;
 	if (connect(fd, &addr->sa, addr->len) < 0 && errno != EINPROGRESS)
 		return errno;
-	if (epoll_ctl(link->fd, EPOLL_CTL_ADD, fd, &event) < 0)
+	if (attempts_add(&link->fd, fd) < 0)
 		return errno;
 	race->tries[at] = take_fd(&fd);
 	return 0;
@@ -113,17 +167,17 @@ static void race_begin_due(struct link *link)
 /* Sorts out the attempts that have an outcome; true when one of them is connected, and is the link now. */
 static bool race_find_winner(struct link *link)
 {
-	struct epoll_event events[SERVER_ADDRESSES];
 	struct race *race = link->opening;
-	int n = epoll_wait(link->fd, events, SERVER_ADDRESSES, 0);
 
-	for (int i = 0; i < n; i++) {
-		size_t at = events[i].data.u64;
+	for (size_t at = 0; at < race->begun; at++) {
+		struct pollfd attempt = {.fd = race->tries[at], .events = POLLOUT};
 		socklen_t len = sizeof(link->errors[at]);
 
+		if (attempt.fd < 0 || poll(&attempt, 1, 0) <= 0)
+			continue;
 		getsockopt(race->tries[at], SOL_SOCKET, SO_ERROR, &link->errors[at], &len);
 		if (!link->errors[at]) {
-			close(link->fd);
+			attempts_close(&link->fd);
 			link->at = at;
 			link->fd = take_fd(&race->tries[at]);
 			return true;
@@ -142,15 +196,14 @@ static int race_start(struct link *link)
 
 	if (!race)
 		return -ENOMEM;
-	link->fd = epoll_create1(EPOLL_CLOEXEC);
-	if (link->fd < 0) {
+	if (attempts_open(&link->fd) < 0) {
 		free(race);
 		return -errno;
 	}
 	link->opening = race;
 	link->stage = LINK_CONNECTING;
 	link->deadline_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
-	link->read_wants = POLLIN;
+	link->read_wants = ATTEMPTS_EVENT;
 	return 0;
 }
 
@@ -196,6 +249,8 @@ int link_stream_open(struct link *link, struct why *why)
 	if (race->begun < link->server->n_addresses &&
 		(!link->due_ms || race->next_ms < link->due_ms))
 		link->due_ms = race->next_ms;
+	if (!WITH_LINUX && race->open > 1)
+		link->due_ms = clock_ms() + GLANCE_MS;
 	return LINK_E_AGAIN;
 }
 
@@ -256,8 +311,11 @@ int link_plain_write(struct link *link, const void *data, size_t len, size_t *re
 
 void link_plain_close(struct link *link)
 {
-	if (link->stage == LINK_CONNECTING)
+	if (link->stage == LINK_CONNECTING) {
+		attempts_close(&link->fd);
 		race_free(link->opening);
+	}
 	link->opening = NULL;
-	close(take_fd(&link->fd));
+	if (link->fd >= 0)
+		close(take_fd(&link->fd));
 }

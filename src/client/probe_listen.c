@@ -148,6 +148,14 @@ static void answer_probe(
 	free(probed);
 }
 
+/* In either case of its letters. */
+static bool has_word(const char *text, const char *word)
+{
+	while (*text && strncasecmp(text, word, strlen(word)) != 0)
+		text++;
+	return *text != '\0';
+}
+
 static void answer_request(const struct probe_server *exporter, int fd)
 {
 	static const char page[] = "upper probe: /probe?target=URL\n";
@@ -158,7 +166,7 @@ static void answer_request(const struct probe_server *exporter, int fd)
 		send_answer(fd, "408 Request Timeout", "text/plain", "no request came\n");
 		return;
 	}
-	is_open_metrics = strcasestr(request, "application/openmetrics-text") != NULL;
+	is_open_metrics = has_word(request, "application/openmetrics-text");
 	end = request + strcspn(request, "\r\n");
 	*end = '\0';
 	end = strrchr(request, ' ');
@@ -224,7 +232,7 @@ static int listen_at(const char *text, int *ret_fd, struct why *why)
 	if (r)
 		return why_set(why, CLIENT_E_USAGE,
 			"--listen %s: write ADDRESS:PORT, [ADDRESS]:PORT or PORT", text);
-	fd = socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(addr.sa.sa_family, SOCK_STREAM, 0);
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -251,7 +259,7 @@ static int probe_listen(const struct probing *probing, char *const *patterns, si
 	if (r)
 		return r < 0 ? r : report_failure(options, NULL, r, &why);
 	for (;;) {
-		_cleanup_close_ int fd = accept4(exporter.fd, NULL, NULL, SOCK_CLOEXEC);
+		_cleanup_close_ int fd = accept(exporter.fd, NULL, NULL);
 
 		reap(&exporter);
 		if (fd >= 0)

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "client/question.h"
 #include "client/transport.h"
 #include "config.h"
@@ -30,7 +31,7 @@ static int connect_datagrams(const struct server *server, bool is_privileged)
 	_cleanup_close_ int fd = -1;
 	struct addr from = {.len = to->len};
 
-	fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = fd_socket(to->sa.sa_family, SOCK_DGRAM);
 	if (fd < 0)
 		return -1;
 	from.sa.sa_family = to->sa.sa_family;

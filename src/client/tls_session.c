@@ -393,17 +393,20 @@ void tls_session_close(struct link *link)
 static int64_t chain_expires(SSL *ssl)
 {
 	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
 	int64_t first = INT64_MAX;
 
-	for (int i = 0; i < sk_X509_num(chain); i++) {
-		struct tm tm;
+	for (int i = 0; epoch && i < sk_X509_num(chain); i++) {
+		const ASN1_TIME *end = X509_get0_notAfter(sk_X509_value(chain, i));
+		int days, seconds;
 
-		if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) == 1) {
-			int64_t then = timegm(&tm);
+		if (ASN1_TIME_diff(&days, &seconds, epoch, end) == 1) {
+			int64_t then = (int64_t)days * 86400 + seconds;
 
 			first = then < first ? then : first;
 		}
 	}
+	ASN1_TIME_free(epoch);
 	return first == INT64_MAX ? 0 : first;
 }
 

@@ -16,6 +16,9 @@ ALTERNATIVES = [
     {"src/client/prompt_editline.c", "src/client/prompt_plain.c"},
     {"src/client/idn_libidn2.c", "src/client/idn_none.c"},
     {"src/upper/avx512.c", "src/upper/portable.c"},
+    {"src/base/loop_epoll.c", "src/base/loop_poll.c"},
+    {"src/client/messages_linux.c", "src/client/messages_posix.c"},
+    {"src/client/ticker_timer.c", "src/client/ticker_timerfd.c"},
 ]
 
 
