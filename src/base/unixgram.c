@@ -25,7 +25,7 @@ static int unixgram_open(struct unixgram *unixgram, int type)
 	return 0;
 }
 
-void unixgram_done(struct unixgram *unixgram)
+static void unixgram_done(struct unixgram *unixgram)
 {
 	if (unixgram->fd >= 0)
 		close(take_fd(&unixgram->fd));

@@ -22,4 +22,3 @@ struct unixgram {
  * room now, or another negative errno. A service that listens for connections gets it with a NUL
  * behind it, as syslog does it. */
 int unixgram_send(struct unixgram *unixgram, const char *to, const void *data, size_t len);
-void unixgram_done(struct unixgram *unixgram);

@@ -8,8 +8,6 @@ struct why {
 	char text[512]; /* empty: no reason was given */
 };
 
-#define WHY_EMPTY ((struct why){""})
-
 /* Sets the text, cut if it is too long, and returns `outcome`, so that a failure is one statement. */
 __attribute__((format(printf, 3, 4))) int why_set(
 	struct why *why, int outcome, const char *format, ...);

@@ -88,4 +88,3 @@ void bench_print_csv(struct bench *bench, double seconds);
 void bench_print_step(struct bench *bench, const struct step *step);
 /* The result, as the options ask. 0, or CLIENT_E_* of --compare. */
 int bench_print(struct bench *bench);
-double bench_seconds(const struct bench *bench);

@@ -28,7 +28,7 @@
 #define LATE_US \
 	2000 /* a question that leaves this late, with a connection free, is the client's fault */
 
-double bench_seconds(const struct bench *bench)
+static double bench_seconds(const struct bench *bench)
 {
 	uint64_t from_us = bench->warm_us ? bench->warm_us : bench->begun_us;
 	uint64_t to_us = bench->is_ending || bench->done_us > from_us ? bench->done_us : clock_us();

@@ -75,8 +75,6 @@ void lanes_done(struct lanes *lanes);
 /* SIGINT, SIGQUIT and SIGWINCH become calls, in the loop, of `on_signal`. */
 int lanes_catch_signals(struct lanes *lanes, void (*on_signal)(struct lanes *lanes, int signal));
 
-#define _cleanup_lanes_ __attribute__((cleanup(lanes_done)))
-
 void lane_init(struct lane *lane, struct lanes *lanes, const struct lane_owner *owner);
 void lane_done(struct lane *lane);
 

@@ -235,17 +235,3 @@ uint64_t tally_lost(const struct tally *tally)
 {
 	return tally->sent - tally->right - tally->late - tally->corrupted - tally->unchanged;
 }
-
-void tally_add(struct tally *sum, const struct tally *tally)
-{
-	sum->sent += tally->sent;
-	sum->right += tally->right;
-	sum->late += tally->late;
-	sum->corrupted += tally->corrupted;
-	sum->unchanged += tally->unchanged;
-	sum->overdue += tally->overdue;
-	sum->doubled += tally->doubled;
-	sum->reordered += tally->reordered;
-	sum->unknown += tally->unknown;
-	sum->strange += tally->strange;
-}

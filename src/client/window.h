@@ -119,4 +119,3 @@ size_t window_abandon(struct window *window);
 
 uint64_t tally_lost(const struct tally *tally);
 /* For many windows whose tallies add up. */
-void tally_add(struct tally *sum, const struct tally *tally);

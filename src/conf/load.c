@@ -3,8 +3,20 @@
 /* From text to a configuration: join the files, parse, read what --set says, read both by the tables, resolve,
  * check. Each step adds to the faults; a configuration comes out only when there are none.
  *
+ *     text.c                the file and its includes become one text, and mistakes of syntax get a cause
+ *     libconfig             that text becomes a tree
+ *     sets.c                each --set becomes a small tree of its own
+ *     section.c, value.c    a group is read by the rows of schema.c: from --set, the file, or the default
+ *     listener.c            the same for each listener, whose tls group lies over that of the whole
+ *     resolve.c             values that follow from several keys: addresses with ports, names
+ *     check.c               keys that exclude or need each other; it changes nothing
+ *
  * A step that makes the others pointless ends the load: a text that cannot be read or parsed. All others go
- * on after a fault, so that one run finds them all. */
+ * on after a fault, so that one run finds them all. A draft, for --check, comes out in spite of faults; its
+ * fields may be unset wherever a fault says so.
+ *
+ * Nothing here knows a single key but "tls" and "listeners", the two with groups of their own. No file is
+ * opened: the caller's `read` does, so that workers and tests load from memory. */
 
 #include "conf/load.h"
 

@@ -70,12 +70,6 @@ const char *counter_name(enum counter counter)
 	return counters[counter].name;
 }
 
-const char *counter_help(enum counter counter)
-{
-	assert(counter < N_COUNTERS);
-	return counters[counter].sentence;
-}
-
 const char *reason_name(enum reason reason)
 {
 	assert(reason < N_REASONS);

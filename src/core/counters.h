@@ -206,7 +206,6 @@ void shared_lose(struct shared *shared, uint64_t n);
 bool shared_correct(struct shared *shared, uint64_t (*count)(void *userdata), void *userdata);
 
 const char *counter_name(enum counter counter);
-const char *counter_help(enum counter counter);
 const char *reason_name(enum reason reason);
 const char *reason_sentence(enum reason reason);
 /* Whether a listener of that transport, of the configuration, can have it. */

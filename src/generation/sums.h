@@ -32,4 +32,3 @@ void sums_add_keeper(struct sums *sums, const struct timing *keeper);
 /* Adds all of another. */
 void sums_add_all(struct sums *sums, const struct sums *more);
 void sums_done(struct sums *sums);
-#define _cleanup_sums_ __attribute__((cleanup(sums_done)))

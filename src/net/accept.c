@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepting, and what to do when no more connections can be had: the listeners are left alone for a while,
- * so that clients wait in the queue of the kernel instead of being turned away, and the loop does not spin.
- * When the descriptors run out, the first connection in the queue is accepted with the reserve and closed, so
- * that its client learns of it at once. */
+/* From the queue of a listening socket to a connection that is let in, and what to do when no more can be had.
+ *
+ * An accepted socket passes four questions, the cheapest first: does this worker have room, may this client
+ * have one more (guard.c), does a proxy speak for it (proxy_wait.c), and only then is a stream made.
+ * Whichever says no closes the socket, counts the reason, and owns nothing any more.
+ *
+ * Room is bounded three times, and each bound has an answer of its own:
+ *
+ *     a listener's own limit    that listener alone is left alone until a few of its connections have ended
+ *     all connections           the connection that is idle longest gives way (displace.c); if none may, all
+ *                               listeners are left alone for a while
+ *     descriptors               the first connection in the queue is accepted with the reserve and closed, so
+ *                               that its client learns of it at once; then all listeners are left alone
+ *
+ * To leave a listener alone is to stop watching it: clients wait in the queue of the kernel instead of being
+ * turned away, and the loop does not spin on a socket that is always ready. A pause is logged once at its
+ * beginning and once at its end, and must always have something that ends it: room that is gained, or the
+ * retry timer, since room may also come from another worker, of which no event tells. */
 
 #include "net/accept.h"
 

@@ -1,7 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A session of DTLS: one record is one message, and its answer is one record. Only records that are
- * authentic keep it alive. */
+/* A session of DTLS: one record is one message, and its answer is one record. dtls.c has found the session
+ * that a datagram belongs to; here it is fed, answered and ended.
+ *
+ * A session is shaking hands or talking, and in one queue of deadlines: handshake, or idle. Only records that
+ * are authentic keep it alive, since a datagram with the address of a client may come from anywhere. For the
+ * same reason a forged one may not end it: what the library refuses is dropped, and the session goes on.
+ *
+ * Datagrams get lost, so a handshake has a timer of its own: dtls_on_remind() has the library send its last
+ * flight again. Handshakes are bounded in number. When there is no room, the oldest that does not get on is
+ * evicted for a new client that has been admitted; a client that is turned away comes again by itself.
+ *
+ * The end of a session is judged by the guard: an unfinished handshake of a client that has shown its cookie
+ * counts against it, a failed one does not, since a forged datagram may have caused it. An ended session is
+ * freed at the end of the round, as loop.c asks. */
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -26,7 +26,7 @@ void guard_init(struct guard *guard, struct shared *shared, const struct guard_l
 	*guard = (struct guard){.shared = shared, .key = shared->key, .limits = *limits};
 }
 
-bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16])
+static bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16])
 {
 	struct in6_addr address;
 

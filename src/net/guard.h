@@ -30,7 +30,6 @@ enum { GUARD_ANSWER = -1 }; /* instead of a reason not to */
 void guard_init(struct guard *guard, struct shared *shared, const struct guard_limits *limits);
 
 /* Whether the limits pass over this host. */
-bool guard_is_exempt(const struct guard *guard, const uint8_t host[static 16]);
 
 /* The ends of a datagram from `peer`; one whose destination is not known counts as sent to us. */
 struct datagram_ends guard_ends(

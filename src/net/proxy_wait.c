@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A pending waits until its header is whole, or it is clear that there is none. From an address that is no
- * proxy a header is not believed but refused; where headers are optional, such a peer is heard as it
- * speaks, so for it the first bytes decide at once. */
+/* Connections of listeners that expect a PROXY header, before their client is known. Each is a "pending": a
+ * socket, the address of its peer, and a deadline. It ends in one of two ways, and on_ready() or on_refused()
+ * tells the listener which.
+ *
+ * The header is looked at with MSG_PEEK and taken out of the socket only when it is whole, so that the bytes
+ * behind it are left for the transport, and nothing has to be buffered here.
+ *
+ * From an address that is no proxy a header is not believed but refused; where headers are optional, such a
+ * peer is heard as it speaks, so for it the first bytes decide at once. It has been admitted by its own
+ * address before; proxies have not, since they speak for many, so their number is bounded here, and the oldest
+ * makes room. */
 
 #include "net/proxy_wait.h"
 

@@ -23,9 +23,8 @@
 #include "config.h"
 #include "priv/policy.h"
 
-#define WHEN    64
-#define COLUMNS 80
-#define DAY     86400
+#define WHEN 64
+#define DAY  86400
 
 static const char *const limits[] = {"limits.connections", "limits.per_client", "limits.handshakes",
 	"limits.datagrams", "limits.unchanged"};

@@ -1,7 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Each certificate of a listener becomes an SSL_CTX, all with the same rules. The name that a client asks
- * for selects the SSL_CTX; the signatures that it can check select a certificate in it. */
+/* A context is all that a listener's handshakes need, made once and then only read: certificates, rules, the
+ * ring of ticket keys. It outlives the configuration that it was made from, and a reload makes a new one.
+ *
+ * Each certificate of a listener becomes an SSL_CTX, all with the same rules. The name that a client asks
+ * for selects the SSL_CTX; the signatures that it can check select a certificate in it. Therefore an SSL_CTX
+ * holds, beside its own certificate, those of other kinds of key that cover the same names: ECDSA and RSA
+ * side by side.
+ *
+ * A private key is used in one of two ways. With a keeper (tls_set_keeper()), the SSL_CTX has a key of the
+ * provider in provider.c, which asks the keeper for each signature, and this process never has the key. Without
+ * one, as in --check, the key is read from its file, and is held against the certificate.
+ *
+ * All faults of files are found here, each with the certificate it is about, since the words of the library
+ * name neither. */
 
 #include <errno.h>
 #include <openssl/err.h>

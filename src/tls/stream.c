@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* TLS as a transport over a socket. The library's own BIO for sockets is replaced, since it forgets what a
- * call has found out: a socket that has just said that it is empty is not asked again. A message then costs
- * one read and not two. */
+/* TLS as a transport over a socket: the calls of net/transport.h, made of the steps of session.c.
+ *
+ * The library's own BIO for sockets is replaced, since it forgets what a call has found out: a socket that has
+ * just said that it is empty is not asked again. `drained` is that knowledge. A read that returned less than
+ * was asked for has emptied the socket, and an edge will tell of more; a message then costs one read and not
+ * two. It may be believed only while the library holds nothing back itself (session_is_drained()), or a
+ * record that it has already taken would wait for an event that never comes.
+ *
+ * Either direction may need the other: a handshake reads in order to write, and a KeyUpdate makes a read
+ * write. note_wait() passes on which of the two the library waits for.
+ *
+ * Our end is said twice, with close_notify and with FIN, for peers that look for one of the two. The peer's end
+ * is close_notify alone: a FIN without it may be an attacker's, who cuts a conversation short, and is a loss. */
 
 #include <errno.h>
 #include <openssl/err.h>
