@@ -349,7 +349,6 @@ def marked(stderr):
      'listeners = ( { transport = "udp"; port = 80; } );'),
     ("listeners = ( { " + UDP + "\nworkers = 4; } );", "workers", "it goes beside listeners, as in workers = ...;",
      ONE + "workers = 4;"),
-    ("x = (1, 2,);\n" + ONE, ")", "a comma goes between two elements", ONE),
     ("log = { level = \"info\";\n" + ONE, "{", "log: syntax error: this '{' is never closed",
      "log = { level = \"info\"; };\n" + ONE),
 ])
@@ -360,6 +359,17 @@ def test_mistake_is_explained(write, wrong, mark, cause, right):
     assert marked(done.stderr) == mark
     done = check(write(right), *people)
     assert done.returncode == 0, done.stderr
+
+
+def test_comma_behind_the_last_element(write):
+    """The library takes it since its version 1.7; then all that is wrong is the key."""
+    libraries = json.loads(run_upperd("--version", "--json").stdout)["libraries"]
+    version = next(one["built_with"] for one in libraries if one["name"] == "libconfig")
+    takes_it = tuple(map(int, version.split(".")[:2])) >= (1, 7)
+    done = check(write("x = (1, 2,);\n" + ONE), "--set", "user=nobody", "--set", "group=nogroup")
+    cause = "x: unknown key" if takes_it else "a comma goes between two elements"
+    assert cause in faults_of(done).splitlines()[0]
+    assert marked(done.stderr) == ("x" if takes_it else ")")
 
 
 def test_all_mistakes_of_syntax_are_told_at_once(write):

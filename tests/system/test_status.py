@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `upperctl status` shows: whether all is well, and what is not."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -91,7 +92,8 @@ def test_four_faults_are_all_shown(daemon, authority):
     for _ in range(4):
         with connect(d.listeners[0]) as s:
             s.sendall(b"this is no handshake\n")
-            process.wait_until(lambda: not s.recv(1000), what="the end of the connection")
+            with contextlib.suppress(ConnectionResetError):  # of a library that leaves some of it unread
+                process.wait_until(lambda: not s.recv(1000), what="the end of the connection")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         for _ in range(15):
             s.sendto(b"SAME", (d.listeners[1]["address"], d.listeners[1]["port"]))
