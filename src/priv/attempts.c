@@ -11,13 +11,16 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,6 +71,48 @@ static int before_connection(void)
 	files.rlim_cur = files.rlim_max = MOST_FILES;
 	fixed_fd = fcntl(datagrams, F_DUPFD_CLOEXEC, MOST_FILES);
 	return fixed_fd < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ? -1 : pair[0];
+}
+
+/* Beside the socket that our client has connected to, where the daemon may make files. In the sandbox it is reached
+ * by its folder, since a path would be of no use in an empty root. */
+static bool unix_beside_client(pid_t pid, struct sockaddr_un *ret_addr)
+{
+	for (int fd = 3; fd < MOST_FILES; fd++) {
+		struct sockaddr_un own = {.sun_family = AF_UNSPEC};
+		socklen_t len = sizeof(own);
+		size_t room;
+
+		if (getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+			own.sun_family != AF_UNIX || own.sun_path[0] != '/')
+			continue;
+		strrchr(own.sun_path, '/')[1] = '\0';
+		room = sizeof(own.sun_path) - strlen(own.sun_path);
+		*ret_addr = own;
+		return snprintf(strchr(ret_addr->sun_path, '\0'), room, "attempt-%d", (int)pid) <
+			(int)room;
+	}
+	return false;
+}
+
+static int before_unix(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un at;
+
+	if (fd < 0 || !unix_beside_client(getpid(), &at) ||
+		bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
+		chmod(at.sun_path, 0666) < 0 || listen(fd, 1) < 0)
+		return -1;
+	strrchr(at.sun_path, '/')[1] = '\0';
+	return open(at.sun_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void after_unix(pid_t pid)
+{
+	struct sockaddr_un at;
+
+	if (unix_beside_client(pid, &at))
+		unlink(at.sun_path);
 }
 
 static int before_parent(void)
@@ -146,6 +191,17 @@ static int connect_peer(int fd)
 	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 && errno != ECONNREFUSED)
 		return errno;
 	return 0;
+}
+
+static int connect_unix(int folder)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "attempt-%d", (int)getpid());
+	if (fd < 0 || fchdir(folder) < 0)
+		return errno;
+	return outcome(connect(fd, (const struct sockaddr *)&to, sizeof(to)));
 }
 
 static int bind_port(int fd)
@@ -311,12 +367,14 @@ const struct attempt attempts[] = {
 	{LAYER_LANDLOCK, "open a file below a folder it holds", false, 1, before_folder, open_below, "5.13"},
 	{LAYER_LANDLOCK, "connect a socket it holds", false, 4, before_socket, connect_peer, "6.7"},
 	{LAYER_LANDLOCK, "bind a socket it holds",   false, 4, before_socket, bind_port, "6.7"},
+	{LAYER_LANDLOCK, "connect to a unix socket by its path", false, 9, before_unix, connect_unix, "7.1", NULL, after_unix},
 	{LAYER_LANDLOCK, "bind a datagram socket it holds", false, 10, before_datagrams, bind_port, "7.2"},
 	{LAYER_LANDLOCK, "signal another process",   false, 6, before_parent, signal_parent, "6.12"},
 	{LAYER_SECCOMP,  "open a file",              false, 0, NULL, open_path},
 	{LAYER_SECCOMP,  "open a file below a folder it holds", false, 0, before_folder, open_below},
 	{LAYER_SECCOMP,  "make a socket",            false, 0, NULL, make_socket},
 	{LAYER_SECCOMP,  "connect a socket it holds", false, 0, before_socket, connect_peer},
+	{LAYER_SECCOMP,  "connect a datagram socket it holds", false, 0, before_datagrams, connect_peer},
 	{LAYER_SECCOMP,  "bind a socket it holds",   false, 0, before_socket, bind_port},
 	{LAYER_SECCOMP,  "pass a descriptor on",     false, 0, before_connection, pass_descriptor},
 	{LAYER_SECCOMP,  "signal another process",   false, 0, before_parent, signal_parent},
@@ -450,6 +508,8 @@ int attempt_make(const struct attempt *attempt, const struct sandbox *sandbox,
 		try_it(attempt, sandbox, said);
 	if (waitid(P_PID, (id_t)pid, &how, WEXITED) < 0)
 		return -errno;
+	if (attempt->after)
+		attempt->after(pid);
 	if (how.si_code == CLD_EXITED && read(hears, &word, sizeof(word)) != sizeof(word))
 		word = TRIAL_NOTHING;
 	*ret_outcome = outcome_of(word, &how);

@@ -6,6 +6,7 @@
  * itself and not behind a stronger one. */
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "priv/sandbox.h"
 
@@ -18,6 +19,7 @@ struct attempt {
 	int (*attempt)(int on); /* inside, on that: 0 when it could do it, or the errno */
 	const char *kernel;     /* the version of Linux that it takes; NULL: any */
 	bool (*is_known)(void); /* whether this kernel knows it; NULL: `landlock` says so */
+	void (*after)(pid_t); /* outside: removes what `before` of that process has made; or NULL */
 };
 
 extern const struct attempt attempts[];

@@ -232,6 +232,17 @@ def test_inspection_breaks_nothing(daemon):
     assert (verdict, found["held"]) == (0, True)
 
 
+@pytest.mark.parametrize(("attempt", "kernel"), [
+    ("connect a socket it holds", "6.7"), ("signal another process", "6.12"),
+    ("connect to a unix socket by its path", "7.1"), ("bind a datagram socket it holds", "7.2")])
+def test_inspection_proves_what_landlock_denies_or_names_the_kernel(daemon, attempt, kernel):
+    _, found = inspect(daemon(tcp()))
+    outcomes = {a["role"]: a["outcome"] for a in found["attempts"]
+                if (a["layer"], a["attempt"]) == ("landlock", attempt) and a["role"] in CHILDREN}
+    is_known = version_of(platform.release()) >= version_of(kernel)
+    assert outcomes == dict.fromkeys(CHILDREN, "held" if is_known else "takes Linux")
+
+
 def test_inspection_is_of_every_role_and_layer(daemon):
     _, found = inspect(daemon(tcp()))
     assert {a["role"] for a in found["attempts"]} == {*CHILDREN, "supervisor"}
@@ -242,6 +253,7 @@ def test_inspection_is_of_every_role_and_layer(daemon):
 
 @pytest.mark.parametrize("attempt, heard", [
     ("open a file", "EPERM"), ("make a socket", "EPERM"), ("connect a socket it holds", "EPERM"),
+    ("connect a datagram socket it holds", "EPERM"),
     ("run a program", "SIGSYS"), ("trace another process", "SIGSYS"),
     ("signal another process", "EPERM"), ("map executable memory", "EPERM")])
 def test_inspection_says_what_was_heard(daemon, attempt, heard):
