@@ -19,6 +19,7 @@
 
 #include "generation/generation.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -327,6 +328,7 @@ static int generation_make_workers(struct generation *g)
 	const struct slot_parts parts = {g->parts.loop, &g->plan, g->keeper, &slot_owner, g};
 	int r;
 
+	assert(g->plan.workers > 0);
 	g->slots = calloc(g->plan.workers, sizeof(*g->slots));
 	if (!g->slots)
 		return -ENOMEM;
