@@ -12,6 +12,7 @@
 #include "client/bench.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -466,9 +467,13 @@ static void ask_again(struct track *track)
 /* A few at a time: a server has a queue for those who come, and each has its time-out. */
 static void dial(struct bench *bench)
 {
+	if (bench->is_dialling)
+		return;
+	bench->is_dialling = true;
 	while (!bench->outcome && bench->n_dialled < bench->n_tracks &&
 		bench->n_dialled < bench->n_opened + DIALLING_MOST)
 		lane_open(&bench->tracks[bench->n_dialled++].lane, &bench->server);
+	bench->is_dialling = false;
 }
 
 static void track_on_open(struct lane *lane)
@@ -507,6 +512,16 @@ static void track_on_end(struct lane *lane, int outcome, const struct why *why)
 	settle_times(bench);
 	if (outcome != CLIENT_E_LOST || lane->link.times.open_us == 0) {
 		fail(bench, outcome, why);
+		return;
+	}
+	if (!bench->begun_us) {
+		struct why early = {0};
+
+		why_set(&early, CLIENT_E_LOST,
+			"the server closed a connection when %" PRIu64
+			" of %zu were open; does it allow so many?",
+			bench->n_opened, bench->n_tracks);
+		fail(bench, CLIENT_E_LOST, &early);
 		return;
 	}
 	if (!track->has_answered)
@@ -561,14 +576,8 @@ static int track_init(struct track *track, struct bench *bench)
 
 static int bench_init(struct bench *bench, const struct options *options)
 {
-	struct rlimit files;
 	int r;
 
-	/* A descriptor for each connection, and some for the rest. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 	bench->options = options;
 	bench->n_tracks = (size_t)options->connections;
 	bench->depth = options->reconnect ? 1 : (size_t)options->depth;
@@ -659,6 +668,8 @@ int bench_run(const struct options *options)
 			"--rate is for an open load, and --closed makes a closed one");
 	else
 		r = costs_init(&bench.costs, options->pids, &bench.why);
+	if (!r && options->compare)
+		r = bench_check_earlier(options->compare, &bench.why);
 	if (!r)
 		r = server_find(options->url, options, &bench.server, &bench.why);
 	if (!r)

@@ -34,6 +34,7 @@ struct bench {
 	struct track *tracks;
 	size_t n_tracks, depth;
 	size_t n_dialled; /* tracks that have begun to open, before the start */
+	bool is_dialling; /* a socket of datagrams is open at once, and its callback is here already */
 
 	/* The schedule. */
 	uint64_t rate; /* questions a second; 0: each answer asks the next question (closed) */
@@ -86,5 +87,10 @@ void bench_clear(struct bench *bench);
 void bench_print_csv_head(void);
 void bench_print_csv(struct bench *bench, double seconds);
 void bench_print_step(struct bench *bench, const struct step *step);
+/* Whether --compare can be done: better known before a long run than behind it. */
+int bench_check_earlier(const char *path, struct why *why);
+struct json;
+/* As text when `json` is NULL. 0, or CLIENT_E_* and why. */
+int bench_compare(const struct bench *bench, struct json *json, struct why *why);
 /* The result, as the options ask. 0, or CLIENT_E_* of --compare. */
 int bench_print(struct bench *bench);

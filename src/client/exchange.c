@@ -144,7 +144,7 @@ static void exchange_on_open(struct lane *lane)
 static void exchange_on_arrival(struct lane *lane, const struct arrival *arrival)
 {
 	struct exchange *exchange = container_of(lane, struct exchange, lane);
-	size_t room = EXCHANGE_ANSWER - exchange->len;
+	size_t room = exchange->room - exchange->len;
 	size_t len = arrival->len < room ? arrival->len : room;
 
 	if (!exchange->first_us)
@@ -155,7 +155,7 @@ static void exchange_on_arrival(struct lane *lane, const struct arrival *arrival
 	memcpy(exchange->answer + exchange->len, arrival->data, len);
 	exchange->len += len;
 	if (exchange_is_datagram(exchange) || is_right(exchange) ||
-		exchange->len == EXCHANGE_ANSWER) {
+		exchange->len == exchange->room) {
 		finish_answer(exchange);
 	} else if (!is_beginning(exchange)) {
 		exchange->is_quiet = true;
@@ -211,7 +211,10 @@ int exchange_init(struct exchange *exchange, struct lanes *lanes, const struct i
 
 	*exchange = (struct exchange){.inquiry = inquiry, .ttl = -1, .tos = -1};
 	exchange->timer.on_time = exchange_on_time;
-	exchange->answer = malloc(EXCHANGE_ANSWER);
+	/* With one byte more than is right, a longer answer is seen to be wrong. */
+	exchange->room =
+		inquiry->answer.len < EXCHANGE_ANSWER ? EXCHANGE_ANSWER : inquiry->answer.len + 1;
+	exchange->answer = malloc(exchange->room);
 	lane_init(&exchange->lane, lanes, &owner);
 	return exchange->answer ? 0 : -ENOMEM;
 }

@@ -12,7 +12,7 @@
 #include "client/lane.h"
 #include "client/question.h"
 
-/* The rest of an answer is read, and forgotten. */
+/* Of an answer that is longer than this, and than the one that is expected, the rest is forgotten. */
 #define EXCHANGE_ANSWER 16384
 
 /* The question, and the answer to expect; the same for many servers. */
@@ -39,7 +39,7 @@ struct exchange {
 	unsigned tries; /* that it took */
 	int ttl, tos;
 	uint8_t *answer;
-	size_t len;
+	size_t len, room;
 
 	struct timer timer; /* of the answer */
 	uint64_t first_us, last_us, deadline_ms;

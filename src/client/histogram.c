@@ -61,6 +61,11 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share)
 	return histogram->max;
 }
 
+double histogram_quantile_ms(const struct histogram *histogram, double share)
+{
+	return (double)histogram_quantile(histogram, share) / 1000;
+}
+
 double histogram_mean(const struct histogram *histogram)
 {
 	return histogram->n ? (double)histogram->sum / (double)histogram->n : 0;

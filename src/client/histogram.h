@@ -23,6 +23,8 @@ void histogram_add_many(struct histogram *histogram, uint64_t value, uint64_t n)
 /* The value that a share of all, from 0 to 1, does not exceed; 0 when there are none. It is never
  * below the true one, and at most one part in 32 above it. */
 uint64_t histogram_quantile(const struct histogram *histogram, double share);
+/* Of a histogram of microseconds. */
+double histogram_quantile_ms(const struct histogram *histogram, double share);
 
 /* The largest value that belongs to a cell. */
 uint64_t histogram_cell_top(size_t cell);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,9 +47,15 @@ static int signal_end = -1; /* to which the handler writes; lanes catch signals 
 
 int lanes_init(struct lanes *lanes)
 {
+	struct rlimit files;
 	int r;
 
 	*lanes = (struct lanes)LANES_INIT;
+	/* A lane has a descriptor, and there may be thousands. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	r = loop_init(&lanes->loop);
 	if (r)
 		return r;

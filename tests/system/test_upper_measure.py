@@ -326,6 +326,38 @@ def test_comparison(peer, tmp_path):
     assert re.search(rb"per_second .* between .*\n +p50_ms .* between -", plain)
 
 
+def test_connections_that_the_server_does_not_allow(peer):
+    """A server that closes those before for those that come: the load cannot begin, and says why."""
+    server = peer(peers.tcp, lambda connection, peer: None)
+    result = upper("bench", "-c", "1000", "-t", "3s", "-n", "1", server.url)
+    assert result.returncode == LOST and b"of 1000 were open; does it allow so many?" in result.stderr, result
+
+
+def test_thousands_of_sockets(daemon):
+    """A socket of datagrams is open at once: the next is not opened from within the last one's callback."""
+    url = f"udp://127.0.0.1:{daemon(udp()).listeners[0]['port']}"
+    summary = json.loads(upper("bench", "--json", "-c", "15000", "-R", "2000", "-n", "2000", "-t", "20s", url).stdout)
+    assert (summary["opened"], summary["right"]) == (15000, 2000)
+
+
+def test_answers_of_any_length(daemon, with_tls):
+    """Also as long as a datagram can be; over a stream, longer ones."""
+    at = daemon(udp(), tcp()).listeners
+    for scheme, port, size in ("udp", at[0]["port"], 65507), ("tcp", at[1]["port"], 65536):
+        url = f"{scheme}://127.0.0.1:{port}"
+        for form in ["check"], ["ping", "-c", "1"], ["bench", "-n", "20"]:
+            assert upper(*form, "-s", size, url).returncode == FINE, (form, url)
+
+
+def test_comparison_is_looked_at_first(peer, tmp_path):
+    """A file that is no result is known before the load, and not after it."""
+    begun = time.monotonic()
+    for path in tmp_path, tmp_path / "none":
+        result = upper("bench", "-d", "30s", "--compare", path, peer(peers.textbook_udp).url)
+        assert result.returncode == 8 and result.stderr.startswith(b"upper: --compare"), result
+    assert time.monotonic() - begun < 20
+
+
 def test_comparison_with_something_else(peer, tmp_path):
     (tmp_path / "old").write_text("{}")
     result = upper("bench", "-n", "1", "--compare", tmp_path / "old", peer(peers.textbook_udp).url)
@@ -371,8 +403,8 @@ def test_large_transfer_is_byte_exact_both_ways_at_once(daemon, authority, with_
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
         wanted, got = hashlib.sha256(), hashlib.sha256()
-        for _ in range(n):
-            wanted.update(block.upper())
         while data := client.stdout.read(1 << 20):
             got.update(data)
+        for _ in range(n):
+            wanted.update(block.upper())
         assert (client.wait(60), got.digest() == wanted.digest()) == (FINE, True)
