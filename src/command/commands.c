@@ -65,6 +65,29 @@ static void print_default_groups(const struct conf *conf)
 	tls_free(tls);
 }
 
+/* Warnings, and remarks where something stands in front of the fault. */
+static void check_library(
+	const struct conf *conf, const struct options *options, struct faults *faults)
+{
+	const bool is_datagram = speaks(conf, CONF_DTLS);
+	const char *version = tls_library_version();
+	const struct tls_known_fault *fault;
+	size_t at = 0;
+
+	if (!is_datagram && !speaks(conf, CONF_TLS))
+		return;
+	while ((fault = tls_known_fault(version, is_datagram, &at))) {
+		if (!fault->shield)
+			faults_add(faults, &(struct fault_place){.level = FAULT_WARNING},
+				"OpenSSL %s has %s, unless its distribution has mended it: %s; a "
+				"later version will do",
+				version, fault->name, fault->what);
+		else if (!options->json)
+			printf("OpenSSL %s may have %s: %s; no matter here: %s\n", version,
+				fault->name, fault->what, fault->shield);
+	}
+}
+
 static void print_groups(const struct conf *conf)
 {
 	struct tls *tls = NULL;
@@ -103,6 +126,7 @@ int command_check(const struct options *options)
 		check_sandbox(conf, &faults);
 		configuration_check_accounts(conf, &faults);
 		check_files(conf, &faults);
+		check_library(conf, options, &faults);
 		if (options->sockets)
 			service_check_sockets(conf, options->sockets, &faults);
 	}
@@ -113,7 +137,7 @@ int command_check(const struct options *options)
 	print_faults(options, &faults);
 	if (options->sockets && !options->json)
 		service_describe(conf, options->sockets);
-	if (sound && !options->json)
+	if (conf && sound && !options->json)
 		print_groups(conf);
 	if (sound && !options->json)
 		print_verdict(options, faults.n);

@@ -161,6 +161,12 @@ size_t hello_verify(const struct hello *hello, const uint8_t cookie[static HELLO
 	return HELLO_VERIFY;
 }
 
+/* It is the second message of its client, whatever else it is. */
+bool hello_answers(const struct hello *hello)
+{
+	return hello->message_seq == 1 && hello->cookie.len == HELLO_COOKIE;
+}
+
 bool hello_has_cookie(const struct hello *hello, const uint8_t cookie[static HELLO_COOKIE])
 {
 	uint8_t differs = 0;

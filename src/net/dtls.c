@@ -54,14 +54,14 @@ static int cookie_make(struct dtls *dtls, const struct dtls_datagram *d, const s
 	return r;
 }
 
-/* Whether the hello shows one of ours; it is the second message of its client, whatever else it is. */
+/* Whether the hello shows one of ours. */
 static bool cookie_is_good(
 	struct dtls *dtls, const struct dtls_datagram *d, const struct hello *hello)
 {
 	uint64_t minute = dtls->socket.loop->now_ms / COOKIE_MS;
 	uint8_t cookie[HELLO_COOKIE];
 
-	if (hello->message_seq != 1 || hello->cookie.len != HELLO_COOKIE)
+	if (!hello_answers(hello))
 		return false;
 	if (hello->cookie.data[0] != (uint8_t)minute)
 		minute--;

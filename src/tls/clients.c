@@ -31,14 +31,16 @@
 #define NAMES_SHOWN 5
 #define NAME_SHOWN  64
 
-static void key_digest(const X509 *x509, uint8_t ret_digest[static CLIENT_NAME_DIGEST])
+static void key_digest(const struct tls_context *context, const X509 *x509,
+	uint8_t ret_digest[static CLIENT_NAME_DIGEST])
 {
 	unsigned char *der = NULL;
 	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &der);
 
 	memset(ret_digest, 0, CLIENT_NAME_DIGEST);
 	if (len > 0)
-		EVP_Digest(der, (size_t)len, ret_digest, NULL, EVP_sha256(), NULL);
+		EVP_Q_digest(
+			context->tls->library, "SHA256", NULL, der, (size_t)len, ret_digest, NULL);
 	OPENSSL_free(der);
 }
 
@@ -185,7 +187,7 @@ static int on_certificate(X509_STORE_CTX *store, void *userdata)
 	}
 	if (context->n_client_names == 0)
 		return 1;
-	key_digest(leaf, digest);
+	key_digest(context, leaf, digest);
 	names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
 	listed = is_listed(context, CLIENT_NAME_SPKI, digest, sizeof(digest)) ||
 		(context->has_authorities && names_are_listed(context, names));
@@ -216,15 +218,17 @@ static int parse_names(struct tls_context *context, const struct tls_spec *spec)
 
 /* Session id context: a ticket is good only for the same kind of transport and the same rules for client
  * certificates. */
-static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
+static int name_sessions(
+	const struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx)
 {
 	const unsigned char kind[] = {(unsigned char)spec->client_auth, spec->is_datagram};
 	unsigned char digest[EVP_MAX_MD_SIZE];
+	EVP_MD *sha256 = EVP_MD_fetch(context->tls->library, "SHA256", NULL);
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	unsigned len = 0;
 	bool ok;
 
-	ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+	ok = md && sha256 && EVP_DigestInit_ex(md, sha256, NULL) == 1 &&
 		EVP_DigestUpdate(md, kind, spec->is_datagram ? 2 : 1) == 1 &&
 		EVP_DigestUpdate(md, spec->client_ca.data, spec->client_ca.len) == 1 &&
 		EVP_DigestUpdate(md, spec->crl.data, spec->crl.len) == 1;
@@ -234,6 +238,7 @@ static int name_sessions(const struct tls_spec *spec, SSL_CTX *ctx)
 	ok = ok && EVP_DigestFinal_ex(md, digest, &len) == 1 &&
 		SSL_CTX_set_session_id_context(ctx, digest, len) == 1;
 	EVP_MD_CTX_free(md);
+	EVP_MD_free(sha256);
 	return ok ? 0 : -ENOMEM;
 }
 
@@ -253,7 +258,8 @@ static int ask_clients(struct tls_context *context, const struct tls_spec *spec,
 	if (context->has_authorities)
 		r = pem_authorities(context->tls->library, &spec->client_ca, fault, store, names);
 	if (r == 0 && spec->crl.name)
-		r = pem_revoked(&spec->crl, fault, store, &context->lists_end);
+		r = pem_revoked(
+			context->tls->library, &spec->crl, fault, store, &context->lists_end);
 	SSL_CTX_set_client_CA_list(ctx, names);
 	SSL_CTX_set_verify(ctx, mode, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, on_certificate, context);
@@ -263,7 +269,7 @@ static int ask_clients(struct tls_context *context, const struct tls_spec *spec,
 int clients_apply(struct tls_context *context, const struct tls_spec *spec, SSL_CTX *ctx,
 	struct tls_fault *fault)
 {
-	int r = name_sessions(spec, ctx);
+	int r = name_sessions(context, spec, ctx);
 
 	if (r != 0 || spec->client_auth == TLS_CLIENT_NONE)
 		return r;

@@ -38,6 +38,10 @@ int tls_new(struct tls **ret_tls)
 	tls->stream_method = stream_method_new();
 	r = tls->library && tls->stream_method ? provider_load(tls->library, tls->providers)
 					       : -ENOMEM;
+	if (r == 0)
+		tls->ticket_cipher = EVP_CIPHER_fetch(tls->library, "AES-256-CBC", NULL);
+	if (r == 0 && !tls->ticket_cipher)
+		r = -ENOMEM;
 	if (r < 0) {
 		tls_free(tls);
 		return r;
@@ -50,6 +54,7 @@ void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
+	EVP_CIPHER_free(tls->ticket_cipher);
 	provider_unload(tls->providers);
 	OSSL_LIB_CTX_free(tls->library);
 	signer_done(&tls->signer);

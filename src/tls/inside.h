@@ -14,6 +14,7 @@
 struct tls {
 	OSSL_LIB_CTX *library;
 	OSSL_PROVIDER *providers[PROVIDERS];
+	EVP_CIPHER *ticket_cipher; /* of this library context, as all that is used with it */
 	struct signer signer;
 	BIO_METHOD *stream_method;
 };

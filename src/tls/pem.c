@@ -171,8 +171,19 @@ time_t pem_time(const ASN1_TIME *time)
 	return time && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
 }
 
-int pem_revoked(
-	const struct tls_text *text, struct tls_fault *fault, X509_STORE *store, time_t *ret_end)
+/* The next list of a file, or NULL. */
+static X509_CRL *next_list(OSSL_LIB_CTX *library, BIO *bio)
+{
+	X509_CRL *crl = X509_CRL_new_ex(library, NULL);
+
+	if (crl && PEM_read_bio_X509_CRL(bio, &crl, NULL, NULL))
+		return crl;
+	X509_CRL_free(crl);
+	return NULL;
+}
+
+int pem_revoked(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
+	X509_STORE *store, time_t *ret_end)
 {
 	_cleanup_bio_ BIO *bio = bio_of(text);
 	time_t first = 0;
@@ -181,7 +192,7 @@ int pem_revoked(
 
 	if (!bio)
 		return -ENOMEM;
-	for (; added == 1 && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)); n++) {
+	for (; added == 1 && (crl = next_list(library, bio)); n++) {
 		time_t end = pem_time(X509_CRL_get0_nextUpdate(crl));
 
 		if (end != 0 && (first == 0 || end < first))

@@ -17,8 +17,8 @@ int pem_chain(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fau
 int pem_authorities(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
 	X509_STORE *store, STACK_OF(X509_NAME) * names);
 /* Adds all lists to `store`; when the first of them is out of date, or 0. */
-int pem_revoked(
-	const struct tls_text *text, struct tls_fault *fault, X509_STORE *store, time_t *ret_end);
+int pem_revoked(OSSL_LIB_CTX *library, const struct tls_text *text, struct tls_fault *fault,
+	X509_STORE *store, time_t *ret_end);
 /* 0: none, or none that can be told. */
 time_t pem_time(const ASN1_TIME *time);
 

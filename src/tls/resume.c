@@ -37,21 +37,21 @@ static bool set_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
 	return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-static int ticket_seal(const struct ticket_key *key, unsigned char *name, unsigned char *iv,
-	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+static int ticket_seal(const struct tls *tls, const struct ticket_key *key, unsigned char *name,
+	unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
-	if (!key || RAND_bytes(iv, 16) != 1 ||
-		EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->encrypt, iv) != 1 ||
+	if (!key || RAND_bytes_ex(tls->library, iv, 16, 0) != 1 ||
+		EVP_EncryptInit_ex(cipher, tls->ticket_cipher, NULL, key->encrypt, iv) != 1 ||
 		!set_mac(mac, key))
 		return TICKET_ERROR;
 	memcpy(name, key->name, sizeof(key->name));
 	return TICKET_FINE;
 }
 
-static int ticket_unseal(const struct ticket_key *key, const unsigned char *iv,
-	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+static int ticket_unseal(const struct tls *tls, const struct ticket_key *key,
+	const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
-	if (EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->encrypt, iv) != 1 ||
+	if (EVP_DecryptInit_ex(cipher, tls->ticket_cipher, NULL, key->encrypt, iv) != 1 ||
 		!set_mac(mac, key))
 		return TICKET_ERROR;
 	return TICKET_FINE;
@@ -65,13 +65,13 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	uint32_t newest = atomic_load(&ring->newest);
 
 	if (sealing)
-		return ticket_seal(key_at(ring, newest, 0), name, iv, cipher, mac);
+		return ticket_seal(context->tls, key_at(ring, newest, 0), name, iv, cipher, mac);
 	for (uint32_t age = 0; age < TICKET_HONOURED; age++) {
 		const struct ticket_key *key = key_at(ring, newest, age);
 
 		if (!key || memcmp(key->name, name, sizeof(key->name)) != 0)
 			continue;
-		if (ticket_unseal(key, iv, cipher, mac) != TICKET_FINE)
+		if (ticket_unseal(context->tls, key, iv, cipher, mac) != TICKET_FINE)
 			return TICKET_ERROR;
 		return age == 0 ? TICKET_FINE : TICKET_RENEW;
 	}

@@ -37,6 +37,15 @@ enum tls_part {
 /* The version of the library that runs, which may be newer than what we were built with; NULL: none. */
 const char *tls_library_version(void);
 
+/* A fault of the library that touches a server like this one. */
+struct tls_known_fault {
+	const char *name, *what;
+	const char *shield; /* what keeps it from us; NULL: nothing does */
+};
+
+/* The next one of that version, from place *at, which begins with 0; NULL behind the last. */
+const struct tls_known_fault *tls_known_fault(const char *version, bool is_datagram, size_t *at);
+
 /* The text of a file, and its name for messages. */
 struct tls_text {
 	const char *name; /* NULL: there is no such file */

@@ -208,3 +208,14 @@ def test_the_real_hello_is_that_long(daemon, authority, pair, post_quantum):
                          lambda hello: [hello[:800], hello[800:]])
     assert length > 1400
     assert groups_counted(running) == {PQ: 1}
+
+
+def test_check_tells_of_known_faults_of_the_library(pair, tmp_path):
+    """The table itself is tested with all versions, in the unit test known-faults."""
+    config = tmp_path / "one.conf"
+    config.write_text(configuration(tls(pair), dtls(pair)))
+    checked = rig.run_upperd("-c", config, "--check")
+    numbers = tuple(map(int, library().split("-")[0].split(".")))
+    assert ("CVE-2026-75806" in checked.stdout) == (numbers <= (3, 5, 8))
+    assert ("CVE-2026-72897" in checked.stdout) == ((3, 2, 0) <= numbers <= (3, 5, 8))
+    assert ("warning: " in checked.stderr) == ((3, 5, 0) <= numbers <= (3, 5, 8))
