@@ -636,7 +636,7 @@ def test_sandbox_holds_inside_of_the_unit(service):
 # By the first version of systemd that knows them.
 OF_VERSION = {
     254: {"RestartSteps": "5", "RestartMaxDelayUSec": "10s", "MemoryPressureWatch": "yes"},
-    257: {"ProtectControlGroupsEx": "strict", "PrivateTmpEx": "disconnected"},
+    257: {"ProtectControlGroupsEx": "strict"},
 }
 
 
