@@ -354,18 +354,20 @@ static bool may_bind_low_ports(void)
 static void check_own_socket(
 	const struct conf_listener *l, const char *sockets, struct faults *faults)
 {
-	char key[128];
+	char key[128], name[CONF_LISTENER_NAME], rename[128] = "";
 	const struct fault_place place = {.key = key};
 	int fd = socket(l->address.sa.sa_family,
 		(takes_datagrams(l) ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 
 	snprintf(key, sizeof(key), "listeners.%s", l->name);
+	if (conf_socket_name(l, name))
+		snprintf(rename, sizeof(rename), "name = \"%s\" for the listener, and ", name);
 	if (fd < 0 || *sockets)
 		faults_add(faults, &place,
 			"there is no socket for it among those that systemd passes (%s), and the "
-			"unit "
-			"opens none by itself: enable a .socket unit with FileDescriptorName=%.*s",
-			*sockets ? sockets : "none", (int)strcspn(l->name, ":"), l->name);
+			"unit opens none by itself: say %senable a .socket unit with "
+			"FileDescriptorName=%s",
+			*sockets ? sockets : "none", rename, name);
 	else if (!l->path && l->port < 1024 && !may_bind_low_ports())
 		faults_add(faults, &place,
 			"port %u takes CAP_NET_BIND_SERVICE: add it to AmbientCapabilities= and "

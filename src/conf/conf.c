@@ -104,3 +104,12 @@ void conf_free(struct conf *conf)
 	scope_free(SCOPE_TOP, conf, conf->origins);
 	free(conf);
 }
+
+bool conf_socket_name(
+	const struct conf_listener *listener, char ret_name[static CONF_LISTENER_NAME])
+{
+	snprintf(ret_name, CONF_LISTENER_NAME, "%s", listener->name);
+	for (char *at = ret_name; (at = strchr(at, ':'));)
+		*at = '-';
+	return strcmp(ret_name, listener->name) != 0;
+}

@@ -153,6 +153,12 @@ void conf_show_faults(struct faults *faults, conf_read_fn read, void *userdata);
 #define CONF_METRICS "metrics"
 bool conf_metrics(const struct conf *conf, struct conf_listener *ret_listener);
 
+#define CONF_LISTENER_NAME 65 /* room for one */
+/* The name of a socket unit's FileDescriptorName= for a listener. systemd ends a name at a colon, as the default name
+ * of a listener has one: true when it must be given another name, this one. */
+bool conf_socket_name(
+	const struct conf_listener *listener, char ret_name[static CONF_LISTENER_NAME]);
+
 /* The text from which conf_load() makes the same configuration, with each value's origin. */
 int conf_dump(const struct conf *conf, char **ret_text);
 /* The keys that --set takes, a line each and with "=" behind it; of a draft or NULL, those that are known. */

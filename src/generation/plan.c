@@ -85,14 +85,13 @@ int plan_conf_again(const struct plan *plan, struct conf **ret_conf)
 static int plan_lacks_socket(const struct conf_listener *l, const struct sockets *sockets,
 	const char *refused, struct why *why)
 {
-	char passed[256], advice[256];
+	char passed[256], name[CONF_LISTENER_NAME], advice[256];
 
-	/* systemd ends a name at a colon, as the default name of a listener has one. */
-	if (strchr(l->name, ':'))
+	if (conf_socket_name(l, name))
 		snprintf(advice, sizeof(advice),
-			"give it a name without a colon, name = \"%.*s\", and make a .socket unit "
-			"with FileDescriptorName=%.*s",
-			(int)strcspn(l->name, ":"), l->name, (int)strcspn(l->name, ":"), l->name);
+			"give it a name without a colon, name = \"%s\", and make a .socket unit "
+			"with FileDescriptorName=%s",
+			name, name);
 	else
 		snprintf(advice, sizeof(advice), "make a .socket unit with FileDescriptorName=%s",
 			l->name);

@@ -180,6 +180,33 @@ def test_listener_without_a_socket_is_a_fault_where_none_can_be_made(service):
     assert "listener third" in said and "FileDescriptorName=third" in said
 
 
+def test_advice_for_a_listener_without_a_name_is_followed(service, connect):
+    """Its default name has a colon, which systemd takes for the end of a name."""
+    service.configure(UDP, TCP, {"transport": "tcp", "port": 12003})
+    service.listen()
+    checked = as_service(service)
+    assert service.machine.systemctl("start", "upperd.service", check=False).returncode != 0
+    said = service.records("start-failed")[0]["MESSAGE"]
+    for text in (said, checked.stderr):
+        name = re.search(r'name = "([^"]*)"', text)[1]
+        assert re.search(r"FileDescriptorName=(\S+)", text)[1] == name
+        assert ":" not in name
+    service.configure(UDP, TCP, {"name": name, "transport": "tcp", "port": 12003})
+    unit = service.machine.path("/run/systemd/system/upperd-advised.socket")
+    service.machine.systemctl("stop", "upperd.service")
+    unit.write_text(f"[Socket]\nListenStream=127.0.0.1:12003\nFileDescriptorName={name}\nService=upperd.service\n")
+    try:
+        service.machine.systemctl("daemon-reload")
+        service.machine.systemctl("start", "upperd-advised.socket")
+        service.up()
+        with connect(12003) as s:
+            s.sendall(b"advised")
+            assert read_exactly(s, 7) == b"ADVISED"
+    finally:
+        service.machine.systemctl("stop", "upperd.service", "upperd-advised.socket", check=False)
+        unit.unlink()
+
+
 def test_fault_does_not_close_the_sockets_for_good(service, ask_udp):
     """Neither by a limit on starts nor by one on triggers; and it heals without a further step."""
     service.write("listeners = nonsense")
