@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* One log per process, which has one thread. A record that is below the level or above the rate of
- * its call site stops here; the others go to the sink, which is the only one to know where to. */
+ * its call site stops here; the others go to the sink, which is the only one to know where to.
+ *
+ * Logging must never wait and never fail: the sink drops a record that it cannot get rid of, and counts it. Nor
+ * may it flood: each call site has a window with so many records, and the rest is counted. The number is
+ * reported when the site writes again, or by log_flush() when it does not, so that the end of a flood is seen
+ * too. log_each() has no limit: it is for records of what an operator does.
+ *
+ * Whatever came from a peer is kept as it is in a record, and is escaped where it is written. */
 
 #include "base/log.h"
 

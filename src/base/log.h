@@ -138,7 +138,7 @@ __attribute__((format(printf, 4, 5))) void log_write(struct log_site *site, enum
 	const struct log_about *about, const char *format, ...);
 void log_pass(const struct log_record *record); /* a record made elsewhere, without a rate */
 
-/* Writes one record for each site that fell silent with some suppressed, so that the end of a flood
+/* Writes a record for each site that suppressed some and has been silent since, so that the end of a flood
  * is counted too. To be called every few seconds with clock_ms(). */
 void log_flush(uint64_t now_ms);
 

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Faults that no key alone shows: keys that exclude or need each other, and listeners that get in each
- * other's way. Changes nothing, and does not ask the machine: nothing is opened or bound. */
+ * other's way. It runs last, over a configuration that is complete but for earlier faults.
+ *
+ * Changes nothing, and does not ask the machine: nothing is opened, looked up or bound. So the verdict on a text
+ * is the same everywhere, in a worker and in a test; the accounts and files that it names are looked at by
+ * process/configuration.c and process/files.c.
+ *
+ * A fault stands at the setting that should be changed. Where two settings collide it stands at the later one
+ * and names the earlier, and it is reported once, however many listeners inherit it. */
 
 #include <netinet/in.h>
 #include <stdlib.h>

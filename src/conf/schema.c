@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table of keys. A new key is a row here, a field in conf.h and a paragraph in upperd.conf(5);
- * parsing, defaults, --set, --dump and suggestions follow. Must hold no code for a single key. */
+/* The table of keys: one row each, by scope. A new key is a row here, a field in conf.h and a paragraph in
+ * upperd.conf(5); parsing, defaults, --set, --dump and suggestions follow.
+ *
+ * A key with a dot, "limits.connections", stands in a group; rows of one group stand together, since --dump opens
+ * and closes groups as it meets them. A row says where its field lies, and FIELD() holds the type of the row
+ * against that of the field, so that a mismatch does not compile. A default that its own range refuses
+ * stops every load by an assertion.
+ *
+ * Must hold no code for a single key: rules between keys are in check.c and resolve.c. */
 
 #include "conf/schema.h"
 

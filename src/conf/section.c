@@ -2,7 +2,15 @@
 
 /* A walk over one group of the file by its scope's table: each member is a key of the table or a
  * fault, and each key of the table gets its value from --set, the file, or its default. Must not
- * know a single key. */
+ * know a single key.
+ *
+ * Two passes, because of faults. section_collect() finds the setting of each row, and reports members that are
+ * no keys, with the key that was perhaps meant. section_read() goes through the rows and reads the values;
+ * a row that an unknown key was meant for is not called missing as well.
+ *
+ * Sections may lie over each other: the tls group of a listener has the one of the whole `under` it. A value
+ * that is taken from below keeps its own place and path, so that a fault in it is reported once, where
+ * it stands, and not for each listener. */
 
 #include <assert.h>
 #include <errno.h>

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How each type is read: one row a type. A reason names what was found and what would do, and never the
- * key, which the caller knows. */
+/* How each type is read from a setting of libconfig: one function a type, which puts the value into the field
+ * of its row. The defaults of the table go the same way, so that a default is written as in the file.
+ *
+ * A reason names what was found and what would do, and never the key, which the caller knows. Where people
+ * write a thing in another way, the reason guesses what was meant, in the words that the file takes:
+ * "5 minutes" is "5m", "UDP" is "udp". A guess is advice, and is never taken as the value.
+ *
+ * libconfig has integers of 32 and of 64 bits, and reads 0660 as decimal; text.c sees to the first, and modes
+ * are strings because of the second. A field stays as it was when its value is refused. */
 
 #include "conf/value.h"
 

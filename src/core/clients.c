@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A slot is one word: 40 bits of the client's hash and a count of 24. So taking a slot over and counting in
- * it are one step, whatever other processes do. A slot with a count of zero is free. */
+/* Two tables of fixed size, which workers share without a lock: open connections, and offences.
+ *
+ * A slot of the first is one word: 40 bits of the client's hash and a count of 24. So taking a slot over and
+ * counting in it are one step, whatever other processes do, and a process that dies in between leaves
+ * nothing half-done. A slot with a count of zero is free. A client has a few slots where it may be found
+ * (CLIENTS_WAYS); when all of them are taken by others, its connection is admitted and not counted: the table
+ * may err for a client, and never against one.
+ *
+ * The hash is keyed, so that no client can choose addresses that meet in one set. Counts of a worker that
+ * has died are given back by the supervisor, from the list that each worker keeps of its own.
+ *
+ * Offences fade: see penalty_offences(). They may be lost when two processes count at the same moment, since an
+ * attacker commits more of them. */
 
 #include "core/clients.h"
 

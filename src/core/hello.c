@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Strict, since a refusal here costs nothing: a ClientHello is one record in one datagram, whole,
- * with every length in it right. It is read by one cursor that never passes the end. */
+/* The first datagram of a DTLS client, read before anything is kept for it. Whatever comes from an address that
+ * may be forged passes here, so this must cost little, allocate nothing, and never read past the end.
+ *
+ * Strict, since a refusal here costs nothing: a ClientHello is one record in one datagram, whole,
+ * with every length in it right. It is read by one cursor that never passes the end; once it has failed, all
+ * further reads are empty, so that a caller asks once, at the end.
+ *
+ * The answer is a HelloVerifyRequest with a cookie. It is never longer than the hello, so that it is of no use to
+ * multiply traffic with. Which parts of the hello a cookie covers is RFC 6347, 4.2.1. */
 
 #include "core/hello.h"
 

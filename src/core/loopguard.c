@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A table of words. An entry is one word, so a reader sees all of it or nothing, whatever other processes
- * write. It counts for a pair and a content, or it silences a pair. Runs of different contents are counted
- * apart, so that interleaved loops do not reset each other. */
+/* A table of words, shared by all workers without a lock. An entry is one word, so a reader sees all of it or
+ * nothing, whatever other processes write.
+ *
+ * An entry has one of two meanings. It counts a run: identical unchanged datagrams of one pair of address and
+ * port, one behind the other, with no gap over LOOPGUARD_GAP_MS. Or it silences a pair, until LOOPGUARD_SILENT_MS
+ * after the run was full. Runs of different contents are counted apart, so that interleaved loops do not
+ * reset each other.
+ *
+ * The table forgets rather than grows: a new entry takes the place that can best be spared, a dead one before
+ * the oldest run, and a silenced pair last. A loop that is forgotten is found again after sixteen rounds. Silence
+ * holds for loopback and for exempt clients too, since a loop is no client that could be trusted. */
 
 #include "core/loopguard.h"
 

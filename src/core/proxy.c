@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Version 2 is binary, and says at once how long it is; version 1 is a line. Addresses of a kind that we
- * do not serve, such as unix sockets, are what the protocol calls unknown: the connection's own count. */
+/* The header that HAProxy and others put before a connection, or into a datagram, to name the client. Version 2
+ * is binary, and says at once how long it is; version 1 is a line.
+ *
+ * The parser is pure: it looks at bytes and says whether they are a header, no header, the beginning of one,
+ * or a malformed one. Whether the sender may be believed is the caller's question, and must be asked: anyone can
+ * write any address here. A header that is malformed is refused and never skipped, since the bytes
+ * behind it would pass for the client's.
+ *
+ * Addresses of a kind that we do not serve, such as unix sockets, are what the protocol calls unknown: the
+ * connection's own count. Extras behind the addresses must be well made, and add up if they have a checksum. */
 
 #include "core/proxy.h"
 

@@ -14,7 +14,7 @@ struct tickets {
 
 #define TICKETS_EMPTY ((struct tickets){.fd = -1})
 
-/* While the system still gives us such memory: the sandbox does not. */
+/* To be called before the sandbox is entered, in which such memory cannot be had. */
 int tickets_init(struct tickets *tickets);
 /* The tickets of the supervisor before an upgrade; takes the descriptor over. */
 int tickets_resume(struct tickets *tickets, int *fd);

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A datagram travels behind a head that says where it came from and where it was sent to, in a socket that
- * keeps messages apart and tells when the other end is gone. */
+/* Workers that pass datagrams of DTLS to each other over a reload: the sessions stay with the old worker, and
+ * the new one reads the socket.
+ *
+ * A datagram travels behind a head that says where it came from and where it was sent to, in a socket that
+ * keeps messages apart and tells when the other end is gone. The newer worker offers a record without a session
+ * to the older ones, one after the other; the one that has the session takes it and answers. A worker that does
+ * not have it sends it back (`is_returned`), and what all have sent back is counted and dropped.
+ *
+ * The other end is a process that may have been taken over, so a head is checked like anything from outside. A
+ * datagram that finds no room in the socket is dropped: peers never wait for each other. */
 
 #include "net/dtls_peers.h"
 

@@ -527,7 +527,7 @@ static int stream_step(struct stream *s)
 	return TRANSPORT_E_WAIT;
 }
 
-/* From the first write that has to wait on: until then, being able to write is no event. */
+/* Events of room are asked for from the first write that had to wait; most connections never have one. */
 static int stream_await_room(struct stream *s)
 {
 	bool waits = buf_len(&s->out) > 0 || s->transport.wants_room;

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table of attempts. Preparations of an attempt, such as a socket to connect,
- * is made before the sandbox is entered. */
+/* The attempts of `upperctl sandbox`: each tries something that the sandbox is to prevent, and is judged by what
+ * came of it. The table names, for each, the layer that should stop it.
+ *
+ * An attempt must fail for the right reason. So its preparations, such as a socket to connect or a file to write,
+ * are made before the sandbox is entered (`before`); what it then tries would work in an ordinary process. An
+ * attempt that fails for want of its preparation counts as one that was not made, and never as held.
+ *
+ * Each runs in a process of its own, which enters the sandbox up to the layer that the attempt is about: a layer
+ * must hold by itself, and not behind a stronger one. Some layers kill; then the death of that process is the
+ * result. */
 
 #include "priv/attempts.h"
 

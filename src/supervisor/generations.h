@@ -56,7 +56,7 @@ struct generations_owner {
 	void (*on_done)(struct generations *all);
 	/* It does not come to serve; all is as it was. `why` may be NULL when there are faults. */
 	void (*on_failed)(struct generations *all, int exit_code, const char *why);
-	/* A child ended that was not told to. */
+	/* A child ended without being told to. */
 	void (*on_died)(
 		struct generations *all, const struct child *child, const struct child_end *end);
 	/* A generation has drained, and is freed after this. */

@@ -34,7 +34,7 @@ static bool is_variable_set(const struct conf *conf, const char *key)
 	return origin_of(conf->origins, SCOPE_TOP, key) != NULL;
 }
 
-/* All are on stderr; the first is told. */
+/* All faults are on stderr; the status that the manager shows has room for the first. */
 static void report_fault_to_manager(const struct supervisor *s, const struct faults *faults)
 {
 	const struct fault *f = faults->list;

@@ -99,7 +99,7 @@ static void build_on_begin(struct generations *all)
 	publish(s); /* for an exporter, before it serves */
 }
 
-/* The manager shows one line, and a trial is not what it has started. */
+/* The status of the manager is one line. A trial reports nothing: the manager did not start it. */
 void supervisor_report_no_start(const struct supervisor *s, const char *why)
 {
 	char safe[512];

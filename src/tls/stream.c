@@ -71,8 +71,8 @@ BIO_METHOD *stream_method_new(void)
 	return method;
 }
 
-/* The library may hold more than it has given away; and what it gave may be of an earlier read, since
- * which an event has told of more. */
+/* The socket is empty, and so is the library: data that it has read and not given away yet would otherwise wait
+ * for an event that does not come. */
 static bool session_is_drained(const struct session *session)
 {
 	return session->drained && !SSL_has_pending(session->ssl);
