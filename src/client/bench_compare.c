@@ -202,7 +202,10 @@ int bench_compare(const struct bench *bench, struct json *json, struct why *why)
 		json_object(json, "compare");
 	else
 		printf("compared with %s, with 95 %% confidence:\n", bench->options->compare);
-	print_difference(json, "per_second", &difference);
+	if (earlier->n > 1 && bench->n_seconds > 1)
+		print_difference(json, "per_second", &difference);
+	else if (!json)
+		printf("  per_second: two whole seconds of each are needed\n");
 	for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++) {
 		difference = compare_quantiles(&earlier->times, &bench->times, shares[i].share);
 		print_difference(json, shares[i].name, &difference);

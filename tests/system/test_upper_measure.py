@@ -322,7 +322,7 @@ def test_comparison(peer, tmp_path):
     rate = new["compare"]["per_second"]
     assert rate["sure"] and rate["low"] > 50 and rate["low"] <= rate["percent"] <= rate["high"]
     assert new["compare"]["p50_ms"]["high"] < 0
-    plain = upper("bench", "-q", "-c", "1", "-d", "2s", "--compare", tmp_path / "old", fast.url).stdout
+    plain = upper("bench", "-q", "-c", "1", "-d", "3s", "--compare", tmp_path / "old", fast.url).stdout
     assert re.search(rb"per_second .* between .*\n +p50_ms .* between -", plain)
 
 
