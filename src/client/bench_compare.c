@@ -44,7 +44,7 @@ static void mean_and_deviation(
 
 static void read_series(const char *text, struct earlier *earlier)
 {
-	double values[BENCH_SECONDS];
+	double values[BENCH_SECONDS] = {0};
 	const char *at = after_key(text, "\"right_in_each_second\":[");
 	char *end = NULL;
 

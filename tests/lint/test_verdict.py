@@ -75,3 +75,18 @@ def test_runs_add_up(tmp_path, runs, expected, code):
         [ROOT / "scripts/tally", "--sum", *(tmp_path / str(number) for number in range(len(runs)))],
         check=False, capture_output=True, text=True)
     assert (done.stdout.splitlines()[-1], done.returncode) == (expected, code)
+
+
+@pytest.mark.parametrize(("other", "said", "code"), [
+    ("ok one\nok two\n", "", 0),
+    ("ok one\nok two # skip\n", "passed in here alone, skipped: steps: two\n", 1),
+    ("ok one\n", "passed in here alone, not there: steps: two\n", 1),
+    ("ok one\nok two\nok three\n", "passed in there alone, not there: steps: three\n", 1),
+])
+def test_what_is_lost_on_another_release_is_named(tmp_path, other, said, code):
+    for folder, text in (("here", "ok one\nok two\n"), ("there", other)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "steps").write_text(text)
+    done = subprocess.run([ROOT / "scripts/tally", "--compare", "here", "there"], cwd=tmp_path,
+                          check=False, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (said, code)
