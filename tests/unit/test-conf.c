@@ -322,6 +322,19 @@ static void test_sets(void **state)
 	conf_free(conf);
 }
 
+/* Its keys over those of the file; the last of several sets wins. */
+static void test_set_of_a_group(void **state)
+{
+	const char *const sets[] = {
+		"log={level=\"debug\"; format=\"json\";}", "log.format=text", NULL};
+	struct conf *conf = load_fine(UDP "log = { level = \"error\"; access = true; };", sets);
+
+	assert_int_equal(conf->log.level, LOG_LEVEL_DEBUG);
+	assert_int_equal(conf->log.format, CONF_LOG_TEXT);
+	assert_int_equal(conf->log.access, 1);
+	conf_free(conf);
+}
+
 static void test_sets_that_fail(void **state)
 {
 	static const struct {
@@ -384,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_that_meet),
 		cmocka_unit_test(test_names_are_unique),
 		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_set_of_a_group),
 		cmocka_unit_test(test_sets_that_fail),
 		cmocka_unit_test(test_names_for_the_log),
 	};
