@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian packages: built from the tree as it is, and installed in a machine of their own."""
 
+import json
 import os
 import re
 import shutil
@@ -234,6 +235,104 @@ def test_container_that_may_write_nothing_and_has_no_capability(podman):
         assert podman("inspect", "upperd", "--format", "{{.State.ExitCode}}").stdout == "0\n"
     finally:
         print(podman("logs", "upperd", check=False))
+
+
+QUADLET = {"Image": [], "ContainerName": ["--name"], "Network": ["--network"], "DropCapability": ["--cap-drop"],
+           "Pull": ["--pull"], "StopTimeout": ["--stop-timeout"], "ReadOnly": "--read-only", "NoNewPrivileges": "--security-opt=no-new-privileges"}
+
+
+def quadlet_command():
+    """What podman's generator makes of the section [Container]; podman 4.3 has none."""
+    text = (ROOT / "container/upperd.container").read_text().partition("[Container]\n")[2].partition("\n\n")[0]
+    settings = dict(line.split("=", 1) for line in text.splitlines())
+    words = []
+    for key, value in settings.items():
+        if isinstance(QUADLET[key], str):
+            assert value == "yes"
+            words.append(QUADLET[key])
+        elif QUADLET[key]:
+            words.append(f"{QUADLET[key][0]}='{value}'")
+    return " ".join([*words, settings["Image"]])
+
+
+def test_quadlet_serves_the_sockets_of_systemd_without_a_network(podman):
+    """The command that a generator makes, in a unit of its own; limits of control groups cannot be set in here."""
+    machine = podman.machine
+    machine.systemctl("stop", "upperd.service", *SOCKETS)
+    folder = machine.path("/run/systemd/system")
+    names = {"upperd.socket": "boxed.socket", "upperd-tcp.socket": "boxed-tcp.socket"}
+    for name, ours in names.items():
+        text = (ROOT / "container" / name).read_text()
+        (folder / ours).write_text(text.replace("upperd.service", "boxed.service"))
+    (folder / "boxed.service").write_text(
+        "[Unit]\nRequires=boxed.socket boxed-tcp.socket\n[Service]\nDelegate=yes\nTimeoutStartSec=100\n"
+        "ExecStart=/usr/bin/podman --storage-driver=vfs run --rm --cgroups=disabled --ulimit=nofile=4096:4096 "
+        f"--ulimit=nproc=1000:1000 {quadlet_command()}\n")
+    machine.systemctl("daemon-reload")
+    start = machine.cursor()
+    try:
+        machine.systemctl("start", *names.values())
+        assert ask(machine, socket.SOCK_DGRAM, b"a") == b"A"
+        assert ask(machine, socket.SOCK_STREAM, b"b") == b"B"
+        assert podman("exec", "upperd", "upper", "check", "unix:/tmp/health").returncode == 0
+        podman("healthcheck", "run", "upperd")
+        assert podman("exec", "upperd", "upper", "udp://127.0.0.1", "a", check=False).returncode != 0
+    finally:
+        print(machine.run("journalctl", "--no-pager", "--after-cursor", start, check=False).stdout)
+        machine.systemctl("stop", *names.values(), "boxed.service", check=False)
+        for name in (*names.values(), "boxed.service"):
+            (folder / name).unlink()
+        machine.systemctl("daemon-reload")
+        machine.systemctl("start", *SOCKETS)
+
+
+def test_quadlet_is_one_to_the_generator():
+    generator = Path("/usr/libexec/podman/quadlet")
+    if not generator.exists():
+        pytest.skip("this podman has no quadlet generator (4.4 and later have)")
+    done = subprocess.run([generator, "-dryrun", "-user"], capture_output=True, text=True,
+                          env={**os.environ, "QUADLET_UNIT_DIRS": str(ROOT / "container")})
+    assert done.returncode == 0, done.stderr
+    for words in ("--network none", "--read-only", "--cap-drop all", "localhost/upperd"):
+        assert words in done.stdout.replace("--network=none", "--network none").replace("--cap-drop=all", "--cap-drop all")
+
+
+# With the schemas of Kubernetes as the npm package kubernetes-models has them; they let unknown keys pass.
+VALIDATE = """
+for (const one of JSON.parse(require("fs").readFileSync(0))) {
+	const Kind = require("kubernetes-models/" + one.apiVersion + "/" + one.kind)[one.kind];
+	new Kind(one).validate();
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def validate(tmp_path_factory):
+    """Returns the result of a validation of the text of a manifest."""
+    yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed, so the schemas cannot be had")
+    folder = tmp_path_factory.mktemp("kubernetes")
+    got = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts",
+                          "kubernetes-models@4.5.1"], cwd=folder, capture_output=True, text=True, timeout=300)
+    if got.returncode != 0:
+        pytest.skip(f"npm cannot get the schemas here: {got.stderr[-200:]}")
+
+    def run(text):
+        return subprocess.run(["node", "-e", VALIDATE], cwd=folder, capture_output=True, text=True,
+                              input=json.dumps(list(yaml.safe_load_all(text))))
+
+    return run
+
+
+def test_kubernetes_manifest_against_its_schema(validate):
+    text = (ROOT / "container/kubernetes.yaml").read_text()
+    done = validate(text)
+    assert done.returncode == 0, done.stderr
+    for right, wrong in (("periodSeconds: 20", "periodSeconds: often"), ("containers:", "container:"),
+                         ("runAsNonRoot: true", "runAsNonRoot: 1")):
+        assert right in text
+        assert validate(text.replace(right, wrong)).returncode != 0, wrong
 
 
 # TLS, as README has it
