@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates that are replaced while upperd serves: taken up without a signal, or kept out."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import time
 import pytest
 
 import process
-from pki import Pair
+from pki import Pair, openssl
 from rig import run_upperctl
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import udp
@@ -205,32 +206,55 @@ def test_a_bad_replacement_is_tried_once(daemon, authority, folder):
     assert len(running.records("reload-failed")) == 1
 
 
-def test_replacements_under_load_fail_no_handshake(daemon, authority, folder):
-    running = daemon(tls(put(folder, authority.issue("ec"))))
+@contextlib.contextmanager
+def load(at, authority):
+    """Three clients that come again and again; none may fail. Yields a list that grows with each."""
     over, failures, done = threading.Event(), [], []
 
-    def load():
+    def visit():
         context = context_for(authority)
         while not over.is_set():
             try:
-                assert ask_tls(running.listeners[0], context) == b"STRASSE"
+                assert ask_tls(at, context) == b"STRASSE"
                 done.append(1)
             except (OSError, AssertionError) as error:
                 failures.append(error)
 
-    clients = [threading.Thread(target=load) for _ in range(3)]
+    clients = [threading.Thread(target=visit) for _ in range(3)]
     for client in clients:
         client.start()
-    for _ in range(REPLACEMENTS):
-        since = running.mark()
-        put(folder, authority.issue("ec"))
-        running.expect("reloaded", since)
-    over.set()
-    for client in clients:
-        client.join()
-    print(f"{len(done)} handshakes, {len(failures)} failed, {REPLACEMENTS} replacements")
+    try:
+        yield done
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+    print(f"{len(done)} handshakes, {len(failures)} failed")
     assert not failures
+
+
+def test_replacements_under_load_fail_no_handshake(daemon, authority, folder):
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    with load(running.listeners[0], authority) as done:
+        for _ in range(REPLACEMENTS):
+            since = running.mark()
+            put(folder, authority.issue("ec"))
+            running.expect("reloaded", since)
     assert len(done) > REPLACEMENTS
+
+
+@pytest.mark.plain
+def test_twenty_replacements_in_twenty_seconds_lose_nothing(daemon, authority, folder):
+    """They come faster than each is taken up, perhaps; the last one is what is served in the end."""
+    running = daemon(tls(put(folder, authority.issue("ec"))))
+    pairs = [authority.issue("ec") for _ in range(20)]
+    at, began = running.listeners[0], time.monotonic()
+    with load(at, authority):
+        for n, pair in enumerate(pairs):
+            time.sleep(max(began + n - time.monotonic(), 0))
+            put(folder, pair)
+        last = openssl("x509", "-in", pairs[-1].certificate, "-noout", "-serial").decode().split("=")[1]
+        process.wait_until(lambda: serial(at, authority) == int(last, 16), what="the last certificate")
 
 
 def test_another_configuration_is_not_taken_up_with_a_certificate(daemon, authority, folder):
