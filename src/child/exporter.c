@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The process that answers scrapes. It runs as `user`, with its channel, the listening socket and the
- * page, of which it can change nothing; an answer is a head and a text that stands there.
+/* The process that answers scrapes. It runs as `user`, with its channel, the listening socket
+ * and the page, of which it can change nothing; an answer is a head and a text that stands
+ * there.
  *
- * A connection is one request and one answer. It reads the head of its request, writes the answer, and
- * then waits until the peer has closed as well: to close with bytes of the peer unread would reset the
- * connection, and the answer might be lost. A slow peer is ended by a deadline, and earlier when another
- * needs its place, so that no more than VISITS heads and answers are ever in memory. */
+ * A connection is one request and one answer. It reads the head of its request, writes the
+ * answer, and then waits until the peer has closed as well: to close with bytes of the peer
+ * unread would reset the connection, and the answer might be lost. A slow peer is ended by a
+ * deadline, and earlier when another needs its place, so that no more than VISITS heads and
+ * answers are ever in memory.
+ *
+ * A browser is a peer like any other, and may be sent here by any site. So a request has to name
+ * a host that is known, or one that no other site can have made its own, and a page of another
+ * origin gets nothing: see http.c. /livez and /readyz ask how old the page is: a supervisor that
+ * hangs writes none, and this process would serve the last one for ever. */
 
 #include <errno.h>
 #include <stdio.h>

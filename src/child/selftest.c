@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Makes every attempt on the sandbox of every role and prints the outcomes to the socket of the client
- * that asked, all at once, so that a test which is cut short has printed nothing. It receives one
- * message, and stays outside of the sandboxes: only the processes that make the attempts enter. */
+/* Makes every attempt on the sandbox of every role and prints the outcomes to the socket of the
+ * client that asked, all at once, so that a test which is cut short has printed nothing. It
+ * receives one message, and stays outside of the sandboxes: only the processes that make the
+ * attempts enter (priv/attempts.c). */
 
 #include <signal.h>
 #include <stdio.h>

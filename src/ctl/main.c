@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* upperctl: asks a running daemon one thing, prints its answer, and exits with its verdict. */
+/* upperctl: asks a running daemon one thing, prints its answer, and exits with its verdict. It
+ * knows the protocol (process/ctl.h) and nothing of the answers, so that a daemon of another
+ * version is served as well: texts are printed as they come, and the exit code is the last
+ * packet. The help on a verb, and the rules for its argument, are in verbs.c. */
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* The command line of upperctl. The verbs are CONTROL_VERBS in process/ctl.h, from which the
+ * daemon makes its table as well; here each has the texts of its help, and the rules for its
+ * argument. Parser, help and completions come of these two tables, so that none of them can lag
+ * behind. */
+
 #include "ctl/verbs.h"
 
 #include <getopt.h>

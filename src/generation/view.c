@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* A child as the statistics see it, which is a copy: they know no slot and no page, so that
+ * nothing but this file has to know that a number in a page may be anything. */
+
 #include "generation/view.h"
 
 #include "generation/slot.h"

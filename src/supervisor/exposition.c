@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* OpenMetrics 1.0 and the text of Prometheus differ in three places: the name of a counter's family, units,
- * and the last line. Protobuf is written by hand: a message is fields, a field is a tag and a value, and
- * what is in a field of a message is written first, to know its length. */
+/* The formats of metrics. A caller names a family, its samples and the end of it, and never asks
+ * which format it is.
+ *
+ * OpenMetrics 1.0 and the text of Prometheus differ in three places: the name of a counter's
+ * family, units, and the last line. Protobuf is written by hand: a message is fields, a field is
+ * a tag and a value, and what is in a field of a message is written first, to know its length.
+ * It is the one format with native histograms; the others get the buckets as numbers. */
 
 #include "supervisor/exposition.h"
 

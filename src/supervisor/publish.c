@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* The page of an exporter, once a second: every text that it serves is rendered here, by the
+ * process that may read all counters, and stands in memory that the exporter can only read. So
+ * the process that faces the network parses nothing and computes nothing, and a scrape costs the
+ * supervisor nothing. */
+
 #include "supervisor/publish.h"
 
 #include <stdio.h>

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The child gets a copy of the client's socket, prints its whole report there at the end, and exits
- * with 0. Anything else means that the client has had no answer yet. */
+/* "upperctl sandbox": the supervisor's side of it, which starts a child, gives it a copy of the
+ * client's socket, and limits its time. The child prints its whole report there at the end, and
+ * exits with 0. Anything else means that the client has had no answer yet, and gets one from
+ * here; so a client never waits for a process that is gone.
+ *
+ * A test belongs to no generation: a reload does not touch it. An upgrade ends it, since no new
+ * program would know of it. */
 
 #include "supervisor/selftest.h"
 
