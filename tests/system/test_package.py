@@ -18,6 +18,7 @@ import pytest
 import machine as machines
 import process
 from pki import Authority
+from wire import Background
 
 pytestmark = pytest.mark.plain
 
@@ -118,6 +119,53 @@ def test_upgraded_package_is_the_same_process(installed):
     assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"
     assert installed.show("upperd.service", "MainPID") == pid
     assert "(deleted)" not in os.readlink(f"/proc/{installed.supervisor()}/exe")
+
+
+def package_before(built, folder):
+    """This package with a lower version, and with another configuration, as one that is upgraded would have."""
+    subprocess.run(["dpkg-deb", "-R", next(built.glob("upperd_*.deb")), folder / "before"], check=True)
+    control = folder / "before/DEBIAN/control"
+    control.write_text(re.sub(r"^Version: .*", "Version: 0.0.9", control.read_text(), flags=re.M))
+    shipped = folder / "before/etc/upperd/upperd.conf"
+    shipped.write_text("# As it was before.\n" + shipped.read_text())
+    subprocess.run(["dpkg-deb", "-b", "--root-owner-group", folder / "before", folder / "before.deb"], check=True,
+                   capture_output=True)
+    return folder / "before.deb"
+
+
+def test_upgrade_from_a_version_before_keeps_everything(installed, built, tmp_path):
+    """What the administrator changed, what is enabled, the process, and every request."""
+    config, drop_in = "/etc/upperd/upperd.conf", "/etc/systemd/system/upperd-tcp.socket.d/mine.conf"
+    shutil.copy(package_before(built, tmp_path), installed.path("/tmp/before"))
+    current = installed.path(config).read_text()
+    installed.run("dpkg", "--force-unsafe-io", "--force-downgrade", "--force-confnew", "-i", "/tmp/before")
+    installed.path(config).write_text("workers = 1;\n" + installed.path(config).read_text())
+    edited = installed.path(config).read_text()
+    installed.path(drop_in).parent.mkdir(parents=True)
+    installed.path(drop_in).write_text("[Socket]\nBacklog=77\n")
+    installed.systemctl("daemon-reload")
+    installed.systemctl("disable", "upperd-tcp.socket")
+    assert ask(installed, socket.SOCK_STREAM, b"b") == b"B"
+    assert installed.run("upperctl", "reload").stdout.endswith("reloaded\n")
+    pid = installed.show("upperd.service", "MainPID")
+    try:
+        with Background(lambda: ask(installed, socket.SOCK_STREAM, b"b")) as asked:
+            asked.ask_more(3)
+            installed.run("sh", "-c", "dpkg --force-unsafe-io --force-confdef --force-confold -i /tmp/upperd_*.deb")
+            asked.ask_more(3)
+        assert not asked.failures
+        assert installed.path(config).read_text() == edited
+        assert installed.path(drop_in).read_text() == "[Socket]\nBacklog=77\n"
+        assert installed.show("upperd.service", "MainPID") == pid
+        assert installed.show("upperd-tcp.socket", "UnitFileState") == "disabled"
+        assert installed.show("upperd.socket", "UnitFileState") == "enabled"
+        assert installed.run("dpkg-query", "-W", "-f", "${Version}", "upperd").stdout != "0.0.9"
+    finally:
+        installed.path(config).write_text(current)
+        installed.run("rm", "-rf", "/etc/systemd/system/upperd-tcp.socket.d", f"{config}.dpkg-dist")
+        installed.systemctl("daemon-reload")
+        installed.systemctl("enable", "upperd-tcp.socket")
+        installed.run("upperctl", "reload")
 
 
 def test_unit_that_serves_is_restarted_when_an_upgrade_fails(installed):
