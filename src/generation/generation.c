@@ -169,6 +169,9 @@ static void generation_on_keeper_ready(struct generation *g)
 			generation_start_worker(g, &g->slots[i]);
 		else
 			slot_meet_keeper(&g->slots[i]);
+	/* A replacement; the first one is told with the others. */
+	if (g->state == GENERATION_SERVING)
+		slot_serve(g->keeper);
 }
 
 static void generation_on_child_ready(struct child *child)

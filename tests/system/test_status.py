@@ -86,7 +86,8 @@ def test_four_faults_are_all_shown(daemon, authority):
     d = daemon(tls(pair), udp(), limits={"unchanged": 1, "exempt": []})
     d.killed += 1
     os.kill(d.children("keeper")[0], signal.SIGKILL)
-    d.wait_for(lambda: d.children("keeper"), "another keeper")
+    d.wait_for(lambda: re.search(r"^keeper 0 +\d+ serves", text_of(d), re.M), "another keeper that serves")
+    assert text_of(d).startswith("well\n")
     pair.certificate.write_text("not a certificate")
     assert rig.run_upperctl(d, "reload").returncode != 0
     for _ in range(4):
