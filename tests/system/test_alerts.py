@@ -20,6 +20,7 @@ import pytest
 import faults
 import process
 import rig
+from client import UPPER
 from pki import Authority
 from secure import ask_tls, context_for, tls
 from settings import SANDBOX, free_port, tcp, udp
@@ -143,16 +144,19 @@ def test_dashboard_queries_and_reasons(watched, prometheus):
 
 
 def test_counts_are_those_of_the_clients(watched, prometheus):
-    d = watched(tcp(), udp())
-    for _ in range(500):
-        assert udp_ask(d.listeners[1], b"a") == b"A"
-    with connect(d.listeners[0]) as s:
-        for _ in range(500):
-            s.sendall(b"a")
-            assert s.recv(1) == b"A"
-    process.wait_until(lambda: prometheus.value("sum(upperd_messages_total)") == 1000, 30, "the sum")
-    assert prometheus.value("sum(upperd_replies_total)") == 1000
-    assert prometheus.value("sum(upperd_service_seconds_count)") == 1000
+    """Two clients load it for 4 s, or as long as LOAD_SECONDS says, with a reload on the way."""
+    d, seconds = watched(tcp(framing="line"), udp()), int(os.environ.get("LOAD_SECONDS", "4"))
+    clients = [subprocess.Popen([UPPER, "bench", "--json", "-R", "1000", "-d", f"{seconds}s", "-t", "10s",
+                                 f"{at['transport']}://127.0.0.1:{at['port']}"], stdout=subprocess.PIPE)
+               for at in d.listeners]
+    process.wait_until(lambda: (prometheus.value("sum(upperd_messages_total)") or 0) > 1000, 30, "half of the load")
+    assert rig.run_upperctl(d, "reload").returncode == 0
+    results = [json.loads(client.communicate()[0]) for client in clients]
+    assert all(client.returncode == 0 for client in clients), results
+    total = sum(result["right"] for result in results)
+    assert total == sum(result["sent"] for result in results) and total >= 1900 * seconds
+    for name in "messages_total", "replies_total", "service_seconds_count":
+        process.wait_until(lambda: prometheus.value(f"sum(upperd_{name})") == total, 30, f"{total} of {name}")
 
 
 def test_native_histograms(start, tmp_path):

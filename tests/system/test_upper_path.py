@@ -133,7 +133,7 @@ def serve_beyond(net, folder, authority, scheme):
     pair = authority.issue("ec", ("server.test",))
     tls_group = f'tls = {{ certificates = ( {{ certificate = "{pair.certificate}"; key = "{pair.key}"; }} ); }};'
     (folder / "conf").write_text(
-        'workers = 1; sandbox = "off"; user = "nobody"; group = "nogroup"; '
+        'workers = 1; sandbox = "off"; user = "nobody"; group = "nogroup"; limits = { exempt = ( "10.77.0.0/16" ); }; '
         f'control = {{ path = "{folder}/control"; }}; listeners = ( {{ name = "it"; transport = "{scheme}"; '
         f'address = "0.0.0.0"; port = 12443; {tls_group if scheme == "dtls" else ""} }} );')
     net.start(net.server, rig.UPPERD, "-c", folder / "conf")
