@@ -6,15 +6,21 @@
  *
  * * A block ends before what is not UTF-8, is cut by an end, or has case and four bytes. The rest goes
  * the portable way, with all decisions about it. Loads and stores are masked: no byte beyond a span is
- * touched. */
+ * touched.
+ *
+ * * Processors with VBMI2 take long texts by strides (vbmi2_stride.h), and by these blocks what is left. */
 
 #include <string.h>
 
 #include "upper/avx512_block.h"
 #include "upper/kernel.h"
 #include "upper/upper_table.h"
+#include "upper/vbmi2_stride.h"
 
-enum { SOME = 64 }; /* bytes that go the portable way, where a block ended early */
+enum {
+	SOME = 64, /* bytes that go the portable way, where a block ended early */
+	MANY = 16, /* blocks without strides, where a stride ended at once */
+};
 
 #define EVEN 0x5555555555555555u
 #define ODD  (EVEN << 1)
@@ -37,11 +43,6 @@ struct avx512_row {
 struct change {
 	__m512i even, odd;
 };
-
-_inline_ size_t least_of(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
 
 /* The last bytes of characters of two and three that may have case. */
 _fast_ _inline_ __mmask64 with_case(const struct block *b)
@@ -190,24 +191,6 @@ _fast_ _inline_ size_t convert_characters(struct avx512_row *known, size_t n, __
 	return n;
 }
 
-/* Whole blocks of ASCII, or of any bytes that are to be taken for it. */
-_fast_ _inline_ void convert_ascii(bool any_byte, struct upper_in *in, struct upper_out *out)
-{
-	const size_t n = least_of((size_t)(in->end - in->at), (size_t)(out->end - out->at));
-	size_t done = 0;
-
-	for (; n - done >= BLOCK; done += BLOCK) {
-		const __m512i bytes = _mm512_loadu_si512(in->at + done);
-
-		if (!any_byte && _mm512_movepi8_mask(bytes))
-			break;
-		_mm512_storeu_si512(out->at + done, ascii_upper(bytes));
-	}
-
-	in->at += done;
-	out->at += done;
-}
-
 /* One block, or less of it when there is no more or no room for three times as much; behind one of
  * ASCII also those that follow. Returns how much of the first it was. */
 _fast_ _inline_ size_t convert_block(
@@ -280,3 +263,34 @@ static bool supported(void)
 }
 
 const struct upper_kernel upper_kernel_avx512 = {"avx512", supported, convert};
+
+/* Strides, and between them a block that has what ended them; or many, where nearly all have. */
+static int convert_by_strides(
+	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out)
+{
+	size_t next = BLOCK;
+	int r = 0;
+
+	while (r == 0 && rule->charset != UPPER_ASCII && in->end - in->at >= 2 * BLOCK) {
+		struct upper_in part = {
+			in->at, in->at + least_of(next, (size_t)(in->end - in->at))};
+
+		convert_blocks(false, &part, out);
+		in->at = part.at;
+		if (part.end - part.at > UPPER_UNFINISHED)
+			r = convert_some(rule, last, in, out);
+		else
+			convert_strides(in, out);
+		next = in->at == part.at ? MANY * BLOCK : BLOCK;
+	}
+
+	return r == 0 ? convert(rule, last, in, out) : r;
+}
+
+static bool supports_strides(void)
+{
+	return supported() && __builtin_cpu_supports("avx512vbmi") &&
+		__builtin_cpu_supports("avx512vbmi2");
+}
+
+const struct upper_kernel upper_kernel_vbmi2 = {"vbmi2", supports_strides, convert_by_strides};

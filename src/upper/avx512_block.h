@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <upper/upper.h>
+
 #define _fast_   __attribute__((target("avx512f,avx512bw,bmi,bmi2")))
 #define _inline_ __attribute__((always_inline)) static inline
 
@@ -134,4 +136,27 @@ _fast_ _inline_ size_t beginning_of(const struct block *b, size_t place)
 	const __mmask64 firsts = ~trails & first_bits(place);
 
 	return firsts ? 63 - (size_t)__builtin_clzll(firsts) : 0;
+}
+
+_inline_ size_t least_of(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Whole blocks of ASCII, or of any bytes that are to be taken for it. */
+_fast_ _inline_ void convert_ascii(bool any_byte, struct upper_in *in, struct upper_out *out)
+{
+	const size_t n = least_of((size_t)(in->end - in->at), (size_t)(out->end - out->at));
+	size_t done = 0;
+
+	for (; n - done >= BLOCK; done += BLOCK) {
+		const __m512i bytes = _mm512_loadu_si512(in->at + done);
+
+		if (!any_byte && _mm512_movepi8_mask(bytes))
+			break;
+		_mm512_storeu_si512(out->at + done, ascii_upper(bytes));
+	}
+
+	in->at += done;
+	out->at += done;
 }

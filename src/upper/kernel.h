@@ -19,5 +19,8 @@ extern const struct upper_kernel upper_kernel_portable;
 /* For processors with AVX-512 (its parts F and BW) and BMI2. */
 extern const struct upper_kernel upper_kernel_avx512;
 
+/* The same, with AVX-512 VBMI and VBMI2. */
+extern const struct upper_kernel upper_kernel_vbmi2;
+
 /* All of them, the best first and the portable one last; NULL ends the list. */
 extern const struct upper_kernel *const upper_kernels[];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* libupper: the public calls. The work is done by a kernel, of which there are two with one contract:
- * the portable one (portable.c), which runs anywhere, and one for processors with AVX-512 (avx512.c).
- * They share the table (upper_table.c, generated from the Unicode database) and the decoder (utf8.h),
- * and tests hold both to the same bytes.
+/* libupper: the public calls. The work is done by a kernel, of which there are three with one contract:
+ * the portable one (portable.c), which runs anywhere, and two for processors with AVX-512 (avx512.c).
+ * All share the table (upper_table.c, generated from the Unicode database) and the decoder (utf8.h),
+ * and tests hold them to the same bytes.
  *
  * * A conversion has no state: the caller's spans advance, an unfinished character of at most three
  * bytes stays in the input for the next call, and a character is written whole or not at all. So any
@@ -23,6 +23,7 @@
 
 const struct upper_kernel *const upper_kernels[] = {
 #ifdef __x86_64__
+	&upper_kernel_vbmi2,
 	&upper_kernel_avx512,
 #endif
 	&upper_kernel_portable,

@@ -31,6 +31,8 @@ static const struct upper_rule rules[] = {
 static const uint8_t alphabet[] = {'a', 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xB1, 0xBF, 0xC1, 0xC2, 0xC4,
 	0xDF, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF4, 0xF5};
 
+enum { STRINGS = COUNT(alphabet) * COUNT(alphabet) * COUNT(alphabet) * COUNT(alphabet) };
+
 /* Letters that share rows with what the alphabet spells, some of which become longer or shorter; and in
  * front of a string, characters whose beginnings others may be taken for. */
 static const char before[] = "\U0010FFFF\U00030000\u3B40";
@@ -79,7 +81,6 @@ static void string_of(size_t number, uint8_t to[static 4])
 static void test_every_four_bytes_at_every_edge(void **state)
 {
 	static const size_t places[] = {0, sizeof(before) - 1, 60, 61, 62, 63};
-	const size_t count = COUNT(alphabet) * COUNT(alphabet) * COUNT(alphabet) * COUNT(alphabet);
 	uint8_t text[256];
 
 	for (size_t p = 0; p < COUNT(places); p++) {
@@ -89,7 +90,7 @@ static void test_every_four_bytes_at_every_edge(void **state)
 		if (p > 0)
 			memcpy(text, before, sizeof(before) - 1);
 		memcpy(string + 4, behind, sizeof(behind) - 1);
-		for (size_t i = 0; i < count; i++) {
+		for (size_t i = 0; i < STRINGS; i++) {
 			string_of(i, string);
 			if (i % COUNT(places) == p)
 				hold_by_all_rules(text, places[p] + 4);
@@ -98,15 +99,36 @@ static void test_every_four_bytes_at_every_edge(void **state)
 	}
 }
 
+/* The same in a long text: behind its first block, and around the place 61 bytes further on, where a kernel
+ * that goes by strides begins another. */
+static void test_every_four_bytes_at_every_edge_of_a_stride(void **state)
+{
+	static const size_t places[] = {64, 120, 121, 122, 123, 124, 125};
+	uint8_t text[200];
+
+	for (size_t p = 0; p < COUNT(places); p++) {
+		uint8_t *string = text + places[p];
+
+		memset(text, 'q', sizeof(text));
+		memcpy(text, before, sizeof(before) - 1);
+		memcpy(string + 4, behind, sizeof(behind) - 1);
+		for (size_t i = 0; i < STRINGS; i++) {
+			string_of(i, string);
+			hold(&rules[0], i % 2, guard_copy(input, text, sizeof(text)), sizeof(text),
+				UPPER_EXPANSION * sizeof(text));
+		}
+	}
+}
+
 /* Each character of three bytes and fewer behind another of the same row, where there is one. */
 static void test_every_character_at_both_places_of_a_word(void **state)
 {
-	uint8_t text[140];
+	uint8_t text[480];
 
 	for (uint32_t code = 0x80; code < 0x10000; code++) {
 		size_t length = 0;
 
-		for (size_t i = 0; i < 40; i++) {
+		for (size_t i = 0; i < 140; i++) {
 			if (i % 5 == 0)
 				text[length++] = 'q';
 			if (code >= 0x800)
@@ -119,22 +141,25 @@ static void test_every_character_at_both_places_of_a_word(void **state)
 	}
 }
 
-/* Words of many scripts, in which some bytes are then changed. */
+/* Words of many scripts, in which some bytes are then changed. Many a text has the first few kinds alone, and
+ * no change, so that nothing holds up a kernel before its end. */
 static size_t random_text(uint64_t *seed, uint8_t *text, size_t size)
 {
 	static const char *const words[] = {"a run of ordinary letters ", "stra\u00DFe ",
 		"k\u0131\u015F ", "\u03B1\u03C9 ", "\u0431\u044F", "\u0928\u0940", "\u3B40",
-		"\u1FC3", "\u1FC0", "\uFB03", "\U0001F600", "\U00010428", "\U00030000",
-		"\U0010FFFF"};
+		"\U0001F600", "\u1FC3", "\u1FC0", "\uFB03", "\U00010428", "\U0001E922",
+		"\U00030000", "\U0010FFFF"};
+	const size_t kinds = 1 + seed_below(seed, COUNT(words));
 	size_t length = 0;
 
-	for (size_t left = seed_below(seed, 40); left > 0; left--) {
-		const char *word = words[seed_below(seed, COUNT(words))];
+	for (size_t left = seed_below(seed, 80); left > 0; left--) {
+		const char *word = words[seed_below(seed, kinds)];
 
 		while (*word && length < size)
 			text[length++] = (uint8_t)*word++;
 	}
-	for (size_t left = seed_below(seed, 8); left > 0 && length > 0; left--) {
+	for (size_t left = seed_below(seed, 2) * seed_below(seed, 8); left > 0 && length > 0;
+		left--) {
 		const size_t place = seed_below(seed, length);
 		const bool likely = seed_below(seed, 2) == 0;
 
@@ -154,6 +179,8 @@ static void test_random_texts_in_any_room(void **state)
 		const size_t length = random_text(&seed, bytes, sizeof(bytes));
 		const uint8_t *text = guard_copy(input, bytes, length);
 
+		if (seed_below(&seed, 2) == 0)
+			text = memcpy(input.begin, bytes, length);
 		hold(&rules[i % COUNT(rules)], seed_below(&seed, 2), text, length,
 			seed_below(&seed, UPPER_EXPANSION * length + 1));
 		hold(&rules[i % COUNT(rules)], seed_below(&seed, 2), text, length,
@@ -175,6 +202,7 @@ static int pick_kernel(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(test_every_four_bytes_at_every_edge),
+	TEST(test_every_four_bytes_at_every_edge_of_a_stride),
 	TEST(test_every_character_at_both_places_of_a_word),
 	TEST(test_random_texts_in_any_room),
 };
