@@ -2,7 +2,8 @@
 /* No include guard: a table, read through EVENT(name, text, level, id). */
 
 /* Every kind of record that there is: the name that text and JSON show, the usual level, and the
- * MESSAGE_ID of the journal, which never changes once given. */
+ * MESSAGE_ID of the journal, which never changes once given. New ones go to the end: children of the program
+ * before an upgrade send numbers of rows. */
 
 // clang-format off
 EVENT(STARTING,        "starting",        NOTICE,  "b6f4b0313fd51f641bac50c1251538ff")
@@ -15,8 +16,8 @@ EVENT(RELOADED,        "reloaded",        NOTICE,  "370248571e95aa343f1f219d9bec
 EVENT(RELOAD_FAILED,   "reload-failed",   ERROR,   "2feb52f8af3b54437af2a190aaa0511c")
 EVENT(CONFIG_FAULT,    "config-fault",    ERROR,   "66bcdde88a2225673ba77f65ac6769f6")
 EVENT(NOTICE,          "notice",          NOTICE,  "81adde94d30fa7c43197d76e5a1bd805")
-EVENT(CHILD_STARTED,   "child-started",   INFO,    "358e175a5396c15669f5129c147b2ab7")
-EVENT(CHILD_ENDED,     "child-ended",     INFO,    "6edefd86ec98e88de51986a786201909")
+EVENT(CHILD_STARTED,   "child-started",   DEBUG,   "358e175a5396c15669f5129c147b2ab7")
+EVENT(CHILD_ENDED,     "child-ended",     DEBUG,   "6edefd86ec98e88de51986a786201909")
 EVENT(CHILD_DIED,      "child-died",      ERROR,   "0d55274df0d68b7c6f952ae1753962c2")
 EVENT(CHILD_STUCK,     "child-stuck",     ERROR,   "b792f79c7e6cdbd4f8819dfa6c5e887e")
 EVENT(CHILD_MISSING,   "child-missing",   ERROR,   "725b142ce0024e64b10caca18696b3f7")
@@ -45,4 +46,7 @@ EVENT(SANDBOX_GAP,     "sandbox-gap",     WARNING, "7df511a0d8fbc7bb10aab4933ab4
 EVENT(UPGRADING,       "upgrading",       NOTICE,  "99ee3ff5b97315113161e0d2ae8455c4")
 EVENT(UPGRADED,        "upgraded",        NOTICE,  "436c98100068ca2668f8462ec723d20e")
 EVENT(UPGRADE_FAILED,  "upgrade-failed",  ERROR,   "042fabb255981bad5535cba4607feec1")
+EVENT(FILES_REPLACED,  "files-replaced",  INFO,    "b73af71b319709291c589895dda56f3b")
+EVENT(CHILD_FAILED,    "child-failed",    ERROR,   "73d79250d4ba9620dee76f67d65d6704")
+EVENT(SANDBOX_TRIED,   "sandbox-tried",   NOTICE,  "c366346693c0f54ecb17a903f7972f27")
 // clang-format on

@@ -45,6 +45,7 @@ enum log_event {
 	TEXT(alert_received, 40)                                                     \
 	TEXT(sni, 256)                                                               \
 	TEXT(client, 256) /* the subject of its certificate */                       \
+	NUMBER(expires)   /* of a certificate, in seconds since 1970 */              \
 	NUMBER(limit)                                                                \
 	TEXT(prefix, 56) /* the network that the limit counts as one */
 

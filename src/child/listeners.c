@@ -297,6 +297,7 @@ int listeners_build(struct listeners *all, struct shared *shared, uint64_t conne
 	all->acceptor.shared = all->acceptor.displacer.shared = shared;
 	all->acceptor.guard = &all->guard;
 	all->acceptor.limit = connections;
+	all->acceptor.limit_is_of_files = all->conf->limits.connections == 0;
 	all->acceptor.on_idle = on_idle;
 	for (struct listener_socket *one = all->sockets; one && r >= 0; one = one->next)
 		r = listener_socket_make(all, one);

@@ -130,14 +130,18 @@ static int answer_client(const struct msg_selftest *message, int client_fd)
 		.is_json = message->json,
 		.held = true,
 	};
+	struct log_record record = {.event = EVENT_SANDBOX_TRIED};
 	int r;
 
 	if (!report.out)
 		return EX_OSERR;
 	report.json.to = report.out;
 	r = print_report(&report, message);
+	record.text = report.held ? "the sandbox was tried by upperctl: everything was stopped"
+				  : "the sandbox was tried by upperctl: NOT everything was stopped";
 	if (fclose(report.out) != 0 || r < 0)
 		return EX_OSERR;
+	channel_send_record(CHANNEL_FD, &record);
 	if (control_send_text(client_fd, text, len))
 		control_send_end(client_fd, report.held ? EX_OK : EX_UNAVAILABLE);
 	return EX_OK;

@@ -491,13 +491,17 @@ static unsigned expiry_stage(const struct tls_dates *dates, time_t now)
 	return (left <= lifetime / 3) + (left <= lifetime / 6) + (left <= lifetime / 12);
 }
 
-static void log_certificate(const struct conf_listener *l, const char *name, int64_t left)
+static void log_certificate(const struct conf_listener *l, const char *name,
+	const struct tls_dates *dates, int64_t left)
 {
+	struct log_facts facts = {0};
+
+	log_fact_set(&facts, expires, (uint64_t)dates->ends);
 	if (left <= 0)
-		log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name),
+		log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name, .facts = &facts),
 			"%s: the certificate has expired", name);
 	else
-		log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name),
+		log_event(EVENT_CERTIFICATE_EXPIRES, ABOUT(.listener = l->name, .facts = &facts),
 			"%s: the certificate expires in %lld day(s)", name,
 			(long long)(left + DAY - 1) / DAY);
 }
@@ -531,7 +535,7 @@ static void log_stage(struct tls_files *files, size_t listener, size_t index, ti
 	stage = name ? expiry_stage(&dates, now) : 0;
 	if (stage <= log->stage || (log->at != 0 && now - log->at < DAY))
 		return;
-	log_certificate(&files->conf->listeners[listener], name, dates.ends - now);
+	log_certificate(&files->conf->listeners[listener], name, &dates, dates.ends - now);
 	*log = (struct expiry_log){now, stage};
 }
 

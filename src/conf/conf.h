@@ -161,6 +161,8 @@ bool conf_socket_name(
 
 /* The text from which conf_load() makes the same configuration, with each value's origin. */
 int conf_dump(const struct conf *conf, char **ret_text);
+/* The keys in which the two differ, as "workers, listeners.\"tls\".port"; empty when there are none. */
+int conf_changes(const struct conf *before, const struct conf *after, char **ret_keys);
 /* The keys that --set takes, a line each and with "=" behind it; of a draft or NULL, those that are known. */
 void conf_print_keys(const struct conf *conf, FILE *to);
 

@@ -217,11 +217,19 @@ static void generation_on_child_fault(struct child *child, const struct file_pla
 
 static void generation_on_child_failed(struct child *child, int exit_code, const char *why)
 {
+	const struct generation *g = child->userdata;
 	struct slot *slot = container_of(child, struct slot, child);
 	char name[32];
 
-	log_each(EVENT_START_FAILED, ABOUT(.role = child_name(child, name), .pid = child->pid),
-		"%s", why);
+	struct log_record record = {
+		.event = EVENT_CHILD_FAILED,
+		/* The verdict of a build says why. */
+		.level = g->state == GENERATION_BUILDING ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
+		.about = {.role = child_name(child, name), .pid = child->pid},
+		.text = why,
+	};
+
+	log_pass(&record);
 	text_escape(why, strlen(why), slot->why.text,
 		sizeof(slot->why.text)); /* it may be of a worker that was taken over */
 	generation_fail(child->userdata, exit_code > 0 ? exit_code : EX_SOFTWARE, why);

@@ -61,9 +61,13 @@ static void acceptor_pause(struct acceptor *acceptor, const char *reason, int er
 		return;
 	acceptor->paused = true;
 	log_event(EVENT_ACCEPT_PAUSED, ABOUT(.reason = reason, .error = error),
-		"%llu connections are open, of %llu; accepting pauses",
+		"%llu connections are open, of %llu%s; accepting pauses",
 		(unsigned long long)atomic_load(&acceptor->shared->open),
-		(unsigned long long)acceptor->limit);
+		(unsigned long long)acceptor->limit,
+		acceptor->limit_is_of_files ? " that the limit on open files (LimitNOFILE=, ulimit "
+					      "-n) allows; a higher "
+					      "one takes a restart"
+					    : " that limits.connections allows");
 }
 
 static void acceptor_resumed(struct acceptor *acceptor)

@@ -18,8 +18,9 @@ struct acceptor {
 	struct counters *counters;
 	struct shared *shared;
 	struct guard *guard;
-	uint64_t limit; /* connections open in all processes together */
-	int reserve_fd; /* given up for a moment when there is no other left */
+	uint64_t limit;         /* connections open in all processes together */
+	bool limit_is_of_files; /* the limit on open files, and no key, has set it */
+	int reserve_fd;         /* given up for a moment when there is no other left */
 	struct list listeners;
 	struct timer retry;
 	bool paused, probing;

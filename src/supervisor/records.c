@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/logtext.h"
 #include "base/unixgram.h"
@@ -132,6 +133,36 @@ void records_recall(struct log_memory *ret_memory)
 	*ret_memory = memory;
 }
 
+#define TOLD_MAX    128
+#define TOLD_DAY_MS (24ull * 3600 * 1000)
+
+/* Every worker, and each one that a reload or a respawn makes, finds that a certificate nears its end: once a
+ * day is enough. Another certificate of the same name ends at another time, and is another. */
+static bool is_told_today(const struct log_record *record)
+{
+	static struct {
+		char what[256];
+		uint64_t at_ms;
+	} told[TOLD_MAX];
+	const struct log_facts *facts = record->about.facts;
+	uint64_t now_ms = clock_ms();
+	char what[sizeof(told[0].what)];
+	unsigned oldest = 0;
+
+	snprintf(what, sizeof(what), "%llu %.*s", (unsigned long long)(facts ? facts->expires : 0),
+		(int)strcspn(record->text, ":"), record->text);
+	for (unsigned i = 0; i < TOLD_MAX; i++) {
+		if (told[i].at_ms > 0 && now_ms - told[i].at_ms < TOLD_DAY_MS &&
+			strcmp(told[i].what, what) == 0)
+			return true;
+		if (told[i].at_ms < told[oldest].at_ms)
+			oldest = i;
+	}
+	memcpy(told[oldest].what, what, sizeof(what));
+	told[oldest].at_ms = now_ms;
+	return false;
+}
+
 /* The count of what was lost comes first, as soon as anything can be written again. */
 static void record_in_log(void *userdata, const struct log_record *record)
 {
@@ -142,6 +173,8 @@ static void record_in_log(void *userdata, const struct log_record *record)
 		.text = "records could not be written: the log is not read",
 	};
 
+	if (record->event == EVENT_CERTIFICATE_EXPIRES && is_told_today(record))
+		return;
 	if (record->level == LOG_LEVEL_ERROR)
 		remember_error(record);
 	if (log_to.lost > 0 && write_record(&gap))

@@ -39,6 +39,7 @@
 #include "base/text.h"
 #include "base/why.h"
 #include "conf/fault.h"
+#include "generation/view.h"
 #include "priv/ident.h"
 #include "process/configuration.h"
 #include "process/role_sandbox.h"
@@ -87,8 +88,10 @@ static void build_on_begin(struct generations *all)
 {
 	struct supervisor *s = supervisor_of(all);
 
+	s->build_began_ms = clock_ms();
+	free(take_ptr(&s->changes));
 	if (all->build.cause == BUILD_RENEWAL)
-		log_each(EVENT_CERTIFICATE_RENEWED, ABOUT_NOTHING,
+		log_each(EVENT_FILES_REPLACED, ABOUT_NOTHING,
 			"a file of the configuration was replaced; it is checked, then taken up");
 	else if (all->build.cause == BUILD_RELOAD)
 		log_each(EVENT_RELOADING, ABOUT_NOTHING, "reading %s", s->options->file);
@@ -151,6 +154,8 @@ static int build_on_load(struct generations *all, struct conf **ret_conf)
 	exit_code = all->serving ? 0 : begin_anew(s, &conf);
 	if (exit_code != 0)
 		return exit_code;
+	if (all->serving)
+		conf_changes(generation_conf(all->serving), conf, &s->changes);
 	*ret_conf = conf;
 	record_faults(&all->build.faults); /* warnings, which the answer has as well */
 	return 0;
@@ -205,7 +210,8 @@ static void tell_ready(const struct generation *g)
 		generation_workers(g), generation_conf(g)->n_listeners);
 }
 
-static void build_on_done(struct generations *all)
+/* The changes of a configuration are its keys, as conf_changes() names them. */
+static void report_serving(const struct supervisor *s, const struct generation *g)
 {
 	static const enum log_event events[] = {
 		[BUILD_NONE] = EVENT_RELOADED,
@@ -214,6 +220,28 @@ static void build_on_done(struct generations *all)
 		[BUILD_UPGRADE] = EVENT_UPGRADED,
 		[BUILD_START] = EVENT_READY,
 	};
+	enum build_cause cause = s->generations.build.cause;
+	const char *changes = s->changes ? s->changes : "";
+	struct log_facts facts = {0};
+
+	if (cause == BUILD_RENEWAL)
+		log_each(EVENT_CERTIFICATE_RENEWED, ABOUT_NOTHING, "the replaced files serve");
+	log_fact_set(&facts, duration_ms, clock_ms() - s->build_began_ms);
+	log_each(events[cause], ABOUT(.facts = &facts),
+		"serving: %u workers, %zu listeners, at most %llu connections (%s)%s%s",
+		generation_workers(g), generation_conf(g)->n_listeners,
+		(unsigned long long)generation_connections(g),
+		generation_conf(g)->limits.connections > 0
+			? "limits.connections"
+			: "LimitNOFILE, the limit on open files, less 64",
+		cause != BUILD_RELOAD ? ""
+			: *changes    ? "; changed: "
+				      : "; nothing changed",
+		cause == BUILD_RELOAD ? changes : "");
+}
+
+static void build_on_done(struct generations *all)
+{
 	struct supervisor *s = supervisor_of(all);
 	const struct generation *g = all->serving;
 
@@ -221,12 +249,7 @@ static void build_on_done(struct generations *all)
 		loop_stop(&s->loop, TRIAL_PASSED);
 		return;
 	}
-	log_each(events[all->build.cause], ABOUT_NOTHING,
-		"serving: %u workers, %zu listeners, at most %llu connections%s",
-		generation_workers(g), generation_conf(g)->n_listeners,
-		(unsigned long long)generation_connections(g),
-		generation_conf(g)->limits.connections > 0 ? " (limits.connections)"
-							   : " (the limit on open files less 64)");
+	report_serving(s, g);
 	/* READY=1 also ends a reload for the manager, which was told RELOADING=1. */
 	records_leave_stderr();
 	tell_ready(g);
@@ -263,17 +286,42 @@ static const char *first_error(const struct faults *faults)
 	return strerror(ENOMEM);
 }
 
+/* The certificates that go on serving, and for how long they can: "; still shown: a.example, valid for 12 days". */
+static void describe_certificates(const struct generation *g, char text[static LOG_TEXT / 2])
+{
+	size_t n = 0, len = 0;
+	const struct certificate_entry *entries = g ? generation_certificates(g, &n) : NULL;
+	int64_t now = time(NULL);
+
+	*text = '\0';
+	for (size_t i = 0; i < n && len < LOG_TEXT / 2 - 128; i++) {
+		int64_t days = (entries[i].ends - now) / 86400;
+
+		len += (size_t)snprintf(text + len, LOG_TEXT / 2 - len, "%s%.60s, ",
+			i == 0 ? "; still shown: " : "; ", entries[i].name);
+		len += entries[i].ends > now
+			? (size_t)snprintf(text + len, LOG_TEXT / 2 - len,
+				  "valid for %lld more day(s)", (long long)days)
+			: (size_t)snprintf(text + len, LOG_TEXT / 2 - len, "expired");
+	}
+}
+
 static void report_reload_failed(struct supervisor *s, int exit_code, const char *why)
 {
 	struct faults *faults = &s->generations.build.faults;
+	char certificates[LOG_TEXT / 2];
 
 	configuration_quote(faults);
 	if (!faults_any_errors(faults))
 		faults_add(faults, &(struct fault_place){.level = FAULT_ERROR}, "%s",
 			why ? why : strerror(ENOMEM));
 	record_faults(faults);
-	log_each(EVENT_RELOAD_FAILED, ABOUT_NOTHING,
-		"%zu fault(s), so the configuration stays as it was", faults->n);
+	describe_certificates(s->generations.serving, certificates);
+	log_each(EVENT_RELOAD_FAILED, ABOUT_NOTHING, "%zu fault(s), so %s%s", faults->n,
+		s->generations.build.cause == BUILD_RENEWAL
+			? "the files that were there before go on serving"
+			: "the configuration stays as it was",
+		certificates);
 	manager_notify("READY=1\nSTATUS=Reload failed: %s", first_error(faults));
 	stats_count_reload(&s->stats, false);
 	answer_build(s, exit_code, faults);

@@ -27,6 +27,8 @@ struct supervisor {
 	struct selftests selftests;
 	struct memory_watch memory;
 	struct takeover takeover;
+	uint64_t build_began_ms; /* the last one */
+	char *changes;           /* of the configuration, by it; NULL: none that is known */
 };
 
 /* start.c: starts, serves until told to stop, and returns the exit code. */

@@ -378,4 +378,5 @@ void takeover_done(struct supervisor *s)
 	upgrade_done(&s->takeover.upgrade);
 	remnants_done(&s->takeover.remnants);
 	free(s->takeover.handed);
+	free(s->changes);
 }

@@ -119,5 +119,5 @@ def configuration(*listeners, **settings):
     complete = {"workers": 2, "drain": "5s", **SANDBOX, **settings}
     if os.getuid() == 0:
         complete = {"user": "nobody", "group": "nogroup", **complete}
-    complete["log"] = {"target": "stderr", "format": "json", **settings.get("log", {})}
+    complete["log"] = {"target": "stderr", "format": "json", "level": "debug", **settings.get("log", {})}
     return write_settings({**complete, "listeners": list(listeners)}) + "\n"

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -521,6 +522,82 @@ def test_message_of_the_journal_says_who(daemon, journal, with_systemd):
                         rb"reason=invalid" % (said[0][b"UPPERD_PID"], host.encode(), port), said[0][b"MESSAGE"])
 
 
+# A night
+
+
+LOUD = ("notice", "warning", "error")
+
+
+def test_reload_that_works_is_two_records(daemon):
+    """What begins, and what came of it; the children are for debugging."""
+    here, there = tcp(), udp()
+    d = daemon(here, there)
+    since = d.mark()
+    d.reconfigure({**here, "max_line": 99, "framing": "line"}, limits={"per_client": 7})
+    d.reload()
+    d.expect("reloaded", since)
+    loud = [record for record in d.records(since=since) if record["level"] in LOUD]
+    assert [record["event"] for record in loud] == ["reloading", "reloaded"]
+    assert loud[1]["duration_ms"] < 60000
+    changed = loud[1]["message"].partition("; changed: ")[2]
+    assert {"limits.per_client", 'listeners."tcp".max_line', 'listeners."udp".port'} <= set(changed.split(", "))
+    assert {record["level"] for record in d.records() if record["event"] in ("child-started", "child-ended")} == {"debug"}
+    since = d.mark()
+    d.reload()
+    assert d.expect("reloaded", since)["message"].endswith("; nothing changed")
+
+
+def test_limit_that_comes_from_open_files_says_so(daemon):
+    d = daemon(tcp())
+    assert "(LimitNOFILE, the limit on open files, less 64)" in d.expect("ready")["message"]
+    d.stop()
+
+
+def test_pause_names_the_limit_on_open_files(daemon):
+    d = daemon(tcp(), workers=1, limits={"per_client": 100},
+               before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)))
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(connect(d.listeners[0]))
+        assert "LimitNOFILE=" in d.expect("accept-paused", reason="limit")["message"]
+
+
+def test_certificate_is_warned_of_once_a_day(daemon, with_tls, authority):
+    """However many workers, reloads and respawns there are, and two listeners with it."""
+    d = daemon(tls(authority.issue_for("ec", 80, 10)), workers=2)
+    d.expect("certificate-expires")
+    for _ in range(2):
+        d.reload()
+    d.killed += 1
+    since = d.mark()
+    os.kill(d.workers()[0], signal.SIGKILL)
+    d.expect("child-started", since, role=d.expect("child-died", since)["role"])
+    d.reload()
+    d.stop()
+    assert len(d.records("certificate-expires")) == 1
+
+
+def test_refused_renewal_says_what_goes_on_and_for_how_long(daemon, with_tls, authority):
+    pair = authority.issue("ec", days=50)
+    d = daemon(tls(pair))
+    new = pair.certificate.with_suffix(".new")
+    new.write_text("garbage")
+    new.rename(pair.certificate)
+    verdict = d.expect("reload-failed")
+    assert re.search(r"go on serving; still shown: localhost, valid for (49|50) more day", verdict["message"])
+    assert not d.records("certificate-renewed")
+    authority.sign(pair.key, new, "localhost", ["localhost"])
+    new.rename(pair.certificate)
+    d.expect("certificate-renewed")
+
+
+def test_sandbox_leaves_its_verdict(daemon):
+    d = daemon(tcp())
+    held = run_upperctl(d, "sandbox").returncode == 0
+    said = d.expect("sandbox-tried")
+    assert said["message"].endswith(": everything was stopped") == held and said["level"] == "notice"
+
+
 # upperctl log
 
 
@@ -529,7 +606,7 @@ def test_level_of_a_running_daemon(daemon):
     d = daemon(tcp(), workers=1, log={"level": "warning", "access": True})
     tcp_ask(d.listeners[0], b"a")
     assert d.records("access") == []
-    assert run_upperctl(d, "log", "info").stdout == "level info until the next reload\n"
+    assert run_upperctl(d, "log", "debug").stdout == "level debug until the next reload\n"
     tcp_ask(d.listeners[0], b"a")
     d.expect("access")
     d.killed += 1

@@ -331,7 +331,7 @@ def test_worker_that_says_its_last_word_twice_is_ended(daemon, as_root, looking)
         for _ in range(10000):
             channel.send(last_word)
     d.expect("child-ended", pid=worker)
-    assert len(d.records("start-failed")) == 1
+    assert len(d.records("child-failed")) == 1
 
 
 # What becomes of a layer that cannot be had

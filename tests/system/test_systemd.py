@@ -312,6 +312,7 @@ def test_watchdog_is_fed_after_an_upgrade(service, ask_tcp):
 
 
 def test_killed_worker_costs_what_it_had_in_flight(service, ask_tcp, ask_udp):
+    service.write(service.shipped + 'log = { level = "debug"; };\n')
     service.listen()
     service.up()
     with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=5)) as udp:
@@ -621,6 +622,7 @@ def test_status_tells_how_it_is(service, connect):
 
 
 def test_journal_has_fields(service, ask_tcp):
+    service.write(service.shipped + 'log = { level = "debug"; };\n')
     service.listen()
     service.up()
     ready = service.records("ready")[0]

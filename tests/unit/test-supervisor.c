@@ -119,10 +119,10 @@ static void test_a_reload_covers_a_renewal(void **state)
 	start();
 	s.watch.on_change(&s.watch);
 	client = ask("reload");
-	expect("certificate-renewed"); /* the client came a round later */
+	expect("files-replaced"); /* the client came a round later */
 	all_serve(SECOND);
 	all_release(FIRST);
-	expect("reloaded reloading");
+	expect("certificate-renewed reloaded reloading");
 	assert_false(has_answer(client)); /* that was not its build */
 	all_serve(THIRD);
 	all_release(SECOND);
@@ -141,7 +141,7 @@ static void test_a_renewal_that_fails_is_not_the_outcome_of_a_reload(void **stat
 	s.watch.on_change(&s.watch);
 	all_release(FIRST);
 	expect_answer(client, EX_OK, "reloaded");
-	expect("reloaded certificate-renewed");
+	expect("reloaded files-replaced");
 	crash(&fakes[THIRD]);
 	expect("config-fault reload-failed");
 }
@@ -152,10 +152,10 @@ static void test_a_renewal_does_not_read_the_file(void **state)
 	start();
 	write_conf(nonsense);
 	s.watch.on_change(&s.watch);
-	expect("certificate-renewed");
+	expect("files-replaced");
 	all_serve(SECOND);
 	all_release(FIRST);
-	expect("reloaded");
+	expect("certificate-renewed reloaded");
 	assert_int_equal(s.stats.lasting.cause, BUILD_RENEWAL);
 }
 
