@@ -41,7 +41,8 @@ class Service:
 
     def configure(self, *listeners, **settings):
         text = configuration(*(listeners or (UDP, TCP)), **settings)
-        self.write(re.sub(r'^(user|group|log) =.*\n', "", text, flags=re.M))
+        text = re.sub(r'^log =.*$', 'log = { level = "debug"; };', text, flags=re.M)
+        self.write(re.sub(r'^(user|group) =.*\n', "", text, flags=re.M))
 
     def write(self, text):
         self.machine.path(self.config).write_text(text)
