@@ -13,6 +13,7 @@ from typing import Callable
 BENCH = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("BUILD", BENCH.parent / "build-bench"))
 PROGRAMS = BUILD / "bench"
+BEFORE = "upperd before"
 
 
 @dataclass
@@ -53,11 +54,11 @@ def make_certificate(folder):
         path.chmod(0o600)
 
 
-def upperd(sandbox="required", workers=1):
+def upperd(sandbox="required", workers=1, program=BUILD / "src/upperd"):
     def command(place):
         pair = f'{{ certificate = "{place.certificate}"; key = "{place.key}"; }}'
         tls = f"tls = {{ certificates = ( {pair} ); }};" if place.kind == "tls" else ""
-        return [BUILD / "src/upperd", "-c", place.write("upperd", f"""
+        return [program, "-c", place.write("upperd", f"""
 workers = {workers};
 sandbox = "{sandbox}";
 user = "nobody";
@@ -200,6 +201,10 @@ PEERS = {
     "nginx": Peer(nginx, "libnginx-mod-stream", ends_tls=True),
     "stunnel": Peer(stunnel, "stunnel4", ends_tls=True),
 }
+
+
+def add_before(program):
+    PEERS[BEFORE] = Peer(upperd(program=program))
 
 
 def command_of(name, place):

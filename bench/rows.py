@@ -8,6 +8,10 @@ TLS_ENDS = "hitch", "nginx", "haproxy", "stunnel"
 # name: load, unit, transport, servers
 LOADS = {
     "UDP, 1 flow": (("udp", 1, 64, 64, 0), "us", "udp", UDP),
+    "UDP, 1 flow, 1400 bytes": (("udp", 1, 64, 1400, 0), "us", "udp", UDP),
+    "UDP, 1 flow, one by one": (("udp", 1, 1, 64, 0), "us", "udp", UDP),
+    "UDP, 256 flows, one by one": (("udp", 256, 1, 64, 0), "us", "udp", UDP),
+    "UDP, 64 flows, 40,000/s": (("udp-rate", 64, 1, 64, 0), "us", "udp", UDP),
     "UDP, 8 flows, sent segmented": (
         ("udp", 8, 16, 64, 1), "us", "udp", (*UDP, "upperd, sandbox off", "upperd, 2 workers")),
     "UDP, 1400 bytes, segmented": (
@@ -18,6 +22,8 @@ LOADS = {
     "TCP ping-pong, 64 connections": (
         ("tcp", 64, 1, 64, 0), "us", "tcp",
         ("bare epoll", "upperd", "upperd, sandbox off", "upperd, 2 workers", "libuv", "libevent")),
+    "TCP ping-pong, 1,000 connections": (
+        ("tcp", 1000, 1, 64, 0), "us", "tcp", ("bare epoll", "upperd", "libuv")),
     "TCP pipelined, 64 x 16": (
         ("tcp", 64, 16, 64, 0), "us", "tcp",
         ("bare epoll", "upperd", "upperd, sandbox off", "libuv", "libevent")),
@@ -34,6 +40,8 @@ LOADS = {
     "TLS full handshake": (
         ("tls-full", 1, 1, 64, 0), "us", "tls",
         ("bare OpenSSL", "upperd", "upperd, 2 workers", *TLS_ENDS)),
+    "TLS full handshake, 16 at once": (
+        ("tls-full", 16, 1, 64, 0), "us", "tls", ("bare OpenSSL", "upperd", *TLS_ENDS)),
     "TLS resumed handshake": (
         ("tls-resumed", 1, 1, 64, 0), "us", "tls",
         ("bare OpenSSL", "upperd", *TLS_ENDS)),

@@ -20,6 +20,7 @@ PATIENCE = 20
 # answered within a moment counts as lost; a connection has time, also on a busy machine.
 WAYS = {
     "udp": ("udp",),
+    "udp-rate": ("udp", "--rate", "40000"),
     "tcp": ("tcp",),
     "bulk": ("tcp",),
     "connect": ("tcp", "--reconnect"),
