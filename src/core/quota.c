@@ -4,7 +4,7 @@
  * moves it on by one part of a second; it may be no more than the burst ahead of now. An entry in the
  * past is not needed any more, so time empties the table by itself.
  *
- * * When a set is full, the entry with the least spent gives way: a flood of addresses that each come
+ * When a set is full, the entry with the least spent gives way: a flood of addresses that each come
  * once does not wash out the networks they come from. Two processes that replace the same entry at the
  * same moment may lose a count, and no more. */
 
@@ -81,11 +81,11 @@ struct quota_spent quota_find_spent(struct quota *quota, const struct siphash_ke
 {
 	unsigned level = 0;
 
-	while (level < request->levels &&
+	while (level < request->levels && level < QUOTA_LEVELS &&
 		has_room(quota_find(quota, hash_prefix(key, host, level, request->kind)),
 			request->now_ms * NS_A_MS, cost_of(request, level)))
 		level++;
-	level = level < request->levels ? level : 0;
+	level = level < request->levels && level < QUOTA_LEVELS ? level : 0;
 	return (struct quota_spent){
 		.bits = host_is_ipv4(host) ? bits_of_ipv4[level] : bits_of_ipv6[level],
 		.per_second = request->per_second * multiples[level],
