@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The units, under a real systemd: sockets by name, life and death of the service, what it may do."""
 
+import contextlib
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 import process
 from dtls import Session
-from machine import settings_of_build
+from machine import ROOT, settings_of_build
 from pki import Authority
 from settings import configuration
 from wire import Background, read_all, read_exactly
@@ -66,6 +67,9 @@ class Service:
     def records(self, event):
         return [record for record in self.machine.journal("--after-cursor", self.start)
                 if record.get("UPPERD_EVENT") == event]
+
+    def restarts(self, unit="upperd.service"):
+        return int(self.machine.show(unit, "NRestarts"))
 
     def status(self):
         return self.machine.show("upperd.service", "StatusText")
@@ -215,10 +219,25 @@ def test_fault_does_not_close_the_sockets_for_good(service, ask_udp):
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
         ask_udp(seconds=3)
-    tries = int(service.machine.show("upperd.service", "NRestarts"))
-    assert 1 <= tries <= 2 * (time.monotonic() - begun)
+    process.wait_until(lambda: service.restarts() >= 2, TIMEOUT, "two tries")
+    assert service.restarts() <= 2 * (time.monotonic() - begun)
     service.write(service.shipped)
     ask_udp()
+
+
+@pytest.mark.parametrize("unit", AT_MOST)
+def test_unit_that_cannot_start_writes_little(service, unit):
+    """For as long as its configuration is wrong, with the lines of the manager: three a second at most."""
+    service.write("listeners = nonsense")
+    begun = time.monotonic()
+    assert service.machine.systemctl("start", unit, check=False).returncode != 0
+    process.wait_until(lambda: time.monotonic() - begun > 30, 60, "half a minute")
+    lines = service.machine.run("journalctl", "-o", "cat", "--no-pager", "--after-cursor", service.start,
+                                "-u", unit).stdout.splitlines()
+    tries = service.restarts(unit)
+    print(f"{unit}: {len(lines)} lines, {tries} starts after the first, in {time.monotonic() - begun:.0f} s")
+    assert tries >= 2 and service.machine.show(unit, "ActiveState") == "activating"
+    assert len(lines) <= 3 * (time.monotonic() - begun)
 
 
 # Start, stop, restart, reload
@@ -329,7 +348,7 @@ def test_killed_worker_costs_what_it_had_in_flight(service, ask_tcp, ask_udp):
 def test_killed_supervisor_is_started_again_and_the_sockets_wait(service, ask_tcp, ask_udp):
     service.listen()
     service.up()
-    with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=5)) as udp:
+    with Background(ask_tcp) as tcp, Background(lambda: ask_udp(seconds=15)) as udp:
         tcp.ask_more(20)
         udp.ask_more(20)
         old = service.machine.supervisor()
@@ -653,6 +672,29 @@ def test_journal_explains_a_record(service):
     assert f"{died['UPPERD_ROLE']}, process {died['UPPERD_PID']}, ended without" in said
 
 
+def test_fail2ban_finds_offences_in_the_journal(service, connect):
+    """As the jail that is shipped would, by the filter's own match for the journal."""
+    if not shutil.which("fail2ban-regex"):
+        pytest.skip("fail2ban is not installed")
+    rules = "/run/upperd-filter.conf"
+    shutil.copy(ROOT / "conf/fail2ban/filter.d/upperd.conf", service.machine.path(rules))
+    service.configure(UDP, {**TCP, "invalid": "reject"})
+    service.listen()
+    ports = []
+    for data in (b"\xff", b"fine"):
+        with connect() as s:
+            ports.append(s.getsockname()[1])
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                s.recv(4)
+    process.wait_until(lambda: service.records("peer-ended"), what="its end")
+    service.machine.run("journalctl", "--sync")
+    found = service.machine.run("fail2ban-regex", "--print-all-matched", "systemd-journal", rules).stdout
+    matched = found.partition("Matched line(s)")[2].partition("`-")[0]
+    assert f":{ports[0]}: connection ended" in matched and f":{ports[1]}:" not in matched, found
+
+
 # What it may do
 
 
@@ -665,7 +707,7 @@ def test_sandbox_holds_inside_of_the_unit(service):
 
 # By the first version of systemd that knows them.
 OF_VERSION = {
-    254: {"RestartSteps": "5", "RestartMaxDelayUSec": "10s", "MemoryPressureWatch": "yes"},
+    254: {"RestartUSec": "1s", "RestartSteps": "5", "RestartMaxDelayUSec": "10s", "MemoryPressureWatch": "yes"},
     257: {"ProtectControlGroupsEx": "strict"},
 }
 
