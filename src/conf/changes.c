@@ -59,20 +59,41 @@ static int flatten(const struct conf *conf, char **ret_flat)
 	return fclose(to) == 0 ? 0 : -ENOMEM;
 }
 
-/* Lines of `these` that `those` do not have, by key; keys that are in both are left out where `once`. */
-static void print_missing(const char *these, const char *those, bool once, FILE *to)
+/* The length of what all keys of a listener begin with, if this is the line with its name, the first of them. */
+static size_t listener_len(const char *whole, const char *mark)
 {
+	static const char before[] = "\tlisteners.", after[] = ".name";
+	size_t value = strlen(mark + 3) - 1, len = sizeof(before) - 1 + value;
+
+	if (strncmp(whole, before, sizeof(before) - 1) != 0)
+		return 0;
+	if ((size_t)(mark - whole) != len + sizeof(after) - 1)
+		return 0;
+	return memcmp(whole + len - value, mark + 3, value) == 0 ? len + 1 : 0;
+}
+
+/* Lines of `these` that `those` do not have, by key; a listener that is not there at all by its name. Keys that are in
+ * both are told of when they are `added` alone. */
+static void print_missing(const char *these, const char *those, bool added, FILE *to)
+{
+	const char *listener = NULL, *how = added ? " added" : " removed";
+	size_t all_of_it = 0;
+
 	for (const char *line = these, *end; (end = strchr(line, '\n')); line = end + 1) {
 		_cleanup_free_ char *whole = strndup(line, (size_t)(end + 1 - line));
 		char *mark = whole ? strstr(whole, " = ") : NULL;
 
 		if (!mark || strstr(those, whole))
 			continue;
-		mark[3] = '\0';
-		if (once && strstr(those, whole))
+		if (listener && strncmp(line, listener, all_of_it) == 0)
 			continue;
-		mark[0] = '\0';
-		fprintf(to, "%s%s", ftell(to) > 0 ? ", " : "", whole + 1);
+		all_of_it = listener_len(whole, mark);
+		listener = all_of_it > 0 ? line : NULL;
+		mark[3] = '\0';
+		if (!added && strstr(those, whole))
+			continue;
+		whole[listener ? all_of_it - 1 : (size_t)(mark - whole)] = '\0';
+		fprintf(to, "%s%s%s", ftell(to) > 0 ? ", " : "", whole + 1, listener ? how : "");
 	}
 }
 
@@ -88,7 +109,7 @@ int conf_changes(const struct conf *before, const struct conf *after, char **ret
 	to = r == 0 ? open_memstream(ret_keys, &size) : NULL;
 	if (!to)
 		return r < 0 ? r : -ENOMEM;
-	print_missing(new, old, false, to);
-	print_missing(old, new, true, to);
+	print_missing(new, old, true, to);
+	print_missing(old, new, false, to);
 	return fclose(to) == 0 ? 0 : -ENOMEM;
 }

@@ -544,11 +544,16 @@ def test_reload_that_works_is_two_records(daemon):
     assert [record["event"] for record in loud] == ["reloading", "reloaded"]
     assert loud[1]["duration_ms"] < 60000
     changed = loud[1]["message"].partition("; changed: ")[2]
-    assert {"limits.per_client", 'listeners."tcp".max_line', 'listeners."udp".port'} <= set(changed.split(", "))
+    assert {"limits.per_client", 'listeners."tcp".max_line', 'listeners."udp" removed'} <= set(changed.split(", "))
+    assert changed.count("udp") == 1
     assert {record["level"] for record in d.records() if record["event"] in ("child-started", "child-ended")} == {"debug"}
     since = d.mark()
     d.reload()
     assert d.expect("reloaded", since)["message"].endswith("; nothing changed")
+    since = d.mark()
+    d.reconfigure({**here, "max_line": 99, "framing": "line"}, udp(name="added"), limits={"per_client": 7})
+    d.reload()
+    assert d.expect("reloaded", since)["message"].endswith('; changed: listeners."added" added')
 
 
 def test_limit_that_comes_from_open_files_says_so(daemon):
@@ -581,15 +586,45 @@ def test_certificate_is_warned_of_once_a_day(daemon, with_tls, authority):
     assert len(d.records("certificate-expires")) == 1
 
 
-def test_refused_renewal_says_what_goes_on_and_for_how_long(daemon, with_tls, authority):
+def aside(pair):
+    return pair.key.with_suffix(".aside")
+
+
+def write_garbage(file, _):
+    file.write_text("garbage")
+
+
+def write_half_of_a_certificate(file, pair):
+    whole = pair.certificate.read_bytes()
+    file.write_bytes(whole[:len(whole) // 2])
+
+
+def write_certificate_of_another_key(file, pair):
+    file.write_bytes(Authority(pair.certificate.parent / "other").issue("ec").certificate.read_bytes())
+
+
+def write_certificate_without_its_key(file, pair):
+    """As of a renewal that is written key last, and stops in between."""
+    file.write_bytes(pair.certificate.read_bytes())
+    pair.key.rename(aside(pair))
+
+
+@pytest.mark.parametrize("spoil", [write_garbage, write_half_of_a_certificate, write_certificate_of_another_key,
+                                   write_certificate_without_its_key])
+def test_refused_renewal_says_what_goes_on_and_for_how_long(daemon, with_tls, authority, spoil):
     pair = authority.issue("ec", days=50)
     d = daemon(tls(pair))
     new = pair.certificate.with_suffix(".new")
-    new.write_text("garbage")
+    spoil(new, pair)
     new.rename(pair.certificate)
     verdict = d.expect("reload-failed")
     assert re.search(r"go on serving; still shown: localhost, valid for (49|50) more day", verdict["message"])
     assert not d.records("certificate-renewed")
+    with context_for(authority).wrap_socket(connect(d.listeners[0]), server_hostname="localhost") as s:
+        s.sendall(b"on")
+        assert read_exactly(s, 2) == b"ON"
+    if aside(pair).exists():
+        aside(pair).rename(pair.key)
     authority.sign(pair.key, new, "localhost", ["localhost"])
     new.rename(pair.certificate)
     d.expect("certificate-renewed")
