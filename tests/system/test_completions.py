@@ -132,7 +132,7 @@ def test_every_form(shell):
 
 CASES = [
     ("upper", "upper pi", {"ping"}),
-    ("upper", "upper ping --fl", {"--flood"}),
+    ("upper", "upper ping --floo", {"--flood"}),
     ("upper", "upper check --phase co", {"connect"}),
     ("upper", "upper check -P co", {"connect"}),
     ("upper", "upper ping -c 1 ud", {"udp://"}),
