@@ -43,7 +43,7 @@ struct path_finder {
 	uint64_t number, rtt_us;
 	const struct expect *wanted; /* the answer that is awaited */
 	size_t received;             /* of it, on a stream */
-	bool is_answered, is_too_long, is_ended;
+	bool is_answered, is_too_long, is_refused, is_ended;
 	bool is_back; /* the size of answers is looked for */
 	int fragment; /* the largest of the answer; 0: it came whole */
 
@@ -100,6 +100,9 @@ static void path_on_end(struct lane *lane, int outcome, const struct why *why)
 	struct path_finder *path = container_of(lane, struct path_finder, lane);
 
 	path->is_too_long = outcome == CLIENT_E_USAGE;
+	path->is_refused = outcome == CLIENT_E_UNREACHABLE;
+	if (path->is_refused && path->server.url.transport->is_datagram)
+		lane_advance(lane); /* the next try is for the next address */
 	path->is_ended = true;
 	stop(path);
 }
@@ -218,7 +221,7 @@ static int try_once(struct path_finder *path, const uint8_t *text, size_t len, u
 		r = expect_upper(&wanted, text, len);
 	if (r)
 		return r;
-	path->is_ended = path->is_answered = path->is_too_long = false;
+	path->is_ended = path->is_answered = path->is_too_long = path->is_refused = false;
 	path->received = 0;
 	path->wanted = &wanted;
 	if (lane_send(&path->lane, text, len) == 0)
@@ -389,7 +392,7 @@ static int measure_datagrams(struct path_finder *path)
 	if (r)
 		return r;
 	if (!is_alive)
-		return CLIENT_E_LOST;
+		return path->is_refused ? CLIENT_E_UNREACHABLE : CLIENT_E_LOST;
 	if (!WITH_LINUX) /* nothing forbids fragments: all sizes would pass */
 		return 0;
 	path->local_mtu = local_mtu(path);
@@ -569,7 +572,8 @@ static int path_measure(struct path_finder *path, struct why *why)
 		r = idle_search(&path->idle, &path->lanes, &path->server, options->idle_ms,
 			options->idle_ms / 64 > 500 ? 500 : options->idle_ms / 64);
 	if (r > 0 && !*why->text)
-		why_set(why, r, "no answer; is the server running?");
+		why_set(why, r, "%s; is the server running?",
+			r == CLIENT_E_UNREACHABLE ? "refused" : "no answer");
 	return r;
 }
 

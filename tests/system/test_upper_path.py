@@ -18,7 +18,7 @@ import pytest
 import peers
 import process
 import rig
-from client import LOST, UPPER, peer, upper  # noqa: F401
+from client import LOST, UNREACHABLE, UPPER, peer, upper  # noqa: F401
 from dtls import dtls
 from secure import tls
 from settings import free_port, tcp
@@ -322,6 +322,17 @@ def test_servers_with_one_key_and_other_tickets(daemon, balanced, authority, wit
 def test_one_server_of_many_workers(daemon, authority, with_tls):
     port = daemon(tls(authority.issue("ec"))).listeners[0]["port"]
     assert members(port, authority) == (1, True, 20)
+
+
+@pytest.mark.parametrize("scheme, kind", [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)])
+def test_refused(scheme, kind):
+    with socket.socket(type=kind) as s:  # a port that is taken, and where nothing listens
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        if kind == socket.SOCK_DGRAM:
+            s.close()
+        done = upper("path", f"{scheme}://127.0.0.1:{port}")
+    assert (done.returncode, b"refused" in done.stderr) == (UNREACHABLE, True)
 
 
 def test_nobody_there(peer):
