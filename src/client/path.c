@@ -101,8 +101,6 @@ static void path_on_end(struct lane *lane, int outcome, const struct why *why)
 
 	path->is_too_long = outcome == CLIENT_E_USAGE;
 	path->is_refused = outcome == CLIENT_E_UNREACHABLE;
-	if (path->is_refused && path->server.url.transport->is_datagram)
-		lane_advance(lane); /* the next try is for the next address */
 	path->is_ended = true;
 	stop(path);
 }
@@ -371,6 +369,26 @@ static int search_back(struct path_finder *path)
 	return 0;
 }
 
+static void find_headers(struct path_finder *path)
+{
+	path->headers = path->server.addresses[0].sa.sa_family == AF_INET6 ? IPV6_UDP : IPV4_UDP;
+}
+
+/* An address that refuses datagrams is forgotten, as long as the name has another. */
+static bool use_next_address(struct path_finder *path)
+{
+	struct server *server = &path->server;
+
+	if (server->n_addresses < 2)
+		return false;
+	server->n_addresses--;
+	memmove(server->addresses, server->addresses + 1,
+		server->n_addresses * sizeof(*server->addresses));
+	lane_close(&path->lane);
+	find_headers(path);
+	return true;
+}
+
 static int measure_datagrams(struct path_finder *path)
 {
 	bool is_alive;
@@ -388,9 +406,11 @@ static int measure_datagrams(struct path_finder *path)
 			return 0;
 		path->headers += overhead;
 	}
-	r = passes(path, shape_of_question(100), &is_alive);
-	if (r)
-		return r;
+	do {
+		r = passes(path, shape_of_question(100), &is_alive);
+		if (r)
+			return r;
+	} while (!is_alive && path->is_refused && use_next_address(path));
 	if (!is_alive)
 		return path->is_refused ? CLIENT_E_UNREACHABLE : CLIENT_E_LOST;
 	if (!WITH_LINUX) /* nothing forbids fragments: all sizes would pass */
@@ -551,6 +571,11 @@ static void print_idle(const struct idle *idle)
 		printf("idle: alive after %.1f s\n", (double)idle->alive_ms / 1000);
 }
 
+static int refused(struct why *why)
+{
+	return why_set(why, CLIENT_E_UNREACHABLE, "refused; is the server running?");
+}
+
 static int path_measure(struct path_finder *path, struct why *why)
 {
 	const struct transport *transport = path->server.url.transport;
@@ -559,8 +584,14 @@ static int path_measure(struct path_finder *path, struct why *why)
 
 	if (transport->describe) {
 		try_handshakes(path);
-		if (path->small_hello == PASSAGE_LOST)
-			return why_set(why, CLIENT_E_LOST, "no answer to a handshake");
+		if (path->small_hello == PASSAGE_LOST) {
+			r = path_connect(path); /* says whether it was refused */
+			if (r < 0)
+				return r;
+			return path->is_refused
+				? refused(why)
+				: why_set(why, CLIENT_E_LOST, "no answer to a handshake");
+		}
 		r = balancer_find(&path->balancer, &path->server, (size_t)options->count, why);
 		r = path->large_hello == PASSAGE_LOST && r == CLIENT_E_LOST ? 0 : r;
 	}
@@ -571,9 +602,10 @@ static int path_measure(struct path_finder *path, struct why *why)
 	if (!r && options->idle_ms)
 		r = idle_search(&path->idle, &path->lanes, &path->server, options->idle_ms,
 			options->idle_ms / 64 > 500 ? 500 : options->idle_ms / 64);
+	if (r == CLIENT_E_UNREACHABLE && !*why->text)
+		return refused(why);
 	if (r > 0 && !*why->text)
-		why_set(why, r, "%s; is the server running?",
-			r == CLIENT_E_UNREACHABLE ? "refused" : "no answer");
+		why_set(why, r, "no answer; is the server running?");
 	return r;
 }
 
@@ -592,8 +624,7 @@ int path_run(const struct options *options)
 	if (!r) {
 		lane_init(&path.lane, &path.lanes, &owner);
 		path.timer.on_time = path_on_time;
-		path.headers =
-			path.server.addresses[0].sa.sa_family == AF_INET6 ? IPV6_UDP : IPV4_UDP;
+		find_headers(&path);
 		r = path_measure(&path, &why);
 	}
 	if (r)

@@ -18,10 +18,10 @@ import pytest
 import peers
 import process
 import rig
-from client import LOST, UNREACHABLE, UPPER, peer, upper  # noqa: F401
+from client import FINE, LOST, UNREACHABLE, UPPER, peer, upper, upper_knowing  # noqa: F401
 from dtls import dtls
 from secure import tls
-from settings import free_port, tcp
+from settings import free_port, tcp, udp
 
 SERVER = """
 import socket
@@ -324,8 +324,9 @@ def test_one_server_of_many_workers(daemon, authority, with_tls):
     assert members(port, authority) == (1, True, 20)
 
 
-@pytest.mark.parametrize("scheme, kind", [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)])
-def test_refused(scheme, kind):
+@pytest.mark.parametrize("scheme, kind", [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM),
+                                          ("dtls", socket.SOCK_DGRAM), ("tls", socket.SOCK_STREAM)])
+def test_refused(scheme, kind, with_tls):
     with socket.socket(type=kind) as s:  # a port that is taken, and where nothing listens
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -333,6 +334,14 @@ def test_refused(scheme, kind):
             s.close()
         done = upper("path", f"{scheme}://127.0.0.1:{port}")
     assert (done.returncode, b"refused" in done.stderr) == (UNREACHABLE, True)
+
+
+def test_address_that_refuses_gives_way_to_the_next(daemon, tmp_path):
+    """And sizes are counted with the headers of the address that answers."""
+    d = daemon(udp(address="127.0.0.1"))
+    done = upper_knowing("::1 two.test\n127.0.0.1 two.test\n", tmp_path, "path", "--json",
+                         f"udp://two.test:{d.listeners[0]['port']}")
+    assert (done.returncode, json.loads(done.stdout)["mtu_forward"]) == (FINE, 65535)
 
 
 def test_nobody_there(peer):
