@@ -54,8 +54,12 @@ def make_certificate(folder):
         path.chmod(0o600)
 
 
-def upperd(sandbox="required", workers=1, program=BUILD / "src/upperd"):
+def upperd(sandbox="required", workers=1, others=0, program=BUILD / "src/upperd"):
+    """OTHERS is how many listeners it has besides the one that is loaded."""
     def command(place):
+        address = f"127.1.{place.port >> 8}.{place.port & 255}"  # no other server has it
+        more = "".join(f', {{ transport = "{place.kind}"; address = "{address}"; port = {20000 + n}; }}'
+                       for n in range(others))
         pair = f'{{ certificate = "{place.certificate}"; key = "{place.key}"; }}'
         tls = f"tls = {{ certificates = ( {pair} ); }};" if place.kind == "tls" else ""
         return [program, "-c", place.write("upperd", f"""
@@ -66,7 +70,7 @@ group = "nogroup";
 control = {{ path = "{place.folder}/control{place.port}"; }};
 log = {{ target = "stderr"; level = "warning"; }};
 listeners = (
-    {{ name = "it"; transport = "{place.kind}"; address = "127.0.0.1"; port = {place.port}; {tls} }}
+    {{ name = "it"; transport = "{place.kind}"; address = "127.0.0.1"; port = {place.port}; {tls} }}{more}
 );
 """)]
     return command
@@ -186,6 +190,8 @@ PEERS = {
     "upperd": Peer(upperd()),
     "upperd, sandbox off": Peer(upperd(sandbox="off")),
     "upperd, 2 workers": Peer(upperd(workers=2)),
+    "upperd, 16 listeners": Peer(upperd(others=15)),
+    "upperd, 256 listeners": Peer(upperd(others=255)),
     "bare naive": Peer(own("reference-udp", "naive", "PORT")),
     "bare batched": Peer(own("reference-udp", "batch", "PORT")),
     "bare segmented": Peer(own("reference-udp", "segment", "PORT")),
@@ -194,6 +200,8 @@ PEERS = {
     "bare OpenSSL": Peer(own("reference-tls", "PORT", 262144, "CERTIFICATE", "KEY"), "libssl-dev"),
     "libuv": Peer(own("peer-libuv", "PORT"), "libuv1-dev"),
     "libevent": Peer(own("peer-libevent", "PORT"), "libevent-dev"),
+    "Go": Peer(own("peer-go", "PORT"), "golang-go"),
+    "Go, TLS": Peer(own("peer-go", "PORT", "CERTIFICATE", "KEY"), "golang-go"),
     "textbook Python": Peer(textbook),
     "xinetd": Peer(xinetd, "xinetd"),
     "hitch": Peer(hitch, "hitch", ends_tls=True),
