@@ -70,7 +70,8 @@ struct visit {
 
 enum form_source { FROM_PAGE, FROM_PROGRAM, FROM_AGE, FROM_STATE };
 
-/* A form of what is at a path: in which a peer gets it depends on its Accept. */
+/* A form of what is at a path: in which a peer gets it depends on its Accept. The first is for peers that ask
+ * for none, such as curl. */
 struct form {
 	const char *path;
 	const char *range; /* of types, as Accept names it */
@@ -80,11 +81,11 @@ struct form {
 };
 
 static const struct form forms[] = {
+	{"/metrics", "text/plain", "text/plain; version=0.0.4; charset=utf-8", FROM_PAGE,
+		PAGE_TEXT},
 	{"/metrics", "application/openmetrics-text",
 		"application/openmetrics-text; version=1.0.0; charset=utf-8", FROM_PAGE,
 		PAGE_OPENMETRICS},
-	{"/metrics", "text/plain", "text/plain; version=0.0.4; charset=utf-8", FROM_PAGE,
-		PAGE_TEXT},
 	{"/metrics", "application/vnd.google.protobuf",
 		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
 		"encoding=delimited",

@@ -57,8 +57,8 @@ static const struct verb_text text_of_reload = {
 static const struct verb_text text_of_metrics = {
 	NULL,
 	NULL,
-	"all counters, as OpenMetrics",
-	"The same text that the keys metrics.* serve over HTTP; with or without --json.",
+	"all counters, as Prometheus reads them",
+	"The same text that the keys metrics.* serve over HTTP.",
 	"",
 	"upperctl metrics",
 };

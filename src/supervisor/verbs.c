@@ -56,7 +56,7 @@ static int verb_metrics(void *userdata, const struct control_question *question)
 	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
 
 	supervisor_observe(s, &moment);
-	metrics_print(&s->stats, &moment, question->json ? EXPOSITION_JSON : EXPOSITION_OPENMETRICS,
+	metrics_print(&s->stats, &moment, question->json ? EXPOSITION_JSON : EXPOSITION_TEXT,
 		question->out);
 	return EX_OK;
 }

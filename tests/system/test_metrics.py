@@ -26,7 +26,8 @@ from settings import free_port, tcp, udp
 from wire import Background, connect, read_all, tcp_ask, udp_ask
 
 TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n"
 VISITS = int(re.search(r"#define VISITS +(\d+)",
                        (rig.ROOT / "src/child/exporter.c").read_text())[1])
 
@@ -108,15 +109,15 @@ def test_curl_gets_the_counters(scraped):
     done = subprocess.run(["curl", "-si", f"http://127.0.0.1:{one.place['port']}/metrics"],
                           capture_output=True, text=True, timeout=rig.PATIENCE)
     head, _, body = done.stdout.partition("\n\n")
-    assert head.startswith("HTTP/1.1 200 OK\n") and f"\nContent-Type: {TYPE}\n" in head
-    assert body.endswith("\n# EOF\n")
+    assert head.startswith("HTTP/1.1 200 OK\n") and f"\nContent-Type: {TEXT_TYPE}\n" in head
+    assert promtool(body).returncode == 0
 
 
 def test_it_is_what_upperctl_prints(scraped):
     """Except that it may be a second old."""
     one = scraped(tcp(), udp())
     tcp_ask(one.d.listeners[0], b"a")
-    process.wait_until(lambda: one.scrape() == rig.run_upperctl(one.d, "metrics").stdout,
+    process.wait_until(lambda: one.fetch("/metrics")[1] == rig.run_upperctl(one.d, "metrics").stdout,
                        rig.PATIENCE, "the same text")
 
 
@@ -167,9 +168,9 @@ OPEN, TEXT, PROTOBUF = "application/openmetrics-text", "text/plain", "applicatio
 
 
 @pytest.mark.parametrize("accept, expected", [
-    (None, OPEN), ("*/*", OPEN), ("text/html", OPEN), (TEXT, TEXT), (f"{TEXT};version=0.0.4", TEXT),
+    (None, TEXT), ("*/*", TEXT), ("text/html", TEXT), ("", TEXT), (TEXT, TEXT), (f"{TEXT};version=0.0.4", TEXT),
     (OPEN, OPEN), (f"{OPEN};version=1.0.0,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", OPEN),
-    (f"{TEXT},{OPEN};q=0.9", TEXT), (f"{TEXT};q=0.3,{OPEN};q=0.2", TEXT),
+    (f"{TEXT},{OPEN};q=0.9", TEXT), (f"{OPEN},*/*;q=0.1", OPEN), (f"{OPEN};q=0,*/*", TEXT), (f"{TEXT};q=0.3,{OPEN};q=0.2", TEXT),
     (f"{PROTOBUF};proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,{OPEN};q=0.5",
      PROTOBUF)])
 def test_form_that_is_asked_for(scraped, accept, expected):
