@@ -20,12 +20,23 @@ from pki import Authority
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "plain: measures memory or time, and wants a build without sanitizers")
+    config.addinivalue_line("markers", "long: ten seconds or more, mostly asleep; it begins early")
     # A shell that runs us in the background has these ignored, and so would be what we start.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones are spread over the first three quarters: each process then has its share of them, and the last to
+    end are short."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    count = len(items)
+    for order, item in enumerate(long):
+        items.insert(order + order * 3 * count // (4 * len(long)), item)
 
 
 @pytest.fixture

@@ -176,6 +176,7 @@ def test_native_histograms(start, tmp_path):
         one.process.wait(rig.PATIENCE)
 
 
+@pytest.mark.long
 def test_faults_of_a_daemon(watched, prometheus):
     """Not well, a failed reload, a death, workers that cannot be replaced, one that is stuck, and the end."""
     d = watched(tcp(), workers=2)
@@ -209,6 +210,7 @@ def test_faults_of_a_daemon(watched, prometheus):
     prometheus.wait_clear("UpperdDown")
 
 
+@pytest.mark.long
 def test_faults_of_clients_and_load(watched, prometheus, tmp_path):
     """Refusals, handshakes that fail, connections at their limit, and datagrams that the kernel drops."""
     if not rig.has_feature("tls"):

@@ -37,6 +37,7 @@ def has_ended(s):
     return bool(select.select([s], [], [], 0.2)[0]) and s.recv(10) == b""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 3])
 def test_newcomers_are_served_when_all_slots_are_idle(daemon, workers):
     """One after the other takes the place of the one that has been idle longest, in whichever worker that is;
@@ -61,6 +62,7 @@ def test_newcomers_are_served_when_all_slots_are_idle(daemon, workers):
         assert not d.records("accept-paused")
 
 
+@pytest.mark.long
 def test_no_connection_gives_way_that_is_in_use(daemon):
     """Nor one that was so a moment ago: newcomers wait until one of them has been idle for long enough."""
     d = daemon(tcp(), limits={"connections": 8}, workers=2)
@@ -90,6 +92,7 @@ def test_no_connection_gives_way_that_is_in_use(daemon):
         assert reasons_of(d)["displaced"] == 1
 
 
+@pytest.mark.long
 def test_they_end_in_order_over_tls_and_dtls(daemon, authority, with_tls):
     pair = authority.issue("ec")
     d = daemon(tls(pair), dtls(pair), tcp(), limits={"connections": 2})

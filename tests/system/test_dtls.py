@@ -114,6 +114,7 @@ def test_ipv6_and_ipv4_are_served_by_one_socket(daemon, pair):
             session.ask("here")
 
 
+@pytest.mark.long
 def test_loss_doubles_and_delays_only_cost_time(daemon, pair, road):
     """A tenth of the datagrams of fifty clients each, both ways."""
     running = daemon(dtls(pair, handshake_timeout="60s"), drain="1s")

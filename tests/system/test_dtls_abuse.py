@@ -244,6 +244,7 @@ def test_a_crowd_over_tls_makes_room_for_dtls(daemon, pair):
         s.close()
 
 
+@pytest.mark.long
 def test_one_who_crowds_over_dtls_again_and_again_is_turned_away(daemon, pair):
     running = daemon(dtls(pair, handshake_timeout="60s"),
                      limits={"handshakes": 1, "exempt": []}, workers=1)

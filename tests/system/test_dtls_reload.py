@@ -174,6 +174,7 @@ def test_who_replaces_no_worker_is_no_reader_of_the_socket(daemon, pair, as_root
         assert process.descriptors_of(older) == held
 
 
+@pytest.mark.long
 def test_handshakes_cross_reloads(daemon, pair):
     """Each client is answered its own text, whichever generations it began, went on and ended with."""
     running = daemon(dtls(pair), drain="60s")

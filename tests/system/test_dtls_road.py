@@ -271,6 +271,7 @@ def many_lines():
 PATIENT = ["--timeout", "120s", "--retries", "7"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_a_filter_is_exact_in_bad_weather(road, at, ask, seed):
     text = many_lines()
@@ -279,6 +280,7 @@ def test_a_filter_is_exact_in_bad_weather(road, at, ask, seed):
     assert (said.returncode, said.stdout == text.upper()) == (FINE, True), said.stderr
 
 
+@pytest.mark.long
 def test_handshakes_in_bad_weather_only_cost_time(road, at, authority):
     """Many at once, so that the time passes for all of them."""
     relay = road(at, Weather(7))
@@ -289,6 +291,7 @@ def test_handshakes_in_bad_weather_only_cost_time(road, at, authority):
     assert said == [(b"TEXT %d\n" % n, b"") for n in range(20)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form, right", [
     (["check", *PATIENT], lambda said: said["status"] == "OK"),
     (["ping", "-t", "3s", "-q", "-c", "8", "-i", "10ms"],

@@ -88,6 +88,7 @@ class SlowReader:
         return not self.failure and self.answer == self.question.upper()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["plain", "tls", "unix"])
 def test_an_honest_slow_reader_is_waited_for(daemon, authority, tmp_path, kind):
     """Several write time-outs long. A record of TLS is read whole by the client's library, which at

@@ -257,6 +257,7 @@ def test_what_the_system_loses_is_counted_once(daemon):
     assert reasons_of(d)["overflow"] == lost
 
 
+@pytest.mark.long
 def test_refusals_are_one_record_each_way(daemon):
     d = daemon(udp())
     with udp_socket(d.listeners[0]) as s:

@@ -489,6 +489,7 @@ def test_worker_that_keeps_dying_is_replaced_more_slowly(daemon):
         assert time.monotonic() - start > 0.9 * least
 
 
+@pytest.mark.long
 def test_worker_that_stands_still_is_replaced(daemon):
     d = daemon(tcp())
     victim = d.workers()[0]
@@ -529,6 +530,7 @@ def test_workers_do_not_outlive_the_supervisor(start):
     process.wait_until(lambda: not any(map(process.is_alive, workers)), what="the end of its workers")
 
 
+@pytest.mark.long
 def test_all_standing_still_together_is_nobodys_fault(daemon):
     """As with docker pause, a frozen cgroup, or a terminal's stop; the supervisor wakes first."""
     d = daemon(tcp())

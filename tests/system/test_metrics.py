@@ -467,6 +467,7 @@ def test_ncat_byte_by_byte(scraped):
     assert ncat.wait(rig.PATIENCE) == 0
 
 
+@pytest.mark.long
 def test_slow_request_is_ended(scraped):
     one = scraped()
     with one.connect() as slow:
@@ -553,6 +554,7 @@ def test_it_is_not_ready_without_workers(scraped):
     assert status_line(one, b"Host: a", path="/readyz") == 200
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="stops the supervisor")
 def test_it_does_not_live_when_the_supervisor_is_stuck(scraped):
     one = scraped()

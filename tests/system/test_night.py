@@ -7,6 +7,8 @@ import os
 import re
 import signal
 
+import pytest
+
 from rig import ROOT
 from secure import ask_tls, context_for, tls
 from settings import tcp, udp
@@ -96,6 +98,7 @@ class Night:
                         break
 
 
+@pytest.mark.long
 def test_night(daemon, with_tls, authority):
     pair = authority.issue("ec", days=50)
     night = Night(daemon, pair)

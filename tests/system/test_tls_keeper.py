@@ -94,6 +94,7 @@ def client_hello(context):
     return out.read()
 
 
+@pytest.mark.long
 def test_one_that_stands_still_holds_up_nothing_else(daemon, authority, pair):
     """Each handshake would wait a second for it, and all that a worker serves with them."""
     d = daemon(tls(pair), tcp(), workers=1)

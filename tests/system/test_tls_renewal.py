@@ -265,6 +265,7 @@ def test_another_configuration_is_not_taken_up_with_a_certificate(daemon, author
     process.wait_until(lambda: len(running.workers()) == 2, what="two workers")
 
 
+@pytest.mark.long
 def test_a_certificate_that_has_expired_since_keeps_no_worker_dead(daemon, authority, folder):
     """What is refused when a certificate is taken up is no reason later on."""
     running = daemon(udp(), tls(put(folder, authority.issue("ec"))))

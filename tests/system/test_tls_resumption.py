@@ -118,6 +118,7 @@ def test_one_ticket_on_each_resumption(daemon, pair, tmp_path):
         assert last.read_bytes() != new.read_bytes()
 
 
+@pytest.mark.long
 def test_a_session_ends_however_often_it_is_resumed(daemon, authority, pair):
     """Its lifetime counts from the full handshake, which is where clients are looked at."""
     at = daemon(tls(pair, more={"ticket_lifetime": "1m"})).listeners[0]

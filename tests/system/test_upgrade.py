@@ -377,6 +377,7 @@ exec {rig.UPPERD} "$@"
     return install
 
 
+@pytest.mark.long
 def test_program_that_cannot_read_its_configuration_leaves_the_old_workers(stumbling):
     one = stumbling(tcp(), udp())
     old, good = one.d.workers(), one.d.config.read_text()

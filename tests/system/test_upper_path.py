@@ -237,6 +237,7 @@ def idle(*args):
 IDLE = float(os.environ.get("CONNTRACK_SECONDS", "3"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["tcp", "dtls"])
 def test_idle_time_out_of_conntrack(network, tmp_path, authority, with_tls, scheme):
     """A NAT of the kernel that forgets after 3 s, or as long as CONNTRACK_SECONDS says: within a second."""
@@ -256,6 +257,7 @@ def test_idle_time_out_of_conntrack(network, tmp_path, authority, with_tls, sche
     assert IDLE - 1 <= found["idle_alive_s"] < found["idle_dead_s"] <= IDLE + 1, found
 
 
+@pytest.mark.long
 def test_idle_time_out_of_tcp(daemon, peer):
     road = peer(Forgetful, daemon(tcp()).listeners[0], 2.5)
     found = idle(f"tcp://127.0.0.1:{road.port}")
@@ -267,6 +269,7 @@ def test_connection_that_is_closed_when_idle(daemon, peer):
     assert idle(f"tcp://127.0.0.1:{road.port}")["idle_closed_s"] == pytest.approx(2.5, abs=0.7)
 
 
+@pytest.mark.long
 def test_idle_time_out_of_dtls(daemon, peer, authority, with_tls):
     """What a NAT forgets, a session does not survive."""
     road = peer(ForgetfulNat, daemon(dtls(authority.issue("ec"))).listeners[0], 2.5)
