@@ -111,7 +111,7 @@ int runtime_setup(struct runtime *runtime, struct message *message)
 	runtime->counters = page;
 	memcpy(&runtime->setup, message->data, sizeof(runtime->setup));
 	runtime->counters->open = 0;
-	records_to_channel(runtime->conf->log.level, &runtime->counters->records_lost);
+	records_to_channel(runtime->conf->log.level, &runtime->counters->common.records_lost);
 	return 0;
 }
 

@@ -165,7 +165,7 @@ static int worker_on_prepare(struct runtime *runtime, struct message *message)
 	if (r != 0)
 		return r;
 	w->runtime.counters->expires = tls_files_expiry(&w->tls_files);
-	tls_files_set_timing(&w->tls_files, &w->runtime.counters->keeper);
+	tls_files_set_timing(&w->tls_files, &w->runtime.counters->common.keeper);
 	tls_files_list_certificates(&w->tls_files, w->runtime.counters);
 	if (w->runtime.setup.index == 0) /* one of them is enough to say it */
 		tls_files_warn(&w->tls_files, time(NULL), runtime_report_warning);

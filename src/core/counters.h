@@ -154,6 +154,14 @@ struct listener_counters {
 
 #define LISTENER_NUMBERS (sizeof(struct listener_counters) / sizeof(uint64_t))
 
+/* Of a process as a whole; plain numbers as well. */
+struct common_counters {
+	struct timing keeper; /* from a question to its answer */
+	uint64_t records_lost;
+};
+
+#define COMMON_NUMBERS (sizeof(struct common_counters) / sizeof(uint64_t))
+
 /* A certificate that is in use, for status and metrics. */
 struct certificate_entry {
 	uint32_t listener;    /* its place in the configuration */
@@ -169,9 +177,8 @@ struct counters {
 	uint32_t layers;    /* of the sandbox that it is in, as bits */
 	uint32_t n_certificates;
 	struct certificate_entry certificates[CERTIFICATES_SHOWN];
-	struct timing keeper; /* from a question to its answer */
-	uint64_t open;        /* connections open now */
-	uint64_t records_lost;
+	struct common_counters common;
+	uint64_t open;   /* connections open now */
 	int64_t expires; /* when the first certificate does, in seconds since 1970; 0: none does */
 	uint32_t clients[CLIENTS_SLOTS]; /* connections open now, by client */
 	struct listener_counters listeners[];

@@ -166,7 +166,7 @@ static void child_on_record(struct child *child, const struct message *message)
 	char name[32];
 
 	if (!records_rate_permits(&child->records, child->loop->now_ms)) {
-		child->counters->records_lost++;
+		child->counters->common.records_lost++;
 		return;
 	}
 	if (!message_read_record(message, &record, &parts)) {

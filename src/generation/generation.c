@@ -568,19 +568,25 @@ void generation_each_child(const struct generation *g,
 		on_child(userdata, &g->keeper->child);
 }
 
+void generation_add_child(const struct generation *g, const struct child *child, struct sums *sums)
+{
+	const struct conf *conf = g->plan.conf;
+
+	sums_add_common(sums, &child->counters->common);
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		sums_add(sums, conf->listeners[i].name, &child->counters->listeners[i]);
+		sums_set_transport(sums, conf->listeners[i].name, conf->listeners[i].transport);
+	}
+}
+
 void generation_add_counters(const struct generation *g, struct sums *sums)
 {
-	for (unsigned i = 0; i < g->n; i++) {
-		const struct counters *counters = g->slots[i].child.counters;
+	const struct slot *slot;
 
-		sums->records_lost += counters->records_lost;
-		sums_add_keeper(sums, &counters->keeper);
-		for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
-			sums_add(sums, g->plan.conf->listeners[l].name, &counters->listeners[l]);
-	}
-	for (size_t l = 0; l < g->plan.conf->n_listeners; l++)
-		sums_set_transport(sums, g->plan.conf->listeners[l].name,
-			g->plan.conf->listeners[l].transport);
+	for (unsigned i = 0; (slot = generation_front(g, i)); i++)
+		generation_add_child(g, &slot->child, sums);
+	if (g->keeper)
+		generation_add_child(g, &g->keeper->child, sums);
 }
 
 unsigned generation_workers_up(const struct generation *g)

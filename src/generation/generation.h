@@ -115,7 +115,9 @@ unsigned generation_workers(const struct generation *generation);
 unsigned generation_workers_up(const struct generation *generation);
 /* Its troubles as of now, such as children that cannot be replaced; empty when all is well. */
 const char *generation_trouble(const struct generation *generation, char text[static 256]);
-/* Adds the counters of its workers. */
+/* Adds the counters of a child, or of all. */
+void generation_add_child(
+	const struct generation *generation, const struct child *child, struct sums *sums);
 void generation_add_counters(const struct generation *generation, struct sums *sums);
 /* Whether all workers and the keeper are there, and the loops of all children turn; one whose loop does not
  * is ended, and so replaced. */

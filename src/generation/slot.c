@@ -188,6 +188,11 @@ void slot_take_back(struct slot *slot)
 	slot_end_channel(slot);
 	slot_take_back_clients(slot);
 	slot->child.counters->open = 0;
+	for (size_t i = 0; i < slot->plan->conf->n_listeners; i++) {
+		uint64_t *counted = slot->child.counters->listeners[i].counted;
+
+		counted[COUNT_closed] = counted[COUNT_connections];
+	}
 	shared_lose(shared, open);
 }
 

@@ -235,7 +235,7 @@ static void collect_agreement(const struct collection *c)
 
 static void collect_keeper(const struct collection *c)
 {
-	sample_timing(c->e, NO_LABELS, &c->moment->sums.keeper);
+	sample_timing(c->e, NO_LABELS, &c->moment->sums.common.keeper);
 }
 
 static void collect_open(const struct collection *c)
@@ -255,7 +255,8 @@ static void collect_turned_away(const struct collection *c)
 
 static void collect_lost(const struct collection *c)
 {
-	sample(c->e, NO_LABELS, (double)(c->moment->sums.records_lost + c->moment->log.lost));
+	sample(c->e, NO_LABELS,
+		(double)(c->moment->sums.common.records_lost + c->moment->log.lost));
 }
 
 static void collect_expiry(const struct collection *c)

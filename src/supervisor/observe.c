@@ -65,6 +65,7 @@ void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
 	records_recall(&m->log);
 	sums_add_all(&m->sums, &s->stats.history);
 	generations_add_counters(&s->generations, &m->sums);
+	remnants_add_counters(&s->takeover.remnants, &m->sums);
 	if (s->generations.serving)
 		observe_generation(s->generations.serving, m);
 	else if (remnants_are_serving(&s->takeover.remnants))
@@ -72,4 +73,7 @@ void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
 			"the workers from before the upgrade serve, since those of this program do "
 			"not "
 			"come up");
+	m->open_before = remnants_open(
+		&s->takeover.remnants, m->open_limit > 0 ? m->open_limit : UINT32_MAX);
+	m->open += m->open_before;
 }

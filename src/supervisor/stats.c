@@ -194,7 +194,7 @@ void stats_judge(const struct stats *stats, const struct moment *moment, char te
 		add_trouble(text, moment->trouble);
 	if (stats->reload_failed)
 		add_trouble(text, "the last reload failed, and the configuration before it serves");
-	if (moment->is_serving && moment->open >= moment->open_limit)
+	if (moment->is_serving && moment->open - moment->open_before >= moment->open_limit)
 		add_trouble(text, "as many connections are open as may be");
 	judge_certificates(moment, text);
 }
@@ -279,51 +279,28 @@ void moment_done(struct moment *moment)
 	free(moment->children);
 }
 
-/* The name of a listener's number where it is handed over; false behind the last one. */
-static bool counters_word(size_t number, char word[static 64])
-{
-	static const struct {
-		const char *prefix;
-		size_t at; /* of the first, among the numbers of a listener */
-	} arrays[] = {
-#define ARRAY(prefix, member) \
-	{prefix, offsetof(struct listener_counters, member) / sizeof(uint64_t)}
-		ARRAY("service_", service),
-		ARRAY("agreement_", agreement),
-#undef ARRAY
-	};
-	const size_t reasons = N_COUNTERS, versions = reasons + N_REASONS,
-		     groups = versions + 2 * N_VERSIONS, ciphers = groups + N_GROUPS;
-
-	if (number < reasons)
-		snprintf(word, 64, "%s", counter_name((enum counter)number));
-	else if (number < versions)
-		snprintf(word, 64, "ended_%s", reason_name((enum reason)(number - reasons)));
-	else if (number < groups)
-		snprintf(word, 64, "%s_%s", (number - versions) % 2 ? "resumed" : "full",
-			agreed_word(AGREED_VERSION, (unsigned)(number - versions) / 2));
-	else if (number < ciphers)
-		snprintf(word, 64, "group_%s",
-			agreed_word(AGREED_GROUP, (unsigned)(number - groups)));
-	else if (number < arrays[0].at)
-		snprintf(word, 64, "cipher_%s",
-			agreed_word(AGREED_CIPHER, (unsigned)(number - ciphers)));
-	else if (number < LISTENER_NUMBERS)
-		snprintf(word, 64, "%s%zu", arrays[number >= arrays[1].at].prefix,
-			number - arrays[number >= arrays[1].at].at);
-	return number < LISTENER_NUMBERS;
-}
-
 static void describe_listener(const struct sum *sum, FILE *out)
 {
 	const uint64_t *numbers = (const uint64_t *)&sum->counters;
-	char word[64];
+	char word[COUNTER_WORD];
 
 	fprintf(out, "listener transport %u", sum->transport);
-	for (size_t i = 0; counters_word(i, word); i++)
+	for (size_t i = 0; listener_word(i, word); i++)
 		if (numbers[i] > 0)
 			fprintf(out, " %s %" PRIu64, word, numbers[i]);
 	fprintf(out, " name %s\n", sum->name);
+}
+
+static void describe_common(const struct common_counters *common, FILE *out)
+{
+	const uint64_t *numbers = (const uint64_t *)common;
+	char word[COUNTER_WORD];
+
+	fprintf(out, "common");
+	for (size_t i = 0; common_word(i, word); i++)
+		if (numbers[i] > 0)
+			fprintf(out, " %s %" PRIu64, word, numbers[i]);
+	fprintf(out, "\n");
 }
 
 static void describe_deaths(const struct lasting *lasting, FILE *out)
@@ -351,6 +328,7 @@ void stats_describe(const struct stats *stats, const struct sums *sums, FILE *ou
 		lasting->memory_short);
 	describe_deaths(lasting, out);
 	fprintf(out, "\n");
+	describe_common(&sums->common, out);
 	for (size_t i = 0; i < sums->n; i++)
 		describe_listener(&sums->list[i], out);
 }
@@ -433,28 +411,19 @@ void stats_take_lasting(struct stats *stats, char *line)
 	}
 }
 
-static uint64_t *find_counter(struct listener_counters *counters, const char *word)
-{
-	char other[64];
-
-	for (size_t i = 0; counters_word(i, other); i++)
-		if (strcmp(word, other) == 0)
-			return (uint64_t *)counters + i;
-	return NULL;
-}
-
 void stats_take_listener(struct stats *stats, char *line)
 {
 	struct listener_counters counters = {0};
 	unsigned transport = 0;
+	size_t place = 0;
 
 	while (line && *line) {
 		const char *word = handover_word(&line);
-		uint64_t *place = find_counter(&counters, word), number;
+		uint64_t number;
 
 		if (strcmp(word, "name") == 0) {
 			if (line) {
-				/* Open connections close with the workers of the program before. */
+				/* All that is counted here is over; those that go on have pages. */
 				counters.counted[COUNT_closed] =
 					counters.counted[COUNT_connections];
 				sums_add(&stats->history, line, &counters);
@@ -463,9 +432,27 @@ void stats_take_listener(struct stats *stats, char *line)
 			return;
 		}
 		number = next_number(&line);
-		if (place)
-			*place = number;
+		place = counter_place(listener_word, word, place + 1);
+		if (place < LISTENER_NUMBERS)
+			((uint64_t *)&counters)[place] = number;
 		else if (strcmp(word, "transport") == 0)
 			transport = (unsigned)number % 32;
 	}
+}
+
+void stats_take_common(struct stats *stats, char *line)
+{
+	struct common_counters common = {0};
+	size_t place = 0;
+
+	while (line && *line) {
+		const char *word = handover_word(&line);
+
+		place = counter_place(common_word, word, place + 1);
+		if (place < COMMON_NUMBERS)
+			((uint64_t *)&common)[place] = next_number(&line);
+		else
+			next_number(&line);
+	}
+	sums_add_common(&stats->history, &common);
 }

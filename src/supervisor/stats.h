@@ -85,9 +85,11 @@ struct moment {
 	uint64_t uptime;                        /* in seconds, of this program */
 	uint64_t workers, workers_up, draining; /* processes; and configurations */
 	uint64_t open, open_limit;              /* connections */
-	uint64_t turned_away;                   /* clients */
-	int64_t expires;   /* the first certificate, in seconds since 1970; 0: there is none */
-	char trouble[256]; /* of the children; empty when there is none */
+	uint64_t
+		open_before; /* those of them in workers of before an upgrade, which count for no limit */
+	uint64_t turned_away; /* clients */
+	int64_t expires;      /* the first certificate, in seconds since 1970; 0: there is none */
+	char trouble[256];    /* of the children; empty when there is none */
 	const struct conf *conf;     /* that serves; NULL: none does */
 	struct child_view *children; /* owned */
 	size_t n_children;
@@ -119,9 +121,10 @@ uint32_t stats_latency(const struct stats *stats, const char *name);
 /* The counters of that listener a second ago; NULL when there are none. */
 const struct listener_counters *stats_before(const struct stats *stats, const char *name);
 
-/* As lines for the supervisor after an upgrade, with the sums of all generations, and back. Another build may
- * count other things: what both know is kept. */
+/* As lines for the supervisor after an upgrade, with the sums of all processes that have ended, and back. Another
+ * build may count other things: what both know is kept. */
 void stats_describe(const struct stats *stats, const struct sums *sums, FILE *out);
 void stats_take_started(struct stats *stats, char *line);
 void stats_take_lasting(struct stats *stats, char *line);
 void stats_take_listener(struct stats *stats, char *line);
+void stats_take_common(struct stats *stats, char *line);

@@ -172,8 +172,11 @@ static void show_limits(const struct moment *moment, FILE *out)
 	struct rlimit files = {0};
 
 	getrlimit(RLIMIT_NOFILE, &files);
-	fprintf(out, "\nlimit\n%-20s %9" PRIu64 " open of %" PRIu64, "connections", moment->open,
-		moment->open_limit);
+	fprintf(out, "\nlimit\n%-20s %9" PRIu64 " open of %" PRIu64, "connections",
+		moment->open - moment->open_before, moment->open_limit);
+	if (moment->open_before > 0)
+		fprintf(out, ", and %" PRIu64 " in workers of before the upgrade",
+			moment->open_before);
 	if (conf->limits.connections == 0)
 		fprintf(out, "; from RLIMIT_NOFILE, %llu", (unsigned long long)files.rlim_cur);
 	fprintf(out, "\n");
@@ -259,9 +262,9 @@ static void show_log(const struct stats *stats, const struct moment *moment, FIL
 		text_escape(log->errors[i].text, strlen(log->errors[i].text), safe, sizeof(safe));
 		fprintf(out, "%s  %s\n", date_text(log->errors[i].at, text), safe);
 	}
-	if (log->lost + moment->sums.records_lost > 0)
+	if (log->lost + moment->sums.common.records_lost > 0)
 		fprintf(out, "\nlog records lost since the start: %" PRIu64 "\n",
-			log->lost + moment->sums.records_lost);
+			log->lost + moment->sums.common.records_lost);
 }
 
 /* Eighths of a line, the newest second at the right. */
@@ -437,7 +440,7 @@ static void json_log(struct json *json, const struct stats *stats, const struct 
 		json_end(json);
 	}
 	json_end(json);
-	json_count(json, "records_lost", log->lost + moment->sums.records_lost);
+	json_count(json, "records_lost", log->lost + moment->sums.common.records_lost);
 }
 
 static void json_plot(

@@ -5,7 +5,10 @@
  *
  * * The sockets, the keys of tickets, the counts and the clients that wait at the control socket go
  * from one to the other. Children do not: they become remnants, which drain once the new program
- * serves. The page that workers share is made anew, since the old workers go on using theirs. */
+ * serves. The page that workers share is made anew, since the old workers go on using theirs.
+ *
+ * * A count is handed over once: as a number when the process that made it has ended, and else with the
+ *   page in which that process goes on counting. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,11 +52,15 @@ static void describe_remnant(void *userdata, const struct remnant_facts *facts)
 		handed.channel_fd = handover_fd(h, facts->channel_fd);
 	fprintf(h->state, "remnant");
 	remnant_describe(&handed, h->state);
+	if (facts->page)
+		counter_page_describe(h, facts->page);
 }
 
 /* A generation whose children are described. */
 struct described {
 	struct handover *handover;
+	const struct generation *generation;
+	struct sums *over;
 	uint64_t left_ms;
 	uint32_t *dtls;
 	size_t n_dtls;
@@ -62,6 +69,7 @@ struct described {
 static void describe_child(void *userdata, const struct child *child)
 {
 	const struct described *d = userdata;
+	const struct conf *conf = generation_conf(d->generation);
 	const struct remnant_facts facts = {
 		.role = child->role,
 		.index = child->index,
@@ -74,17 +82,21 @@ static void describe_child(void *userdata, const struct child *child)
 		.n_dtls = child->role == ROLE_WORKER ? d->n_dtls : 0,
 	};
 
-	if (child->state != CHILD_ENDED)
-		describe_remnant(d->handover, &facts);
+	if (child->state == CHILD_ENDED) {
+		generation_add_child(d->generation, child, d->over);
+		return;
+	}
+	describe_remnant(d->handover, &facts);
+	counter_page_describe_own(d->handover, child->counters_fd, conf);
 }
 
 /* Sessions of datagrams do not outlive an upgrade: two programs cannot share the socket, since the one does not
  * know what the other's messages would mean. */
-static void describe_generation(struct handover *h, const struct generation *g)
+static void describe_generation(struct handover *h, const struct generation *g, struct sums *over)
 {
 	const struct conf *conf = generation_conf(g);
 	_cleanup_free_ uint32_t *dtls = calloc(conf->n_listeners, sizeof(*dtls));
-	struct described d = {.handover = h, .left_ms = generation_left_ms(g), .dtls = dtls};
+	struct described d = {h, g, over, generation_left_ms(g), dtls, 0};
 
 	for (size_t i = 0; dtls && i < conf->n_listeners; i++)
 		if (conf->listeners[i].transport == CONF_DTLS)
@@ -92,14 +104,14 @@ static void describe_generation(struct handover *h, const struct generation *g)
 	generation_each_child(g, describe_child, &d);
 }
 
-static void describe_children(const struct supervisor *s, struct handover *h)
+static void describe_children(const struct supervisor *s, struct handover *h, struct sums *over)
 {
 	const struct generations *all = &s->generations;
 
 	if (all->serving)
-		describe_generation(h, all->serving);
+		describe_generation(h, all->serving, over);
 	for (struct list *node = all->draining.next; node != &all->draining; node = node->next)
-		describe_generation(h, generation_of_node(node));
+		describe_generation(h, generation_of_node(node), over);
 	remnants_each(&s->takeover.remnants, describe_remnant, h);
 }
 
@@ -112,21 +124,30 @@ static const char *tickets_layout(void)
 	return text;
 }
 
-static void describe_rest(const struct supervisor *s, struct handover *h)
+/* Numbers: of processes that have ended, and of the supervisor itself. */
+static void sum_over(const struct supervisor *s, struct sums *over)
 {
-	_cleanup_moment_ struct moment moment = MOMENT_EMPTY;
+	struct log_memory log;
 
+	records_recall(&log);
+	over->common.records_lost += log.lost;
+	sums_add_all(over, &s->stats.history);
+	remnants_add_ended(&s->takeover.remnants, over);
+}
+
+static void describe_rest(const struct supervisor *s, struct handover *h, const struct sums *over)
+{
 	if (s->resources.tickets.fd >= 0)
 		fprintf(h->state, "tickets %d %s\n", handover_fd(h, s->resources.tickets.fd),
 			tickets_layout());
-	supervisor_observe(s, &moment);
-	stats_describe(&s->stats, &moment.sums, h->state);
+	stats_describe(&s->stats, over, h->state);
 	control_describe(&s->control, h);
 }
 
 static int on_describe(struct upgrade *u, struct handover *h)
 {
 	const struct supervisor *s = supervisor_of_upgrade(u);
+	_cleanup_sums_ struct sums over = SUMS_EMPTY;
 	int r;
 
 	r = handover_begin(h, sockets_count(&s->resources.sockets));
@@ -139,8 +160,9 @@ static int on_describe(struct upgrade *u, struct handover *h)
 	sockets_each(&s->resources.sockets, describe_socket, h);
 	if (h->trial)
 		return 0;
-	describe_children(s, h);
-	describe_rest(s, h);
+	sum_over(s, &over);
+	describe_children(s, h, &over);
+	describe_rest(s, h, &over);
 	return 0;
 }
 
@@ -294,6 +316,18 @@ static int take_remnant(struct supervisor *s, char *rest)
 	return remnants_take(&s->takeover.remnants, rest);
 }
 
+static int take_page(struct supervisor *s, char *rest)
+{
+	remnants_take_page(&s->takeover.remnants, rest);
+	return 0;
+}
+
+static int take_common(struct supervisor *s, char *rest)
+{
+	stats_take_common(&s->stats, rest);
+	return 0;
+}
+
 static int take_listener(struct supervisor *s, char *rest)
 {
 	stats_take_listener(&s->stats, rest);
@@ -325,6 +359,8 @@ static int take_line(void *userdata, const char *word, char *rest)
 		{"tickets", take_tickets},
 		{"started", take_started},
 		{"remnant", take_remnant},
+		{"page", take_page},
+		{"common", take_common},
 		{"listener", take_listener},
 		{"lasting", take_lasting},
 		{"control", take_control},

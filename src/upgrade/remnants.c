@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A child stays one across an exec: it can be waited for, and its channel is a descriptor that comes along.
- * So a remnant is a process and a channel, and nothing of what made it: no configuration, no counters, no
- * generation. Only the messages that keep their numbers for good are exchanged with it, since it may be of
+ * So a remnant is a process, a channel and a page of counters (counter_page.c), and nothing of what made it: no
+ * configuration, no generation. Only the messages that keep their numbers for good are exchanged with it, since it may be of
  * any other version of the program:
  *
  *     taken over ──▶ serving ── END_SESSIONS, DRAIN ──▶ draining ── RELEASED ──▶ released ──▶ ended
@@ -52,6 +52,7 @@ struct remnant {
 	uint32_t *dtls;
 	size_t n_dtls;
 	struct records_rate records;
+	struct counter_page page;
 };
 
 static struct remnant *remnant_of(struct list *node)
@@ -83,6 +84,7 @@ static void remnant_free(struct remnant *remnant)
 		loop_unwatch(remnant->remnants->loop, &remnant->ended);
 		close(remnant->pidfd);
 	}
+	counter_page_done(&remnant->page);
 	free(remnant->dtls);
 	free(remnant);
 }
@@ -251,6 +253,7 @@ static void remnant_on_ended(struct source *source, uint32_t events)
 		log_event(EVENT_CHILD_DIED,
 			ABOUT(.role = remnant_name(remnant, name), .pid = remnant->pid),
 			"%s; it is of the program before the upgrade, and is not replaced", text);
+	counter_page_add(&remnant->page, true, &remnants->ended);
 	list_remove(&remnant->node);
 	remnants->n--;
 	loop_unwatch(remnants->loop, &remnant->ended);
@@ -342,6 +345,7 @@ int remnants_take(struct remnants *remnants, char *line)
 		return -ENOMEM;
 	remnant->remnants = remnants;
 	remnant->pidfd = -1;
+	remnant->page = COUNTER_PAGE_EMPTY;
 	remnant->limit.on_time = remnant_on_limit;
 	remnant->freeing.run = remnant_on_freeing;
 	r = remnant_read(remnant, line);
@@ -354,6 +358,35 @@ int remnants_take(struct remnants *remnants, char *line)
 	remnants->n++;
 	remnant = NULL;
 	return 0;
+}
+
+void remnants_take_page(struct remnants *remnants, char *line)
+{
+	struct remnant *remnant = remnants->n > 0 ? remnant_of(remnants->all.prev) : NULL;
+
+	if (remnant && counter_page_take(&remnant->page, line) < 0)
+		counter_page_done(&remnant->page);
+}
+
+void remnants_add_ended(const struct remnants *remnants, struct sums *sums)
+{
+	sums_add_all(sums, &remnants->ended);
+}
+
+void remnants_add_counters(const struct remnants *remnants, struct sums *sums)
+{
+	remnants_add_ended(remnants, sums);
+	for (struct list *node = remnants->all.next; node != &remnants->all; node = node->next)
+		counter_page_add(&remnant_of(node)->page, false, sums);
+}
+
+uint64_t remnants_open(const struct remnants *remnants, uint64_t most)
+{
+	uint64_t open = 0;
+
+	for (struct list *node = remnants->all.next; node != &remnants->all; node = node->next)
+		open += counter_page_open(&remnant_of(node)->page, most);
+	return open;
 }
 
 static uint64_t remnant_left_ms(const struct remnant *remnant)
@@ -380,6 +413,7 @@ void remnants_each(const struct remnants *remnants,
 			.started_ms = remnant->started_ms,
 			.dtls = remnant->dtls,
 			.n_dtls = remnant->n_dtls,
+			.page = &remnant->page,
 		};
 
 		on_remnant(userdata, &facts);
@@ -439,4 +473,5 @@ void remnants_done(struct remnants *remnants)
 		remnant_free(remnant);
 	}
 	remnants->n = 0;
+	sums_done(&remnants->ended);
 }

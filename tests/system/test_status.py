@@ -130,6 +130,19 @@ def test_cause_of_a_configuration(daemon):
     assert (status_of(d)["generation"], status_of(d)["cause"]) == (3, "upgrade")
 
 
+def test_connections_of_a_worker_that_died_are_closed(daemon):
+    d = daemon(tcp(), workers=1)
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert s.recv(1) == b"A"
+        assert (status_of(d)["connections"], status_of(d)["listeners"][0]["open"]) == (1, 1)
+        d.killed += 1
+        os.kill(d.workers()[0], signal.SIGKILL)
+        process.wait_until(lambda: status_of(d)["connections"] == 0, what="the end of the connection")
+    listener, = status_of(d)["listeners"]
+    assert "open" not in listener and listener["closed"] == 1
+
+
 def test_crash_and_counts_last_over_an_upgrade(daemon):
     d = daemon(tcp(), workers=1)
     assert tcp_ask(d.listeners[0], b"a") == b"A"

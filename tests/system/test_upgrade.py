@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upgrade in place: another binary, the same process, the same sockets, the same connections."""
 
+import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -46,6 +49,14 @@ class Installed:
 
     def upgrade(self):
         return self.ask("upgrade")
+
+    def open_at(self, name):
+        status = json.loads(subprocess.run(
+            [UPPERCTL, "-s", self.d.folder / "control", "--json", "status"], text=True,
+            capture_output=True, timeout=rig.PATIENCE).stdout)
+        at, = (listener.get("open", 0) for listener in status["listeners"] if listener["name"] == name)
+        assert at == status["connections"] or len(status["listeners"]) > 1
+        return at
 
     def runs(self):
         """The inode of the program that the process is now."""
@@ -123,6 +134,109 @@ def test_counters_go_on(installed):
         tcp_ask(one.d.listeners[0], b"a")
         assert one.upgrade().returncode == 0
     assert 'upperd_messages_total{listener="tcp"} 3\n' in one.ask("metrics").stdout
+
+
+def counts(one):
+    """All numbers that only grow, by their series."""
+    text = one.ask("metrics").stdout
+    return {series: float(value) for series, value in
+            re.findall(r"^(\w+_(?:total|count|sum|bucket)(?:\{.*\})?) (\S+)$", text, re.M)}
+
+
+class Watched:
+    """Asks for all counts again and again; none of them may ever shrink."""
+
+    def __init__(self, one):
+        self.one, self.before, self.shrunk = one, {}, []
+
+    def look(self):
+        now = counts(self.one)
+        assert now
+        self.shrunk += [(series, self.before[series], now.get(series)) for series in self.before
+                        if not now.get(series, -1) >= self.before[series]
+                        # a process of its own in each program
+                        and not series.startswith("upperd_process_")]
+        self.before = now
+
+
+class Held:
+    """Connections that stay open, and what they have sent."""
+
+    def __init__(self, *ways):
+        self.ways, self.open, self.sent, self.ever = ways, [], 0, 0
+
+    def add(self):
+        self.open += [way() for way in self.ways]
+        self.ever += len(self.ways)
+        self.ask()
+
+    def ask(self):
+        for s in self.open:
+            s.sendall(b"count me")
+            assert read_exactly(s, 8) == b"COUNT ME"
+        self.sent += len(self.open)
+
+    def close(self, n):
+        for s in self.open[:n]:
+            s.close()
+        del self.open[:n]
+
+    def expected(self, counter):
+        return {"messages": self.sent, "replies": self.sent, "bytes_in": 8 * self.sent, "bytes_out": 8 * self.sent,
+                "connections": self.ever, "closed": self.ever - len(self.open)}[counter]
+
+
+def wait_counted(one, held, name):
+    def counted():
+        found = {word: counts(one)[f'upperd_{word}_total{{listener="{name}"}}'] for word in
+                 ("messages", "replies", "bytes_in", "bytes_out", "connections", "closed")}
+        return found == {word: held.expected(word) for word in found} or False
+
+    process.wait_until(counted, what=f"counts of {name}")
+    service = f'upperd_service_seconds_count{{listener="{name}"}}'
+    assert counts(one)[service] == held.sent
+    assert one.open_at(name) == len(held.open)
+
+
+def test_old_workers_are_counted_to_their_end(installed):
+    """Connections of each of four programs are open at once, and each goes on being counted."""
+    one = installed(tcp())
+    watched, held = Watched(one), Held(lambda: connect(one.d.listeners[0]))
+    with Background(watched.look) as looks:
+        for _ in range(4):
+            held.add()
+            wait_counted(one, held, "tcp")
+            one.install_again()
+            assert one.upgrade().returncode == 0
+            held.ask()
+            held.add()
+            wait_counted(one, held, "tcp")
+            held.close(1)
+            wait_counted(one, held, "tcp")
+            looks.ask_more(2)
+        held.ask()
+        held.close(len(held.open))
+        process.wait_until(lambda: len(one.d.workers()) == 2, what="the end of the old workers")
+        wait_counted(one, held, "tcp")
+        looks.ask_more(2)
+    assert (watched.shrunk, looks.failures) == ([], [])
+
+
+def test_old_worker_that_dies_has_nothing_open(installed):
+    one = installed(tcp())
+    held = Held(lambda: connect(one.d.listeners[0]))
+    held.add()
+    old = one.d.workers()
+    assert one.upgrade().returncode == 0
+    held.ask()
+    wait_counted(one, held, "tcp")
+    for pid in old:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait_until(lambda: not set(old) & set(one.d.workers()), what="the end of the old workers")
+    held.open.pop().close()
+    wait_counted(one, held, "tcp")
+    one.d.killed = len(one.d.records("child-died"))
 
 
 def test_no_descriptor_stays_behind(installed):

@@ -33,6 +33,8 @@ static void hand_over(const struct stats *before, struct stats *after)
 			stats_take_listener(after, line + 9);
 		else if (strncmp(line, "started ", 8) == 0)
 			stats_take_started(after, line + 8);
+		else if (strncmp(line, "common ", 7) == 0)
+			stats_take_common(after, line + 7);
 		else
 			fail_msg("%s", line);
 	}
@@ -53,6 +55,9 @@ static void test_everything_is_handed_over(void **state)
 		counters.counted[i] = 1000 + (unsigned)i;
 	for (int i = 0; i < N_REASONS; i++)
 		counters.reasons[i] = 2000 + (unsigned)i;
+	memset(&counters.handshakes, 3,
+		sizeof(counters) - offsetof(struct listener_counters, handshakes));
+	memset(&before.history.common, 5, sizeof(before.history.common));
 	sums_add(&before.history, "a name", &counters);
 	sums_add(&before.history, "name", &counters);
 	hand_over(&before, &after);
@@ -64,6 +69,8 @@ static void test_everything_is_handed_over(void **state)
 	/* Open connections stay with the program before. */
 	counters.counted[COUNT_closed] = counters.counted[COUNT_connections];
 	assert_memory_equal(&after.history.list[1].counters, &counters, sizeof(counters));
+	assert_memory_equal(
+		&after.history.common, &before.history.common, sizeof(struct common_counters));
 	sums_done(&before.history);
 	sums_done(&after.history);
 }
