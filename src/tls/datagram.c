@@ -30,20 +30,25 @@ struct tls_datagrams {
 	long mtu;
 };
 
-/* The least that the ciphers spoken here make of an empty record: a tag of 16 bytes, and a nonce of 8 where
- * it is not the sequence number; or a tag of 8. The library is not trusted with shorter ones. */
+/* The least that a cipher makes of an empty record: a tag of 16 bytes, and a nonce of 8 that goes with it, unless
+ * the nonce is the sequence number (ChaCha20) or the tag has 8 (CCM8). Until one is chosen, nothing is sealed.
+ * The library is not trusted with shorter ones. */
 static size_t shortest_record(const struct session *session)
 {
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(session->ssl);
 
 	if (!cipher)
 		cipher = SSL_get_pending_cipher(session->ssl);
-	switch (cipher ? SSL_CIPHER_get_cipher_nid(cipher) : NID_undef) {
-	case NID_aes_128_gcm:
-	case NID_aes_256_gcm:
-		return 24;
-	default:
+	switch (cipher ? SSL_CIPHER_get_protocol_id(cipher) : 0) {
+	case 0:
+		return SIZE_MAX;
+	case TLS1_CK_ECDHE_ECDSA_WITH_CHACHA20_POLY1305 & 0xffff:
+	case TLS1_CK_ECDHE_RSA_WITH_CHACHA20_POLY1305 & 0xffff:
+	case TLS1_CK_ECDHE_ECDSA_WITH_AES_128_CCM_8 & 0xffff:
+	case TLS1_CK_ECDHE_ECDSA_WITH_AES_256_CCM_8 & 0xffff:
 		return 16;
+	default:
+		return 24;
 	}
 }
 
@@ -108,12 +113,49 @@ static int on_cookie_wanted(SSL *ssl, unsigned char *cookie, unsigned *ret_len)
 	return 0;
 }
 
+/* Whether keys of this kind make a signature that the client knows, and that is one of ours. */
+static bool can_sign_for(SSL *ssl, const EVP_PKEY *key)
+{
+	int sign, n = SSL_get_shared_sigalgs(ssl, 0, NULL, NULL, NULL, NULL, NULL);
+
+	for (int i = 0; i < n; i++) {
+		SSL_get_shared_sigalgs(ssl, i, &sign, NULL, NULL, NULL, NULL);
+		if (EVP_PKEY_is_a(key, sign == EVP_PKEY_EC ? "EC" : "RSA") && sign != NID_ED25519)
+			return true;
+	}
+	return false;
+}
+
+/* Over DTLS, the library chooses a suite without asking for its signature, and then has none to sign with. So
+ * certificates that cannot be used go before it chooses, unless all would. */
+static int on_choice(SSL *ssl, void *userdata)
+{
+	const struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const struct certificate *fine[3];
+	size_t n = 0, all = 0;
+
+	for (long at = SSL_CERT_SET_FIRST; SSL_set_current_cert(ssl, at) == 1;
+		at = SSL_CERT_SET_NEXT, all++)
+		for (size_t i = 0; i < context->n && n < 3; i++)
+			if (context->certificates[i].leaf == SSL_get_certificate(ssl) &&
+				can_sign_for(ssl, context->certificates[i].key))
+				fine[n++] = &context->certificates[i];
+	if (n == 0 || n == all)
+		return 1;
+	SSL_certs_clear(ssl);
+	while (n-- > 0)
+		if (SSL_use_cert_and_key(ssl, fine[n]->leaf, fine[n]->key, fine[n]->chain, 1) != 1)
+			return 0;
+	return 1;
+}
+
 void datagram_rules(SSL_CTX *ctx)
 {
 	SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU | SSL_OP_COOKIE_EXCHANGE);
 	SSL_CTX_set_cookie_verify_cb(ctx, on_cookie);
 	SSL_CTX_set_cookie_generate_cb(ctx, on_cookie_wanted);
+	SSL_CTX_set_cert_cb(ctx, on_choice, NULL);
 }
 
 /* Tells the library with which numbers the two go on, since it has not seen how they began. */

@@ -10,6 +10,7 @@ import pytest
 import process
 import secure
 from dtls import Session, Tap, dtls, many_clients, s_client
+from hello import ask_datagrams
 from lossy import Weather
 from pki import Authority, Pair, openssl
 from rig import run_upperd
@@ -147,6 +148,28 @@ def test_ecdsa_and_rsa_side_by_side(daemon, authority):
     at = daemon(dtls(ec, rsa)).listeners[0]
     for signature, pair in (("ECDSA+SHA256", ec), ("RSA-PSS+SHA256", rsa)):
         assert serial_shown(at, "-sigalgs", signature) == serial_of(pair)
+
+
+# A hello's suites of both kinds and its signatures, and those that it is to be answered with.
+SIGNATURES = {
+    "RSA alone": ([0x0804, 0x0401], (0xc02f, 0x0804)),
+    "RSA of the old form alone": ([0x0401], (0xc02f, 0x0401)),
+    "ECDSA with SHA-1": ([0x0203, 0x0401], (0xc02f, 0x0401)),
+    "ECDSA alone": ([0x0403], (0xc02b, 0x0403)),
+    "both": ([0x0804, 0x0403], (0xc02b, 0x0403)),
+    "none that is signed with": ([0x0203, 0x0201], (None, None)),
+}
+
+
+@pytest.mark.parametrize("first", ["ec", "rsa"])
+@pytest.mark.parametrize("case", SIGNATURES)
+def test_the_certificate_is_one_whose_signature_the_client_knows(daemon, authority, case, first):
+    """The library has the signatures decide over TLS, and over DTLS is indifferent to them."""
+    pairs = [authority.issue(kind) for kind in sorted(("ec", "rsa"), key=lambda kind: kind != first)]
+    signatures, expected = SIGNATURES[case]
+    answer = ask_datagrams(daemon(dtls(*pairs), drain="0s").listeners[0], suites=[0xc02b, 0xc02f],
+                           groups=[29, 23], signatures=signatures)
+    assert (answer.suite, answer.signature) == expected
 
 
 def test_a_client_shows_its_certificate(daemon, authority, pair):
