@@ -125,6 +125,26 @@ static void check_place(const struct check *check)
 		FAULT(check, has(check, "v6only"), "v6only", "the address is IPv4");
 }
 
+/* The kernel refuses the one with no more than "Invalid argument", and the other would never be answered. */
+static void check_address(const struct check *check)
+{
+	const struct conf_listener *l = check->listener;
+	struct in6_addr host = addr_host6(&l->address);
+	char text[ADDR_TEXT];
+
+	if (l->path || !l->address.len)
+		return;
+	addr_format_host(&l->address, text);
+	if (IN6_IS_ADDR_LINKLOCAL(&host) && l->address.in6.sin6_scope_id == 0 && !l->interface)
+		FAULT(check, has(check, "address"), "address",
+			"%s is link-local, and needs its interface behind it, such as %s%%eth0",
+			text, text);
+	if (IN6_IS_ADDR_MULTICAST(&host) ||
+		(IN6_IS_ADDR_V4MAPPED(&host) && host.s6_addr[12] >= 224))
+		FAULT(check, has(check, "address"), "address",
+			"%s is no address of one host, and is never answered", text);
+}
+
 static void check_name(const struct check *check)
 {
 	static const char fine[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -210,6 +230,7 @@ static void check_listener(const struct load *load, size_t i)
 	if (!check.section->object)
 		return;
 	check_place(&check);
+	check_address(&check);
 	/* Without a transport nothing can be said of the rest. */
 	if (!listener->origins[transport])
 		return;

@@ -367,14 +367,20 @@ static int value_address(
 {
 	const char *text = value_string(setting);
 	char found[128];
+	int r;
 
 	if (!text)
 		return wrong_type(row, setting, why);
-	if (addr_parse(text, 0, field) == 0)
+	r = addr_parse(text, 0, field);
+	if (r == 0)
 		return 0;
 	describe_string(text, found, sizeof(found));
 	return why_set(why, VALUE_E_BAD,
-		"%s is not an IPv4 or IPv6 address; names are not looked up", found);
+		r == ADDR_E_SCOPE
+			? "%s names an interface that this machine does not have ('ip link' "
+			  "shows those that there are)"
+			: "%s is not an IPv4 or IPv6 address; names are not looked up",
+		found);
 }
 
 /* The element `i` of an array of strings; elements of a list may be of other types. */

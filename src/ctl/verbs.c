@@ -291,9 +291,12 @@ static int check_argument(const struct verb *verb, const char *argument)
 {
 	bool is_needed = verb->text->form && verb->text->form[0] != '[';
 
-	if (is_needed)
-		return argument ? 0
-				: usage_error("a name or a level is missing after ", verb->name);
+	if (is_needed && argument)
+		return 0;
+	if (is_needed) {
+		fprintf(stderr, "upperctl: %s needs %s\n", verb->name, verb->text->form);
+		return try_help();
+	}
 	if (!argument || (verb->text->words && strcmp(argument, verb->text->words) == 0))
 		return 0;
 	if (!verb->text->words || verb_find(argument) < N_VERBS)

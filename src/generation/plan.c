@@ -204,6 +204,11 @@ static int plan_all_claimed(const struct plan *plan, struct why *why)
 
 	if (!name)
 		return 0;
+	if (strcmp(name, CONF_METRICS) == 0)
+		return why_set(why, EX_CONFIG,
+			"the service manager passes a socket named \"" CONF_METRICS
+			"\", and metrics are not set; add metrics = { address = \"127.0.0.1\"; "
+			"port = 12090; };, or disable and stop the .socket unit");
 	return why_set(why, EX_CONFIG,
 		"the service manager passes a socket named \"%s\", and no listener has that name; "
 		"add the listener, or disable and stop the .socket unit",

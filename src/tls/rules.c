@@ -85,18 +85,26 @@ static bool is_for_1_2(const char *name, size_t len)
 	return false;
 }
 
-/* DTLS 1.2 has no others, so a list without any leaves a listener that agrees with no client. */
-static bool has_classical(const char *list)
+/* A classical group of that name in any case, as the library spells it. */
+static const char *classical(const char *name, size_t len)
 {
 	static const char *const names[] = {
 		"X25519", "P-256", "prime256v1", "secp256r1", "P-384", "secp384r1"};
 
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (len == strlen(names[i]) && strncasecmp(name, names[i], len) == 0)
+			return names[i];
+	return NULL;
+}
+
+/* DTLS 1.2 has no others, so a list without any leaves a listener that agrees with no client. */
+static bool has_classical(const char *list)
+{
 	for (size_t len; *list != '\0'; list += len + (list[len] != '\0')) {
 		list += strspn(list, "?*-");
 		len = strcspn(list, ":/");
-		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-			if (len == strlen(names[i]) && strncasecmp(list, names[i], len) == 0)
-				return true;
+		if (classical(list, len))
+			return true;
 	}
 	return false;
 }
@@ -154,30 +162,42 @@ const char *tls_default_groups(struct tls *tls, bool is_datagram)
 	return list;
 }
 
+static int refuse_group(const char *name, struct tls_fault *fault)
+{
+	const char *meant = classical(name, strlen(name));
+
+	return why_set(&fault->why, TLS_E_REFUSED, "OpenSSL %s has no group \"%s\"%s%s%s",
+		tls_library_version(), name, meant ? "; did you mean \"" : "", meant ? meant : "",
+		meant                               ? "\"?"
+			: strcasestr(name, "MLKEM") ? "; version 3.5 has it"
+			: strpbrk(name, ", ;")      ? "; between two groups stands \":\""
+						    : "");
+}
+
 /* Names the first group of the list that the library does not have. */
 static int refuse_groups(SSL_CTX *ctx, const char *list, struct tls_fault *fault)
 {
-	for (size_t len; *list != '\0'; list += len + (list[len] != '\0')) {
+	fault->part = TLS_GROUPS;
+	for (size_t len, at = 0; list[at] != '\0'; at += len + (list[at + len] != '\0')) {
 		char name[64];
 		const char *bare;
 
-		len = strcspn(list, ":/");
-		snprintf(name, sizeof(name), "%.*s", (int)len, list);
+		len = strcspn(list + at, ":/");
+		snprintf(name, sizeof(name), "%.*s", (int)len, list + at);
 		bare = name + strspn(name, "?*-");
 		if (len == 0 || set_groups(ctx, name))
 			continue;
-		fault->part = TLS_GROUPS;
-		if (bare != name && set_groups(ctx, bare))
-			why_set(&fault->why, TLS_E_REFUSED,
-				"OpenSSL %s does not know the mark in \"%s\"; \"%s\" will do",
-				tls_library_version(), name, bare);
-		else
-			why_set(&fault->why, TLS_E_REFUSED, "OpenSSL %s has no group \"%s\"%s",
-				tls_library_version(), bare,
-				strcasestr(bare, "MLKEM") ? "; version 3.5 has it" : "");
-		return TLS_E_REFUSED;
+		if (bare == name || !set_groups(ctx, bare))
+			return refuse_group(bare, fault);
+		return why_set(&fault->why, TLS_E_REFUSED,
+			"OpenSSL %s does not know the mark in \"%s\"; \"%s\" will do",
+			tls_library_version(), name, bare);
 	}
-	return refuse_list(fault, TLS_GROUPS, list);
+	return why_set(&fault->why, TLS_E_REFUSED,
+		"\"%.200s\" is not a list that OpenSSL %s knows: a group stands there once, and "
+		"one "
+		"\":\" between two",
+		list, tls_library_version());
 }
 
 static int apply_groups(const struct tls_spec *spec, SSL_CTX *ctx, struct tls_fault *fault)

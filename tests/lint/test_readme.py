@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""src/README.md names functions with their files: each is defined there."""
+"""src/README.md names functions with their files: each is defined there. Files that a page names are there, too."""
 
 import re
 
@@ -21,3 +21,12 @@ def test_every_function_has_its_file():
 def test_function_is_defined_in_that_file(function, file):
     text = (ROOT / "src" / file).read_text()
     assert re.search(rf"^\w[^;\n]*\b{function}\($|^\w[^;\n]*\b{function}\([^;]*$", text, re.M)
+
+
+NAMES_A_FILE = re.compile(r"`((?:src|tests|scripts|docs|bench|conf|fuzz|container|systemd|man)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *ROOT.glob("[CS]*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page):
+    named = NAMES_A_FILE.findall(page.read_text())
+    assert not [name for name in named if not (ROOT / name).exists()]

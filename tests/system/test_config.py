@@ -472,6 +472,8 @@ def test_odd_options(args, words):
 @pytest.mark.parametrize("args, words", [
     ([], "a verb is missing"), (["stat"], "status, reload, metrics,"),
     (["status", "reload"], "one verb at a time, and not also reload"),
+    (["attach"], "attach needs NAME"),
+    (["log"], "log needs LEVEL"),
     (["clients", "clean"], 'all that can follow clients is "clear", not clean'),
     (["clients", "clear", "now"], "one thing at a time: now"),
     (["--socket"], "requires an argument"), (["--jsn", "status"], "unrecognized option")])

@@ -14,7 +14,7 @@ import pytest
 
 import process
 import rig
-from settings import SANDBOX, tcp
+from settings import SANDBOX, free_port, tcp
 from wire import connect, tcp_ask
 
 OUTPUT, TRY_AGAIN, PERMISSION, CONFIGURATION = 74, 75, 77, 78
@@ -316,6 +316,13 @@ def test_attached_socket_is_served_and_outlives_reloads(daemon):
     assert rig.run_upperctl(d, "reload").returncode == 0
     assert rig.run_upperctl(d, "upgrade").returncode == 0
     assert tcp_ask(extra, b"a") == b"A"
+
+
+def test_attached_socket_for_metrics_is_told_where_metrics_are_set(daemon):
+    d = daemon(tcp())
+    with listening(free_port()) as s:
+        code, said = control_ask(d, "attach metrics", s.fileno())
+        assert code == CONFIGURATION and 'add metrics = { address = "127.0.0.1"; port = 12090; };' in said
 
 
 def test_attached_socket_is_given_up_when_the_build_fails(daemon):

@@ -144,6 +144,23 @@ def test_a_group_that_the_library_lacks_is_named(pair, tmp_path, list_, words):
     assert words in checked.stderr
 
 
+ONCE = '"LIST" is not a list that OpenSSL 3.0'
+
+
+@pytest.mark.parametrize(("list_", "words"), [
+    ("X25519:X25519", ONCE), ("secp256r1:prime256v1", ONCE), ("X25519::P-256", ONCE), (":", ONCE),
+    ("X25519/P-256", ONCE), ("x25519:p-256", 'no group "p-256"; did you mean "P-256"?'),
+    ("X25519,P-256", 'between two groups stands ":"'), ("*X25519", '"X25519" will do')])
+def test_a_list_that_the_library_refuses_is_explained(pair, tmp_path, list_, words):
+    if not library().startswith("3.0"):
+        pytest.skip("this OpenSSL takes some of them")
+    config = tmp_path / "one.conf"
+    config.write_text(configuration(tls(pair, more={"groups": list_})))
+    checked = rig.run_upperd("-c", config, "--check")
+    assert checked.returncode == 78
+    assert words.replace("LIST", list_) in checked.stderr.splitlines()[0]
+
+
 def test_dtls_has_no_post_quantum_group(pair, tmp_path):
     config = tmp_path / "one.conf"
     config.write_text(configuration(dtls(pair, more={"groups": PQ})))
