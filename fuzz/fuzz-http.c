@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require_inside(whole.host, text, size);
 	require_inside(whole.origin, text, size);
 	require_inside(whole.accept, text, size);
-	require(http_quality(whole.accept, "text/plain") <= 1000);
+	require(http_quality(whole.accept, "text/plain", "1.0") <= 1000);
 	require_inside(http_host_name(whole.host), text, size);
 	http_host_is_local(whole.host);
 	http_origin_is_same(&whole);

@@ -74,26 +74,27 @@ enum form_source { FROM_PAGE, FROM_PROGRAM, FROM_AGE, FROM_STATE };
  * for none, such as curl. */
 struct form {
 	const char *path;
-	const char *range; /* of types, as Accept names it */
-	const char *type;  /* in full */
+	const char *range;   /* of types, as Accept names it */
+	const char *version; /* the same; NULL: of no matter */
+	const char *type;    /* in full */
 	enum form_source source;
 	enum page_text text; /* of the page */
 };
 
 static const struct form forms[] = {
-	{"/metrics", "text/plain", "text/plain; version=0.0.4; charset=utf-8", FROM_PAGE,
+	{"/metrics", "text/plain", "0.0.4", "text/plain; version=0.0.4; charset=utf-8", FROM_PAGE,
 		PAGE_TEXT},
-	{"/metrics", "application/openmetrics-text",
+	{"/metrics", "application/openmetrics-text", "1.0.0",
 		"application/openmetrics-text; version=1.0.0; charset=utf-8", FROM_PAGE,
 		PAGE_OPENMETRICS},
-	{"/metrics", "application/vnd.google.protobuf",
+	{"/metrics", "application/vnd.google.protobuf", NULL,
 		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
 		"encoding=delimited",
 		FROM_PAGE, PAGE_PROTOBUF},
-	{"/status.json", "application/json", "application/json", FROM_PAGE, PAGE_STATUS},
-	{"/", "text/html", "text/html; charset=utf-8", FROM_PROGRAM},
-	{"/livez", "text/plain", "text/plain; charset=utf-8", FROM_AGE},
-	{"/readyz", "text/plain", "text/plain; charset=utf-8", FROM_STATE},
+	{"/status.json", "application/json", NULL, "application/json", FROM_PAGE, PAGE_STATUS},
+	{"/", "text/html", NULL, "text/html; charset=utf-8", FROM_PROGRAM},
+	{"/livez", "text/plain", NULL, "text/plain; charset=utf-8", FROM_AGE},
+	{"/readyz", "text/plain", NULL, "text/plain; charset=utf-8", FROM_STATE},
 };
 
 #define N_FORMS (sizeof(forms) / sizeof(forms[0]))
@@ -105,7 +106,7 @@ static const struct form *form_find(const struct http_request *request)
 	unsigned most = 0;
 
 	for (size_t i = 0; i < N_FORMS; i++) {
-		unsigned quality = http_quality(request->accept, forms[i].range);
+		unsigned quality = http_quality(request->accept, forms[i].range, forms[i].version);
 
 		if (!http_span_is(request->path, forms[i].path))
 			continue;

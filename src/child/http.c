@@ -280,7 +280,18 @@ static unsigned range_matches(struct http_span range, const char *type)
 	return http_span_is(range, "*/*");
 }
 
-unsigned http_quality(struct http_span accept, const char *type)
+static bool parameter_is(struct http_span *parameter, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (parameter->len < len || strncasecmp(parameter->at, name, len) != 0)
+		return false;
+	parameter->at += len;
+	parameter->len -= len;
+	return true;
+}
+
+unsigned http_quality(struct http_span accept, const char *type, const char *version)
 {
 	unsigned best = 0, quality = 0;
 
@@ -291,9 +302,11 @@ unsigned http_quality(struct http_span accept, const char *type)
 		while (parameters.len > 0) {
 			struct http_span parameter = next_part(&parameters, ';');
 
-			if (parameter.len > 2 && strncasecmp(parameter.at, "q=", 2) == 0)
-				q = read_quality(
-					(struct http_span){parameter.at + 2, parameter.len - 2});
+			if (parameter_is(&parameter, "q="))
+				q = read_quality(parameter);
+			else if (version && parameter_is(&parameter, "version=") &&
+				!http_span_is(parameter, version))
+				matches = 0;
 		}
 		if (matches > best || (matches > 0 && matches == best && q > quality))
 			quality = q;

@@ -35,6 +35,7 @@ struct http_span http_host_name(struct http_span host);
 /* Whether the page that asks, if one does, is of that Host. */
 bool http_origin_is_same(const struct http_request *request);
 bool http_span_is(struct http_span span, const char *word);
-/* How much a peer with this Accept wants `type`, such as "text/plain": 0, not at all, to 1000. */
-unsigned http_quality(struct http_span accept, const char *type);
+/* How much a peer with this Accept wants `type`, such as "text/plain": 0, not at all, to 1000. A range that names
+ * another version than `version`, if it is not NULL, is of something else. */
+unsigned http_quality(struct http_span accept, const char *type, const char *version);
 const char *http_phrase(unsigned status);

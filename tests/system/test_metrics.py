@@ -170,6 +170,8 @@ OPEN, TEXT, PROTOBUF = "application/openmetrics-text", "text/plain", "applicatio
 @pytest.mark.parametrize("accept, expected", [
     (None, TEXT), ("*/*", TEXT), ("text/html", TEXT), ("", TEXT), (TEXT, TEXT), (f"{TEXT};version=0.0.4", TEXT),
     (OPEN, OPEN), (f"{OPEN};version=1.0.0,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", OPEN),
+    (f"{OPEN};version=1.0.0;escaping=allow-utf-8;q=0.6,{TEXT};version=0.0.4;escaping=allow-utf-8;q=0.5,*/*;q=0.1", OPEN),
+    (f"{OPEN};version=2.0.0,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", TEXT), (f"{OPEN};version=1.0.0;q=0.5,{TEXT};q=0.9", TEXT),
     (f"{TEXT},{OPEN};q=0.9", TEXT), (f"{OPEN},*/*;q=0.1", OPEN), (f"{OPEN};q=0,*/*", TEXT), (f"{TEXT};q=0.3,{OPEN};q=0.2", TEXT),
     (f"{PROTOBUF};proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,{OPEN};q=0.5",
      PROTOBUF)])

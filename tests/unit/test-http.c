@@ -138,14 +138,17 @@ static const struct {
 } qualities[] = {
 	{"", "text/plain", 0},
 	{"text/plain", "text/plain", 1000},
-	{"TEXT/Plain ; version=0.0.4", "text/plain", 1000},
+	{"TEXT/Plain ; VERSION=1.0", "text/plain", 1000},
 	{"text/html", "text/plain", 0},
 	{"*/*", "text/plain", 1000},
 	{"*/*;q=0.1", "text/plain", 100},
 	{"text/*;q=0.3,*/*;q=0.9", "text/plain", 300},
 	{"*/*;q=0.9 , text/*;q=0.3", "text/plain", 300},
 	{"text/plain;q=0.5,text/*;q=0.8", "text/plain", 500},
-	{"text/plain;version=1;q=0.25,text/plain;version=2;q=0.75", "text/plain", 750},
+	{"text/plain;version=1.0;q=0.25,text/plain;version=1.0;q=0.75", "text/plain", 750},
+	{"text/plain;version=1.0;q=0.25,text/plain;q=0.75;version=2", "text/plain", 250},
+	{"text/plain;version=1.00", "text/plain", 0},
+	{"text/plain;version=2,*/*;q=0.1", "text/plain", 100},
 	{"text/plain;q=0", "text/plain", 0},
 	{"text/plain;q=2", "text/plain", 0},
 	{"text/plain;q=x", "text/plain", 0},
@@ -163,9 +166,9 @@ static void test_qualities(void **state)
 		struct http_span accept = {
 			(char *)guard_copy(guard, qualities[i].accept, len), len};
 
-		if (http_quality(accept, qualities[i].type) != qualities[i].quality)
+		if (http_quality(accept, qualities[i].type, "1.0") != qualities[i].quality)
 			fail_msg("%s: %u", qualities[i].accept,
-				http_quality(accept, qualities[i].type));
+				http_quality(accept, qualities[i].type, "1.0"));
 	}
 }
 
