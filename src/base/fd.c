@@ -16,6 +16,10 @@
 #include "base/cleanup.h"
 #include "config.h"
 
+#if WITH_LINUX
+#include <linux/sock_diag.h>
+#endif
+
 /* Where a file does not say how long it is. */
 #define READ_FIRST 4096
 
@@ -163,3 +167,13 @@ int fd_socket(int family, int type)
 	return fd;
 #endif
 }
+
+#if WITH_LINUX
+uint32_t fd_drops(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ? 0 : info[SK_MEMINFO_DROPS];
+}
+#endif

@@ -4,6 +4,7 @@
 /* Descriptors: sealed memory, shared pages, whole files. All are close-on-exec. */
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #ifndef MSG_NOSIGNAL
@@ -33,6 +34,10 @@ int fd_read_path(const char *path, size_t max, char **ret_text, size_t *ret_len)
 int fd_write_ready(int fd, const void *data, size_t len);
 
 int fd_nonblock(int fd);
+
+/* The drops of the system at a socket since that was made: datagrams without room in the receive buffer,
+ * attempts to connect without room in the queue of a listening one. */
+uint32_t fd_drops(int fd);
 
 /* A socket that does not block, or -1 and errno. */
 int fd_socket(int family, int type);

@@ -25,7 +25,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sock_diag.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -33,6 +32,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "child/tls_files.h"
 #include "core/answerer.h"
 #include "tls/tls.h"
@@ -140,15 +140,6 @@ static int plain_open(void *userdata, int fd, struct transport *ret_transport)
 	return 0;
 }
 
-/* A socket outlives workers: what it lost before has been counted by others. */
-static uint32_t overflows_of(int fd)
-{
-	uint32_t info[SK_MEMINFO_VARS] = {0};
-	socklen_t len = sizeof(info);
-
-	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ? 0 : info[SK_MEMINFO_DROPS];
-}
-
 static void listener_socket_make_udp(struct listeners *all, struct listener_socket *one)
 {
 	one->udp = (struct udp){
@@ -159,7 +150,7 @@ static void listener_socket_make_udp(struct listeners *all, struct listener_sock
 		.access = all->conf->log.access,
 		.counters = one->counters,
 		.guard = &all->guard,
-		.overflows = overflows_of(one->fd),
+		.overflows = fd_drops(one->fd),
 		.proxy = proxy_rule_of(one->conf),
 	};
 	take_fd(&one->fd);
@@ -188,7 +179,7 @@ static int listener_socket_make_dtls(struct listeners *all, struct listener_sock
 		.allotment = allotment_of(&all->guard, one->conf->name, one->conf->connections),
 		.handshakes = &all->handshakes,
 		.maker = tls_datagrams_maker(one->datagrams),
-		.overflows = overflows_of(one->fd),
+		.overflows = fd_drops(one->fd),
 	};
 	take_fd(&one->fd);
 	dtls_init(&one->dtls, one->conf->idle_ms, one->conf->handshake_ms);

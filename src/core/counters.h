@@ -73,6 +73,7 @@
 	REASON(invalid, ALL, "bytes that are not UTF-8, which the listener rejects")             \
 	REASON(drain, CONNECTIONS, "the time to drain was over")                                 \
 	REASON(memory, CONNECTIONS, "no memory for its buffers")                                 \
+	REASON(queue, STREAMS, "no room among the connections that wait to be accepted")         \
 	REASON(descriptors, STREAMS, "no descriptor left")                                       \
 	REASON(empty, DATAGRAMS, "a datagram without bytes is never answered")                   \
 	REASON(size, DATAGRAMS, "the reply would not fit into a datagram")                       \

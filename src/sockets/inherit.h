@@ -4,7 +4,9 @@
 /* Sockets that were open before this program ran: the service manager's, or those from before an upgrade. Both
  * come as LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES say, from descriptor 3 on. */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "sockets/socket_file.h"
 
@@ -15,6 +17,8 @@ struct inherited {
 	char *name; /* owned; empty when it came without one */
 	char *key;  /* owned; of a socket that was ours before an upgrade; NULL: the manager's */
 	struct socket_file file; /* of such a socket */
+	bool knows_drops;        /* the same */
+	uint32_t drops;          /* that were counted */
 };
 
 struct inheritance {

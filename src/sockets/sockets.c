@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "sockets/inherit.h"
 #include "sockets/listen.h"
@@ -49,6 +50,7 @@ struct socket_group {
 	int *fds; /* that serve */
 	unsigned n;
 	struct socket_file file;
+	uint32_t drops; /* of all its sockets, that were counted */
 	struct claim claim;
 };
 
@@ -175,6 +177,12 @@ static int group_take(struct socket_group *group, int *fd)
 	return 0;
 }
 
+/* Drops of a socket from before this daemon had it are none of its counts. */
+static uint32_t drops_before(const struct inherited *one)
+{
+	return one->knows_drops ? one->drops : fd_drops(one->fd);
+}
+
 static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
 {
 	struct socket_group *group = one->key ? sockets_find_key(sockets, one->key)
@@ -186,10 +194,12 @@ static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
 	r = listen_take(one->fd, &spec, interface);
 	if (r < 0)
 		return r;
-	if (group)
-		return one->key || strcmp(group->key, listen_key(&spec, key)) == 0
-			? group_take(group, &one->fd)
-			: -ENOTUNIQ;
+	if (group && !one->key && strcmp(group->key, listen_key(&spec, key)) != 0)
+		return -ENOTUNIQ;
+	if (group) {
+		group->drops += drops_before(one);
+		return group_take(group, &one->fd);
+	}
 	r = group_new(&spec, &group);
 	if (r < 0)
 		return r;
@@ -200,6 +210,7 @@ static int sockets_inherit_one(struct sockets *sockets, struct inherited *one)
 	else
 		group->name = take_ptr(&one->name);
 	group->file = one->file;
+	group->drops = drops_before(one);
 	return group_take(group, &one->fd);
 }
 
@@ -235,6 +246,7 @@ int sockets_attach(struct sockets *sockets, const char *name, int *fd)
 	if (!group->name)
 		return -ENOMEM;
 	group->attached = true;
+	group->drops = fd_drops(*fd);
 	r = group_take(group, fd);
 	if (r < 0)
 		return r;
@@ -260,8 +272,8 @@ void sockets_each(const struct sockets *sockets,
 
 		for (unsigned i = 0; i < group->n; i++)
 			on_socket(userdata,
-				&(struct socket_entry){
-					group->fds[i], group->name, group->key, &group->file});
+				&(struct socket_entry){group->fds[i], group->name, group->key,
+					&group->file, i == 0 ? group->drops : 0});
 	}
 }
 
@@ -342,6 +354,21 @@ struct socket_group *sockets_find(struct sockets *sockets, const struct conf_lis
 	if (group || socket_spec_of(listener, &spec) != 0)
 		return group;
 	return sockets_find_key(sockets, listen_key(&spec, key));
+}
+
+/* A socket that was made anew begins anew. */
+uint32_t sockets_count_drops(struct sockets *sockets, const struct conf_listener *listener)
+{
+	struct socket_group *group = sockets_find(sockets, listener);
+	uint32_t before, now = 0;
+
+	if (!group)
+		return 0;
+	for (unsigned i = 0; i < group->n; i++)
+		now += fd_drops(group->fds[i]);
+	before = now < group->drops ? 0 : group->drops;
+	group->drops = now;
+	return now - before;
 }
 
 /* Room for them is made here, so that a commit cannot fail. */

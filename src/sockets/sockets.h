@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/list.h"
 #include "conf/conf.h"
@@ -47,6 +48,7 @@ struct socket_entry {
 	int fd;
 	const char *name, *key;
 	const struct socket_file *file;
+	uint32_t drops; /* that were counted */
 };
 size_t sockets_count(const struct sockets *sockets);
 void sockets_each(const struct sockets *sockets,
@@ -82,6 +84,9 @@ void sockets_prune(struct sockets *sockets, const struct conf *conf);
 
 /* Opens again what a child has shut down that was taken over; children started from now on get that. */
 void sockets_reopen(struct sockets *sockets);
+
+/* Attempts to connect that the system has dropped at a listener since the last call, since the queue was full. */
+uint32_t sockets_count_drops(struct sockets *sockets, const struct conf_listener *listener);
 
 /* "udp [::]:12000" */
 const char *socket_group_text(const struct socket_group *group);

@@ -159,19 +159,14 @@ static void collect_reasons(const struct collection *c)
 					(double)sums->list[i].counters.reasons[r]);
 }
 
-static bool has_datagrams(const struct sum *sum)
-{
-	return sum->transport == CONF_UDP || sum->transport == CONF_DTLS;
-}
-
 static void collect_drops(const struct collection *c)
 {
 	const struct sums *sums = &c->moment->sums;
 
 	for (size_t i = 0; i < sums->n; i++)
-		if (has_datagrams(&sums->list[i]))
+		if (reason_is_of((enum reason)c->which, sums->list[i].transport))
 			sample(c->e, LABELS(sums->list[i].name),
-				(double)sums->list[i].counters.reasons[REASON_overflow]);
+				(double)sums->list[i].counters.reasons[c->which]);
 }
 
 static bool shakes_hands(const struct sum *sum)
@@ -310,7 +305,8 @@ static const struct metric_row {
 	COUNTERS(COUNTER)
 #undef COUNTER
 	{{"ended", METRIC_COUNTER, "", "Connections ended and datagrams not answered", {"listener", "reason"}}, collect_reasons},
-	{{"kernel_drops", METRIC_COUNTER, "", "Datagrams for which the system had no room in the receive buffer", {"listener"}}, collect_drops},
+	{{"kernel_drops", METRIC_COUNTER, "", "Datagrams for which the system had no room in the receive buffer", {"listener"}}, collect_drops, REASON_overflow},
+	{{"accept_drops", METRIC_COUNTER, "", "Attempts to connect that the system dropped, since too many connections waited to be accepted", {"listener"}}, collect_drops, REASON_queue},
 	{{"service_seconds", METRIC_HISTOGRAM, "seconds", "From a message that was read to its answer that was written", {"listener"}}, collect_service},
 	{{"handshakes", METRIC_COUNTER, "", "Handshakes that succeeded", {"listener", "version", "resumed"}}, collect_handshakes},
 	{{"handshake_groups", METRIC_COUNTER, "", "Handshakes that succeeded, by the group of the key exchange", {"listener", "group"}}, collect_agreed, AGREED_GROUP},

@@ -258,6 +258,14 @@ void stats_count_death(struct stats *stats, const struct child *child, const str
 	};
 }
 
+void stats_count_drops(struct stats *stats, const char *listener, uint32_t n)
+{
+	const struct listener_counters counters = {.reasons = {[REASON_queue] = n}};
+
+	if (n > 0)
+		sums_add(&stats->history, listener, &counters);
+}
+
 int stats_init(struct stats *stats, uint64_t now_ms)
 {
 	*stats = (struct stats){

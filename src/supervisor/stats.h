@@ -113,6 +113,8 @@ void stats_count_generation(struct stats *stats, enum build_cause cause);
 void stats_count_reload(struct stats *stats, bool worked);
 /* A child died. */
 void stats_count_death(struct stats *stats, const struct child *child, const struct child_end *end);
+/* Attempts to connect that the system dropped. */
+void stats_count_drops(struct stats *stats, const char *listener, uint32_t n);
 const char *death_name(enum death death);
 /* All that is wrong now, as a sentence; empty when all is well. */
 void stats_judge(const struct stats *stats, const struct moment *moment, char text[static 512]);

@@ -477,6 +477,21 @@ static void on_signal(struct source *source, uint32_t events)
 	}
 }
 
+/* The supervisor looks, since workers may share a socket, and may be the reason why its queue is full. */
+static void count_drops(struct supervisor *s)
+{
+	const struct conf *conf =
+		s->generations.serving ? generation_conf(s->generations.serving) : NULL;
+
+	for (size_t i = 0; conf && i < conf->n_listeners; i++) {
+		const struct conf_listener *listener = &conf->listeners[i];
+
+		if (listener->transport == CONF_TCP || listener->transport == CONF_TLS)
+			stats_count_drops(&s->stats, listener->name,
+				sockets_count_drops(&s->resources.sockets, listener));
+	}
+}
+
 static void on_clock(struct timer *timer, uint64_t now_ms)
 {
 	struct supervisor *s = container_of(timer, struct supervisor, clock);
@@ -491,6 +506,7 @@ static void on_clock(struct timer *timer, uint64_t now_ms)
 	turning = generations_end_stuck(all);
 	if (all->serving) /* or a second later */
 		shared_correct(s->resources.shared, generations_count_open, all);
+	count_drops(s);
 	supervisor_observe(s, &moment);
 	if (all->serving || all->is_stopping)
 		stats_on_second(&s->stats, &moment);

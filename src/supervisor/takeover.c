@@ -258,25 +258,33 @@ int takeover_find(struct supervisor *s)
 	return r;
 }
 
-/* Of the socket in the line before. */
-static int take_socket_file(const struct naming *naming, char *rest)
+/* Of the socket in a line before. */
+static int take_socket_file(struct inherited *one, char *rest)
 {
-	struct socket_file file = {.device = (dev_t)handover_number(&rest)};
+	one->file.device = (dev_t)handover_number(&rest);
+	one->file.inode = (ino_t)handover_number(&rest);
+	return 0;
+}
 
-	file.inode = (ino_t)handover_number(&rest);
-	if (naming->n_sockets == 0)
-		return -EINVAL;
-	naming->inheritance->list[naming->n_sockets - 1].file = file;
+static int take_socket_drops(struct inherited *one, char *rest)
+{
+	one->drops = (uint32_t)handover_number(&rest);
+	one->knows_drops = true;
 	return 0;
 }
 
 static int take_socket(void *userdata, const char *word, char *rest)
 {
 	struct naming *naming = userdata;
+	bool is_file = strcmp(word, "file") == 0;
 	struct inherited *one;
 
-	if (strcmp(word, "file") == 0)
-		return take_socket_file(naming, rest);
+	if (is_file || strcmp(word, "drops") == 0) {
+		if (naming->n_sockets == 0)
+			return -EINVAL;
+		one = &naming->inheritance->list[naming->n_sockets - 1];
+		return is_file ? take_socket_file(one, rest) : take_socket_drops(one, rest);
+	}
 	if (strcmp(word, "socket") != 0)
 		return 0;
 	if (naming->n_sockets == naming->inheritance->n)

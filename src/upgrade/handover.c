@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +68,8 @@ void handover_socket(struct handover *h, const struct socket_entry *entry)
 	if (!one.name)
 		handover_fail(h, -ENOMEM);
 	h->sockets.list[h->sockets.n++] = one;
-	fprintf(h->state, "socket %s\n", entry->name ? "" : entry->key);
+	fprintf(h->state, "socket %s\ndrops %" PRIu32 "\n", entry->name ? "" : entry->key,
+		entry->drops);
 	if (entry->file->inode != 0)
 		fprintf(h->state, "file %ju %ju\n", (uintmax_t)entry->file->device,
 			(uintmax_t)entry->file->inode);

@@ -25,7 +25,7 @@ from pki import Authority
 from secure import ask_tls, context_for, tls
 from settings import SANDBOX, free_port, tcp, udp
 from test_sandbox import without_landlock
-from wire import connect, udp_ask
+from wire import connect, overflowing, udp_ask
 
 RULES = rig.ROOT / "conf/alerts.yml"
 DASHBOARD = rig.ROOT / "conf/grafana-dashboard.json"
@@ -250,6 +250,16 @@ def test_faults_of_clients_and_load(watched, prometheus, tmp_path):
                            prometheus.value("sum(upperd_kernel_drops_total)") > 0, what="drops")
     prometheus.wait("UpperdKernelDrops")
     prometheus.wait_clear("UpperdRefusing", "UpperdHandshakesFail", "UpperdKernelDrops")
+
+
+def test_more_clients_than_backlog(watched, prometheus):
+    d = watched(tcp(backlog=2), workers=1)
+    worker, = d.workers()
+    os.kill(worker, signal.SIGSTOP)
+    with overflowing(d.listeners[0], 12):
+        prometheus.wait("UpperdAcceptDrops")
+    os.kill(worker, signal.SIGCONT)
+    prometheus.wait_clear("UpperdAcceptDrops")
 
 
 def test_slow_answers(watched, prometheus, as_root):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters over HTTP: what a scrape gets, what anybody else gets, and what becomes of the exporter."""
 
+import contextlib
 import io
 import json
 import os
@@ -23,7 +24,7 @@ from dtls import dtls, s_client
 from pki import Authority
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import free_port, tcp, udp
-from wire import Background, connect, read_all, tcp_ask, udp_ask
+from wire import Background, connect, overflowing, read_all, tcp_ask, udp_ask
 
 TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -170,8 +171,9 @@ OPEN, TEXT, PROTOBUF = "application/openmetrics-text", "text/plain", "applicatio
 @pytest.mark.parametrize("accept, expected", [
     (None, TEXT), ("*/*", TEXT), ("text/html", TEXT), ("", TEXT), (TEXT, TEXT), (f"{TEXT};version=0.0.4", TEXT),
     (OPEN, OPEN), (f"{OPEN};version=1.0.0,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", OPEN),
-    (f"{OPEN};version=1.0.0;escaping=allow-utf-8;q=0.6,{TEXT};version=0.0.4;escaping=allow-utf-8;q=0.5,*/*;q=0.1", OPEN),
-    (f"{OPEN};version=2.0.0,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", TEXT), (f"{OPEN};version=1.0.0;q=0.5,{TEXT};q=0.9", TEXT),
+    (f"{OPEN};version=1.0.0;escaping=allow-utf-8;q=0.6,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", OPEN),
+    (f"{OPEN};version=2.0.0,{TEXT};version=0.0.4;q=0.5,*/*;q=0.1", TEXT),
+    (f"{OPEN};version=1.0.0;q=0.5,{TEXT};q=0.9", TEXT),
     (f"{TEXT},{OPEN};q=0.9", TEXT), (f"{OPEN},*/*;q=0.1", OPEN), (f"{OPEN};q=0,*/*", TEXT), (f"{TEXT};q=0.3,{OPEN};q=0.2", TEXT),
     (f"{PROTOBUF};proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,{OPEN};q=0.5",
      PROTOBUF)])
@@ -319,8 +321,9 @@ def test_each_row_moves(scraped, tmp_path):
                 s.recv(100)
             except ConnectionError:
                 pass
-    # Not here: what a kernel drops, in test_guard.py; records that are lost, in test_log.py; memory, in test_memory.py.
-    elsewhere = {"upperd_kernel_drops", "upperd_records_lost", "upperd_memory_short"}
+    # Not here: what a kernel drops, in test_guard.py and below; records that are lost, in test_log.py; memory, in test_memory.py.
+    elsewhere = {"upperd_kernel_drops", "upperd_accept_drops", "upperd_records_lost",
+                 "upperd_memory_short"}
     still = elsewhere | unmoved(one)
     os.kill(d.workers()[-1], signal.SIGSTOP)
     end = time.monotonic() + 10
@@ -654,6 +657,38 @@ def test_nothing_is_lost_over_reloads(scraped):
     assert one.sample("upperd_generation") == 6
     one.wait_sample('upperd_reloads_total{outcome="done"}', 5)
     process.wait_until(lambda: len(one.exporters()) == 1, what="the end of the old ones")
+
+
+def test_attempts_to_connect_that_the_system_drops(scraped):
+    """A number of the listening socket, which goes from one supervisor to the next: each counts once."""
+    one = scraped(tcp(backlog=2), udp(), workers=1)
+    series, worker = 'upperd_accept_drops_total{listener="tcp"}', one.d.workers()[0]
+    assert one.sample(series) == 0 and "upperd_accept_drops_total{listener=\"udp\"" not in one.scrape()
+    with stopped(worker), overflowing(one.d.listeners[0], 8):
+        one.d.wait_for(lambda: one.sample(series) >= 5, "drops")
+    assert "well" == rig.run_upperctl(one.d, "status").stdout.splitlines()[0]
+    assert re.search(r"^tcp +\d+ queue: no room", rig.run_upperctl(one.d, "status").stdout, re.M)
+    tcp_ask(one.d.listeners[0], b"a")
+    one.wait_sample('upperd_messages_total{listener="tcp"}', 1)  # so that all attempts are counted
+    dropped = one.sample(series)
+    assert one.sample('upperd_ended_total{listener="tcp",reason="queue"}') == dropped
+    one.d.reload()
+    assert rig.run_upperctl(one.d, "upgrade").returncode == 0
+    tcp_ask(one.d.listeners[0], b"a")
+    one.wait_sample('upperd_messages_total{listener="tcp"}', 2)  # so that the new program has looked at the socket
+    assert one.sample(series) == dropped
+    worker = one.d.workers()[-1]
+    process.wait_until(lambda: one.d.workers() == [worker], what="the end of the old workers")
+    with stopped(worker), overflowing(one.d.listeners[0], 8):
+        one.d.wait_for(lambda: one.sample(series) >= dropped + 5, "more drops")
+    assert one.sample(series) < 2 * dropped + 50
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    yield
+    os.kill(pid, signal.SIGCONT)
 
 
 def test_who_asks_nothing_holds_up_no_stop(scraped):

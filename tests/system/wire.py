@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients as small as they can be."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -74,6 +75,18 @@ def reset(s):
     """Closes in the rudest way."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
+
+
+@contextlib.contextmanager
+def overflowing(listener, n):
+    """As many attempts to connect at once, of which none is accepted; each that finds no room is made again by the system."""
+    tries = [socket.socket(family_of(listener["address"])) for _ in range(n)]
+    for s in tries:
+        s.setblocking(False)
+        s.connect_ex(address_of(listener))
+    yield tries
+    for s in tries:
+        s.close()
 
 
 class Background:
