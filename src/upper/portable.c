@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Upper-casing on any processor. A block is first converted as if it were all ASCII, in vectors as
- * compilers know them; then the characters beyond ASCII are patched, one by one, where a bit for each
- * byte says that they are. Text that does not fit that, because its length changes, it is not UTF-8 or an
- * end is near, goes piece by piece. Reads nothing beyond `in->end`, and takes no more of `out` than
- * whole characters. */
+/* Upper-casing on any processor, in vectors that the compiler turns into SSE2, NEON or others.
+ *
+ * * A block of 64 bytes is first converted as if it were all ASCII. The characters beyond ASCII are then
+ * patched, where a mask with a bit for each byte says that they begin. Three kinds of blocks are told apart:
+ *
+ *   narrow  no character of three or four bytes (Greek, Cyrillic, German, Arabic). Vectors check that all of it
+ *           is UTF-8; then each character is replaced by its result in a table, without a further question.
+ *   wide    Vectors check all of it and find the letters that may have case, of which Hindi, Chinese or emoji
+ *           have none: then nothing is patched.
+ *   sparse  wide, but nearly ASCII (English with typographic quotes). To check each character by itself
+ *           costs less than to check all of the block.
+ *
+ * * A block ends early before a character that is cut by its end, and before what is not UTF-8. This, and
+ * text that is shorter than a block, goes piece by piece: convert_next() decides what becomes of it, alone.
+ *
+ * * Reads nothing beyond `in->end`, and takes no more of `out` than whole characters. */
 
 #include <string.h>
 
@@ -15,7 +26,9 @@
 enum {
 	WORD = 8,
 	BLOCK = 64,
-	EDGE = 3, /* how far a character that begins in a block may reach beyond it */
+	EDGE = 3,  /* how far a character that begins in a sparse block may reach beyond it */
+	FEW = 18,  /* bytes beyond ASCII that a sparse block may have */
+	MANY = 16, /* blocks that go piece by piece, after one of which nothing could be taken */
 	ROW_MASK = (1 << UPPER_ROW_BITS) - 1,
 	ROW_COUNT = sizeof(upper_row_of) / sizeof(upper_row_of[0]),
 };
@@ -24,6 +37,8 @@ enum {
 typedef uint8_t vector __attribute__((vector_size(16)));
 typedef int8_t signed_vector __attribute__((vector_size(16)));
 typedef uint64_t word_pair __attribute__((vector_size(16)));
+
+enum { VECTORS = BLOCK / sizeof(vector) };
 
 _Static_assert(sizeof(upper_specials[0].bytes) == UPPER_LONGEST, "no result is cut short");
 
@@ -51,20 +66,52 @@ static inline vector vector_upper(vector bytes)
 	return bytes ^ ((vector)((signed_vector)(bytes + 5) > 101) & 0x20);
 }
 
+static inline vector vector_load(const uint8_t *at)
+{
+	vector bytes;
+
+	memcpy(&bytes, at, sizeof(bytes));
+	return bytes;
+}
+
+/* Comparisons answer in the highest bit of each byte; other bits may be anything. */
+static inline vector vector_is(vector bytes, uint8_t byte)
+{
+	return (vector)(bytes == byte);
+}
+
+/* From 0x80 to below `bound`: for these, the order of signed bytes is the same. */
+static inline vector vector_below(vector bytes, uint8_t bound)
+{
+	return (vector)((signed_vector)bytes < (int8_t)bound);
+}
+
+/* From `bound`, which is at least 0x80, to 0xFF. */
+static inline vector vector_from(vector bytes, uint8_t bound)
+{
+	return bytes & ~vector_below(bytes, bound);
+}
+
+static inline bool has_any(vector answers)
+{
+	const word_pair words = (word_pair)answers;
+
+	return ((words[0] | words[1]) & 0x8080808080808080) != 0;
+}
+
 /* True if all of it was ASCII. */
 static inline bool block_convert(uint8_t *restrict to, const uint8_t *restrict from)
 {
 	vector bytes, any = {0};
 
 	for (size_t i = 0; i < BLOCK; i += sizeof(vector)) {
-		memcpy(&bytes, from + i, sizeof(vector));
+		bytes = vector_load(from + i);
 		any |= bytes;
 		bytes = vector_upper(bytes);
 		memcpy(to + i, &bytes, sizeof(vector));
 	}
 
-	const word_pair words = (word_pair)any;
-	return ((words[0] | words[1]) & 0x8080808080808080) == 0;
+	return !has_any(any);
 }
 
 /* Eight bytes in one register, of which none may have its highest bit set. */
@@ -84,22 +131,130 @@ static inline uint64_t word_load(const uint8_t *at)
 	return word;
 }
 
-/* A bit for each byte of a block that is not ASCII, the first in the lowest. */
-static inline uint64_t block_mask(const uint8_t *at)
+/* A bit for each byte of a block whose `ones` highest bits are set, the first byte in the lowest: with one, all
+ * that is not ASCII; with two, the first bytes of characters. */
+static inline uint64_t block_mask(const uint8_t *at, const unsigned ones)
 {
 	uint64_t mask = 0;
 
+#pragma GCC unroll 8
 	for (size_t i = 0; i < BLOCK; i += WORD) {
 		uint64_t word = word_load(at + i);
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 		word = __builtin_bswap64(word);
 #endif
+		uint64_t found = word & 0x8080808080808080;
+		for (unsigned n = 1; n < ones; n++)
+			found &= word << n;
 		/* The highest bits of all bytes meet in the highest byte of the product. */
-		mask |= (((word >> 7 & 0x0101010101010101) * 0x0102040810204080) >> 56) << i;
+		mask |= (found * 0x0002040810204081 >> 56) << i;
 	}
 
 	return mask;
+}
+
+/* As __builtin_popcountll(), which is a call where the processor may lack the instruction. */
+static inline unsigned count_bits(uint64_t mask)
+{
+	mask -= mask >> 1 & 0x5555555555555555;
+	mask = (mask & 0x3333333333333333) + (mask >> 2 & 0x3333333333333333);
+	mask = (mask + (mask >> 4)) & 0x0F0F0F0F0F0F0F0F;
+
+	return (unsigned)(mask * 0x0101010101010101 >> 56);
+}
+
+static inline bool block_is_wide(const uint8_t *at)
+{
+	vector wide = {0};
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < VECTORS; i++)
+		wide |= vector_from(vector_load(at + i * sizeof(vector)), 0xE0);
+
+	return has_any(wide);
+}
+
+/* Where a vector begins, of those that look at each byte and at `ahead` bytes behind it, and not beyond the
+ * block: the last one overlaps the one before it. */
+static inline size_t place_of(size_t number, size_t ahead)
+{
+	const size_t place = number * sizeof(vector), last = BLOCK - ahead - sizeof(vector);
+
+	return place < last ? place : last;
+}
+
+/* Whether a narrow block is UTF-8: there is a trail behind each first byte, and nowhere else. */
+static inline bool narrow_is_valid(const uint8_t *at)
+{
+	vector wrong = {0};
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < VECTORS; i++) {
+		const uint8_t *from = at + place_of(i, 1);
+		const vector first = vector_load(from), second = vector_load(from + 1);
+
+		wrong |= vector_is(first & 0xFE, 0xC0) |
+			(vector_from(first, 0xC0) ^ vector_below(second, 0xC0));
+	}
+
+	return !has_any(wrong) && !utf8_is_trail(at[0]);
+}
+
+/* All of a narrow block but for a first byte at its end. */
+static inline size_t narrow_length(const uint8_t *at)
+{
+	return BLOCK - (at[BLOCK - 1] >= 0xC0);
+}
+
+/* The first bytes of characters that may have case. Left out are symbols and punctuation that are frequent, and
+ * emoji; to take another for a letter does no harm. */
+static inline vector vector_cased(vector first, vector second)
+{
+	const vector four = vector_below(second, 0x9F) & ~vector_is(second, 0x9D);
+
+	return vector_is(first & 0xE0, 0xC0) | vector_is(first, 0xE1) |
+		(vector_is(first, 0xE2) & ~vector_below(second, 0x85)) | vector_is(first, 0xEA) |
+		vector_is(first, 0xEF) | (vector_is(first, 0xF0) & four);
+}
+
+/* Whether a block of any kind is UTF-8, as far as characters go that begin in front of its last three bytes; all
+ * from F1 on are refused. Marks those that may have case. */
+static inline bool wide_is_valid(
+	const uint8_t *at, uint8_t marks[static BLOCK], bool *ret_is_marked)
+{
+	vector wrong = {0}, any = {0};
+
+	memset(&marks[BLOCK - sizeof(vector)], 0, sizeof(vector));
+#pragma GCC unroll 4
+	for (size_t i = 0; i < VECTORS; i++) {
+		const uint8_t *from = at + place_of(i, UPPER_UNFINISHED);
+		const vector first = vector_load(from), second = vector_load(from + 1);
+		const vector third = vector_load(from + 2), fourth = vector_load(from + 3);
+		const vector cased = vector_cased(first, second), low = vector_below(second, 0xA0);
+		const vector due = vector_from(first, 0xF0) | vector_from(second, 0xE0) |
+			vector_from(third, 0xC0);
+
+		wrong |= vector_is(first & 0xFE, 0xC0) | (vector_is(first, 0xE0) & low) |
+			(vector_is(first, 0xED) & ~low) | vector_from(first, 0xF1) |
+			(due ^ vector_below(fourth, 0xC0));
+		any |= cased;
+		memcpy(marks + (from - at), &cased, sizeof(cased));
+	}
+
+	/* The vectors above say nothing about trails among the first three bytes. */
+	*ret_is_marked = has_any(any);
+	return !has_any(wrong) && !utf8_is_trail(at[0]) &&
+		utf8_is_trail(at[1]) == (at[0] >= 0xC0) &&
+		utf8_is_trail(at[2]) == (at[0] >= 0xE0 || at[1] >= 0xC0);
+}
+
+/* To the end of the last character that begins in front of the last three bytes, without a branch. */
+static inline size_t wide_length(const uint8_t *at)
+{
+	const size_t one = utf8_is_trail(at[BLOCK - 3]), two = one & utf8_is_trail(at[BLOCK - 2]);
+
+	return BLOCK - 3 + one + two + (two & utf8_is_trail(at[BLOCK - 1]));
 }
 
 static inline uint16_t entry_of(uint32_t code)
@@ -154,17 +309,19 @@ static inline size_t patch(uint8_t *to, const uint8_t at[static UPPER_UNFINISHED
 	}
 }
 
-/* Patches what is not ASCII in a block; how far it came, which is less than the block when it met
- * something that cannot be patched, and more when its last character goes beyond. */
-static inline size_t block_patch(uint8_t *to, const uint8_t *from)
+/* Patches what a mask says is not ASCII, each character checked by itself. Returns how far it came, which is
+ * less than the block when it met something that cannot be patched, and more when its last character goes
+ * beyond. */
+static inline size_t patch_sparse(uint64_t mask, uint8_t *to, const uint8_t *from, bool *ret_wide)
 {
-	uint64_t mask = block_mask(from);
 	size_t reached = BLOCK;
 
+	*ret_wide = false;
 	while (mask > 0) {
 		size_t at = (size_t)__builtin_ctzll(mask);
 		size_t length = patch(to + at, from + at);
 
+		*ret_wide |= length != 2;
 		if (length == 0)
 			return at;
 		if (at + length > BLOCK)
@@ -175,19 +332,106 @@ static inline size_t block_patch(uint8_t *to, const uint8_t *from)
 	return reached;
 }
 
-/* Stops with an end near, or at something that is not for blocks. */
-static inline void convert_blocks(bool any_byte, struct upper_in *in, struct upper_out *out)
+/* The result for a character of two bytes. One index for both, since the compiler makes less of two. */
+static inline const uint8_t *pair_for(const uint8_t *at)
 {
-	while (left_in(in) >= BLOCK + EDGE && room_in(out) >= BLOCK + EDGE) {
-		size_t reached = BLOCK;
+	return upper_pairs[0] + 2 * ((size_t)at[0] * 64 + at[1] - (0xC0 * 64 + 0x80));
+}
 
-		if (!block_convert(out->at, in->at) && !any_byte)
-			reached = block_patch(out->at, in->at);
+/* Patches whole and valid characters, which begin at `places` among the first `length` bytes, and takes all of
+ * these bytes, or those in front of a character that cannot be patched. One of two bytes that becomes longer or
+ * shorter moves what follows: the rest of the block is converted once more, to where it belongs now. */
+static inline size_t patch_valid(
+	uint64_t places, size_t length, struct upper_in *in, struct upper_out *out)
+{
+	const uint8_t *from = in->at;
+	uint8_t *to = out->at;
+
+	for (; places; places &= places - 1) {
+		const size_t at = (unsigned)__builtin_ctzll(places);
+		uint8_t pair[2];
+
+		if (__builtin_expect(from[at] >= 0xE0, false)) {
+			if (patch(to + at, from + at) > 0)
+				continue;
+			length = at;
+			break;
+		}
+
+		memcpy(pair, pair_for(from + at), sizeof(pair));
+		if (__builtin_expect(pair[0] != 0, true)) {
+			memcpy(to + at, pair, sizeof(pair));
+			continue;
+		}
+
+		const struct upper_special *special = &upper_specials[pair[1]];
+		const uint8_t *rest = from + at + sizeof(pair);
+		if (in->end - rest < BLOCK || out->end - (to + at) < UPPER_LONGEST + BLOCK) {
+			length = at;
+			break;
+		}
+		memcpy(to + at, special->bytes, UPPER_LONGEST);
+		block_convert(to + at + special->length, rest);
+		to += special->length - (ptrdiff_t)sizeof(pair);
+	}
+
+	in->at = from + length;
+	out->at = to + length;
+	return length;
+}
+
+/* Patches a block that is not all ASCII, and returns how much of it is done. `wide` remembers the kind of the
+ * block before: text stays with its script. */
+static inline size_t block_patch(bool *wide, struct upper_in *in, struct upper_out *out)
+{
+	uint8_t marks[BLOCK];
+	bool is_marked;
+
+	if (!*wide && !block_is_wide(in->at))
+		return narrow_is_valid(in->at)
+			? patch_valid(block_mask(in->at, 2) & ~(uint64_t)0 >> 1,
+				  narrow_length(in->at), in, out)
+			: 0;
+
+	const uint64_t mask = block_mask(in->at, 1);
+	*wide = true;
+	if (count_bits(mask) <= FEW && left_in(in) >= BLOCK + EDGE &&
+		room_in(out) >= BLOCK + EDGE) {
+		const size_t reached = patch_sparse(mask, out->at, in->at, wide);
+
 		in->at += reached;
 		out->at += reached;
-		if (reached < BLOCK)
-			return;
+		return reached;
 	}
+
+	if (!wide_is_valid(in->at, marks, &is_marked))
+		return 0;
+	return patch_valid(is_marked ? block_mask(marks, 1) : 0, wide_length(in->at), in, out);
+}
+
+/* Stops with an end near, or at something that is not for blocks. The spans are copies, as in convert(), and this
+ * is a function of its own, so that neither loop crowds the other out of the registers. */
+__attribute__((noinline)) static void convert_blocks(
+	bool any_byte, struct upper_in *in, struct upper_out *out)
+{
+	struct upper_in from = *in;
+	struct upper_out to = *out;
+	bool wide = false;
+
+	while (true) {
+		const size_t left = left_in(&from), room = room_in(&to);
+		const uint8_t *end = from.at + (left < room ? left : room) / BLOCK * BLOCK;
+
+		while (from.at < end && (block_convert(to.at, from.at) || any_byte)) {
+			from.at += BLOCK;
+			to.at += BLOCK;
+		}
+		if (from.at == end || block_patch(&wide, &from, &to) < BLOCK - UPPER_UNFINISHED)
+			break;
+	}
+
+	*in = from;
+	*out = to;
 }
 
 /* The same for ASCII alone, in small steps. */
@@ -299,10 +543,20 @@ static int convert(
 	int r = 0;
 
 	while (r == 0 && from.at < from.end) {
-		convert_blocks(how.charset == UPPER_ASCII, &from, &to);
+		size_t step = MANY * BLOCK;
 
-		/* A block with something else in it: through it, and then blocks again. */
-		size_t step = left_in(&from) < BLOCK ? left_in(&from) : BLOCK;
+		if (left_in(&from) >= BLOCK) {
+			*in = from;
+			*out = to;
+			convert_blocks(how.charset == UPPER_ASCII, in, out);
+			step = in->at > from.at ? BLOCK : MANY * BLOCK;
+			from = *in;
+			to = *out;
+		}
+
+		/* Through what ended the blocks, and then blocks again. */
+		if (left_in(&from) < step)
+			step = left_in(&from);
 		for (const uint8_t *until = from.at + step; r == 0 && from.at < until;) {
 			convert_words(&from, &to);
 			if (from.at < until)

@@ -24,3 +24,7 @@ extern const uint8_t upper_row_of[1958];
 extern const uint16_t upper_rows[57][1 << UPPER_ROW_BITS];
 
 extern const struct upper_special upper_specials[225];
+
+/* The whole result for each code point of two bytes, without a look at its row; 0 and the number of a
+ * special result for one that becomes longer or shorter. */
+extern const uint8_t upper_pairs[0x800][2];
