@@ -61,6 +61,8 @@ void supervisor_observe(const struct supervisor *s, struct moment *ret_moment)
 		.draining = s->generations.n_draining + (s->takeover.remnants.n > 0),
 		.open = atomic_load(&s->resources.shared->open),
 		.turned_away = count_turned_away(&s->resources.shared->penalties, s->loop.now_ms),
+		.memory_is_short =
+			atomic_load(&s->resources.shared->memory_short_until_ms) > s->loop.now_ms,
 	};
 	records_recall(&m->log);
 	sums_add_all(&m->sums, &s->stats.history);

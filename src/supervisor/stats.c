@@ -196,6 +196,8 @@ void stats_judge(const struct stats *stats, const struct moment *moment, char te
 		add_trouble(text, "the last reload failed, and the configuration before it serves");
 	if (moment->is_serving && moment->open - moment->open_before >= moment->open_limit)
 		add_trouble(text, "as many connections are open as may be");
+	if (moment->memory_is_short)
+		add_trouble(text, "memory is short, and handshakes wait");
 	judge_certificates(moment, text);
 }
 

@@ -88,8 +88,9 @@ struct moment {
 	uint64_t
 		open_before; /* those of them in workers of before an upgrade, which count for no limit */
 	uint64_t turned_away; /* clients */
-	int64_t expires;      /* the first certificate, in seconds since 1970; 0: there is none */
-	char trouble[256];    /* of the children; empty when there is none */
+	bool memory_is_short;
+	int64_t expires;   /* the first certificate, in seconds since 1970; 0: there is none */
+	char trouble[256]; /* of the children; empty when there is none */
 	const struct conf *conf;     /* that serves; NULL: none does */
 	struct child_view *children; /* owned */
 	size_t n_children;

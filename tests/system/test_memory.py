@@ -66,6 +66,7 @@ def test_handshakes_wait_and_all_else_goes_on(daemon, group, with_tls, authority
     with connect_tls(d.listeners[0], context) as before:
         group.use(60 * MIB)
         assert "60 of 64 MB" in d.expect("memory-short")["message"]
+        assert rig.run_upperctl(d, "status", "--check").stdout.startswith("not well: memory is short, and handshakes")
         with connect(d.listeners[0]) as waiting:
             waiting.settimeout(1)
             with pytest.raises(TimeoutError):
@@ -75,6 +76,7 @@ def test_handshakes_wait_and_all_else_goes_on(daemon, group, with_tls, authority
         assert tcp_ask(d.listeners[1], b"a") == b"A"
         group.use(50 * MIB)
         assert ask_tls(d.listeners[0], context, b"a") == b"A"
+        assert rig.run_upperctl(d, "status", "--check").stdout.startswith("well")
     assert times_short(d) == 1
     group.use(60 * MIB)
     d.wait_for(lambda: times_short(d) == 2, "another time")

@@ -48,11 +48,11 @@ class Service:
     def write(self, text):
         self.machine.path(self.config).write_text(text)
 
-    def drop_in(self, unit, text):
+    def drop_in(self, unit, text, name="test"):
         folder = self.machine.path(f"/run/systemd/system/{unit}.d")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "test.conf").write_text(text)
-        self.drop_ins.append(folder / "test.conf")
+        (folder / f"{name}.conf").write_text(text)
+        self.drop_ins.append(folder / f"{name}.conf")
         self.machine.systemctl("daemon-reload")
 
     def listen(self):
@@ -482,6 +482,25 @@ def test_killed_keeper_is_replaced(service, secure):
     process.wait_until(lambda: len([record for record in service.records("child-started")
                                     if record["UPPERD_ROLE"] == "keeper 0"]) == 2, what="another")
     secure()
+
+
+def test_memory_that_is_short_is_seen_from_within_the_unit(service, secure):
+    """Through all that the unit closes: the files of its control group, as a kernel with that controller has them."""
+    machine, group = service.machine, "/run/upperd-test-group"
+    machine.run("mkdir", "-p", group)
+    for name, text in (("memory.max", 64 << 20), ("memory.high", "max"), ("memory.current", 10 << 20),
+                       ("memory.stat", "inactive_file 0")):
+        machine.path(f"{group}/{name}").write_text(f"{text}\n")
+    service.drop_in("upperd.service", "[Service]\nProtectControlGroups=yes\n"
+                    f"BindReadOnlyPaths={group}:/sys/fs/cgroup/system.slice/upperd.service\n", "zz-group")
+    service.up()
+    secure()
+    machine.path(f"{group}/memory.current").write_text(f"{60 << 20}\n")
+    process.wait_until(lambda: service.records("memory-short"), what="memory to be short")
+    assert machine.run("upperctl", "status").stdout.startswith("not well: memory is short")
+    machine.path(f"{group}/memory.current").write_text(f"{10 << 20}\n")
+    secure()
+    assert machine.run("upperctl", "status").stdout.startswith("well")
 
 
 # Added while it runs
