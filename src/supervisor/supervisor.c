@@ -66,8 +66,10 @@ static void record_faults(const struct faults *faults)
 			.text = text,
 		};
 
-		if (f->file)
+		if (f->file && f->line > 0)
 			snprintf(place, sizeof(place), "%s:%u: ", f->file, f->line);
+		else if (f->file)
+			snprintf(place, sizeof(place), "%s: ", f->file);
 		snprintf(text, sizeof(text), "%s%s%s%s", f->file ? place : "", f->key ? f->key : "",
 			f->key ? ": " : "", f->message);
 		log_pass(&record);

@@ -96,6 +96,14 @@ def test_failed_reload_with_more_workers_takes_no_traffic_away(daemon):
     all_answer(*serving)
 
 
+def test_configuration_that_is_gone_fails_the_reload_and_has_no_line(daemon):
+    d = daemon(tcp())
+    d.config.rename(d.folder / "away")
+    d.reload("reload-failed")
+    assert d.expect("config-fault")["message"] == f"{d.config}: cannot be read: No such file or directory"
+    assert tcp_ask(d.listeners[0], b"a") == b"A"
+
+
 def test_build_that_fails_in_a_child_takes_no_traffic_away(daemon, authority, with_tls):
     """The sockets of the new workers are with them already."""
     d = daemon(udp(), tcp(), workers=2)

@@ -611,6 +611,22 @@ def test_socket_that_is_there_is_not_added_again(unsecured):
     assert done.returncode != 0 and "active already" in done.stderr
 
 
+def test_socket_that_upperd_still_holds_is_explained_and_the_advice_works(unsecured, connect):
+    machine = unsecured.machine
+    unsecured.configure(UDP, TCP, {"name": "tls", "transport": "tls", "port": 12443, "tls": unsecured.tls})
+    machine.run("upperctl", "attach", "tls")
+    machine.systemctl("stop", "upperd-tls.socket")
+    done = machine.run("upperctl", "attach", "tls", check=False)
+    assert done.returncode != 0 and "'systemctl restart upperd.service' takes up the unit" in done.stderr
+    machine.systemctl("enable", "upperd-tls.socket")
+    try:
+        machine.systemctl("restart", "upperd.service")
+        ask_secure(unsecured, connect)
+        assert machine.show("upperd-tls.socket", "ActiveState") == "active"
+    finally:
+        machine.systemctl("disable", "upperd-tls.socket")
+
+
 @pytest.mark.parametrize("name", ["nothing", "../tls", "", "tls tls"])
 def test_no_unit_of_that_name(name, unsecured):
     done = unsecured.machine.run("upperctl", "attach", name, check=False)
