@@ -102,6 +102,7 @@ def test_configuration_that_is_gone_fails_the_reload_and_has_no_line(daemon):
     d.reload("reload-failed")
     assert d.expect("config-fault")["message"] == f"{d.config}: cannot be read: No such file or directory"
     assert tcp_ask(d.listeners[0], b"a") == b"A"
+    (d.folder / "away").rename(d.config)
 
 
 def test_build_that_fails_in_a_child_takes_no_traffic_away(daemon, authority, with_tls):
