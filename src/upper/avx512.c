@@ -264,14 +264,16 @@ static bool supported(void)
 
 const struct upper_kernel upper_kernel_avx512 = {"avx512", supported, convert};
 
-/* Strides, and between them a block that has what ended them; or many, where nearly all have. */
-static int convert_by_strides(
+/* Behind the ASCII that a text begins with: strides, and between them a block that has what ended them; or many,
+ * where nearly all have. */
+_fast_ __attribute__((noinline)) static int convert_long(
 	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out)
 {
 	size_t next = BLOCK;
 	int r = 0;
 
-	while (r == 0 && rule->charset != UPPER_ASCII && in->end - in->at >= 2 * BLOCK) {
+	convert_ascii(false, in, out);
+	while (r == 0 && in->end - in->at >= 2 * BLOCK) {
 		struct upper_in part = {
 			in->at, in->at + least_of(next, (size_t)(in->end - in->at))};
 
@@ -285,6 +287,16 @@ static int convert_by_strides(
 	}
 
 	return r == 0 ? convert(rule, last, in, out) : r;
+}
+
+/* Short texts jump to the blocks before any register is saved for strides. */
+static int convert_by_strides(
+	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out)
+{
+	if (in->end - in->at < 2 * BLOCK || rule->charset == UPPER_ASCII)
+		return convert(rule, last, in, out);
+
+	return convert_long(rule, last, in, out);
 }
 
 static bool supports_strides(void)

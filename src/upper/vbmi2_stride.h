@@ -139,6 +139,12 @@ _vbmi2_ _inline_ __mmask64 apply_pair(
 	return leads;
 }
 
+/* The first bytes of Korean syllables that they share with letters that have case. */
+_vbmi2_ _inline_ __mmask64 hangul_in(__m512i bytes)
+{
+	return is_byte(bytes, 0xEA) & _mm512_cmpge_epu8_mask(bytes, each(0xAF)) >> 1;
+}
+
 /* False if one of them has case and four bytes, as letters of Deseret and Adlam have. */
 _vbmi2_ _inline_ bool look_up_letters(
 	struct stride *stride, const uint8_t *at, struct row_pair known[static 2], __mmask64 leads)
@@ -146,13 +152,18 @@ _vbmi2_ _inline_ bool look_up_letters(
 	leads = apply_pair(stride, &known[0], leads);
 	if (leads)
 		leads = apply_pair(stride, &known[1], leads);
-	for (; leads; leads = apply_pair(stride, &known[0], leads)) {
+	while (leads) {
 		const uint8_t *lead = at + _tzcnt_u64(leads);
 
 		if (lead[0] == 0xF0 && lead[1] < 0x9F)
 			return false;
+		if (lead[0] == 0xEA && lead[1] >= 0xAF) {
+			leads &= ~hangul_in(stride->bytes);
+			continue;
+		}
 		known[1] = known[0];
 		known[0] = pair_for(lead);
+		leads = apply_pair(stride, &known[0], leads);
 	}
 
 	return true;
