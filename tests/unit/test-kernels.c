@@ -17,6 +17,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+enum { PIECE = 24 };
+
 static const struct upper_kernel *kernel;
 static struct guard input, output, expected;
 
@@ -48,22 +50,21 @@ static void fail_text(const uint8_t *text, size_t length, bool last, size_t room
 	fail();
 }
 
-/* Byte by byte, and with what is unfinished once more as soon as there is another byte. */
+/* Less than a block at a time; what is unfinished comes again with the next piece. */
 static int convert_piecewise(
 	const struct upper_rule *rule, bool last, struct upper_in *in, struct upper_out *out)
 {
-	size_t length = 1;
 	int r = 0;
 
 	while (r == 0 && in->at < in->end) {
-		struct upper_in piece = {in->at, in->at + length};
+		const size_t left = (size_t)(in->end - in->at);
+		struct upper_in piece = {in->at, in->at + (left < PIECE ? left : PIECE)};
 		const bool is_all = piece.end == in->end;
 
 		r = upper_kernel_portable.convert(rule, last && is_all, &piece, out);
 		if (r == UPPER_E_UNFINISHED && !is_all)
 			r = 0;
 		in->at = piece.at;
-		length = (size_t)(piece.end - piece.at) + 1;
 	}
 
 	return r;
