@@ -199,7 +199,12 @@ def start(names, kind, folder):
             server.wait()
         except RuntimeError as error:
             servers.remove(server)
-            leave_out(server, error)
+            try:
+                leave_out(server, error)
+            except SystemExit:
+                for other in servers:
+                    other.stop()
+                raise
     return servers
 
 
