@@ -29,7 +29,8 @@
 #include "process/files.h"
 #include "tls/keys.h"
 
-#define LONGEST_FILE (1 << 20)
+#define LONGEST_FILE    (1 << 20)
+#define REQUESTS_A_TURN 16
 
 struct keeper {
 	struct runtime runtime;
@@ -62,13 +63,14 @@ static void client_end(struct key_client *client)
 	loop_defer(&client->keeper->runtime.loop, &client->task);
 }
 
-/* One request at a time: the worker waits for the reply, and the loop reports more. */
+/* A turn replies to all requests that are there, up to a number, so that other workers have their turn. */
 static void key_client_on_event(struct source *source, uint32_t events)
 {
 	struct key_client *client = container_of(source, struct key_client, source);
-	int r;
+	int r = 0;
 
-	r = keys_reply(client->keeper->keys, client->fd);
+	for (int i = 0; i < REQUESTS_A_TURN && r == 0; i++)
+		r = keys_reply(client->keeper->keys, client->fd);
 	if (r == 0 || r == KEYS_E_WAIT)
 		return;
 	if (r == KEYS_E_MALFORMED)

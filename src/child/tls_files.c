@@ -117,9 +117,12 @@ int tls_files_set_keeper(struct tls_files *files, int *fd)
 {
 	int r = tls_files_need_tls(files);
 
-	if (r == 0)
-		tls_set_keeper(files->tls, fd);
-	return r;
+	return r < 0 ? r : tls_set_keeper(files->tls, fd);
+}
+
+int tls_files_serve(struct tls_files *files, struct loop *loop)
+{
+	return files->tls ? tls_serve(files->tls, loop) : 0;
 }
 
 static const enum tls_part part_of[] = {

@@ -36,6 +36,8 @@ int tls_files_read(struct tls_files *files, const struct file_place *place, int 
 int tls_files_set_tickets(struct tls_files *files, int fd);
 /* The channel to the keeper; takes the descriptor over. */
 int tls_files_set_keeper(struct tls_files *files, int *fd);
+/* Handshakes begin. */
+int tls_files_serve(struct tls_files *files, struct loop *loop);
 
 /* Makes the context of one listener: 0, TLS_E_REFUSED, or a negative errno. */
 int tls_files_build_one(struct tls_files *files, size_t listener, struct tls_fault *fault);

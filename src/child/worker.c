@@ -177,7 +177,9 @@ static int worker_on_serve(struct runtime *runtime, struct message *message)
 	struct worker *w = worker_of(runtime);
 	int r;
 
-	r = listeners_serve(&w->listeners);
+	r = tls_files_serve(&w->tls_files, &runtime->loop);
+	if (r == 0)
+		r = listeners_serve(&w->listeners);
 	if (r < 0)
 		return r;
 	worker_log_expiry(w);

@@ -635,6 +635,7 @@ int stream_begin(struct stream_class *class, struct transport *transport, const 
 	}
 	s->transport = *transport;
 	s->transport.is_local = peer->sa.sa_family == AF_UNIX;
+	s->transport.resume = &s->task;
 	s->class = class;
 	s->source.on_event = stream_on_event;
 	s->task.run = stream_pump_task;

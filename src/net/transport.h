@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "core/counters.h"
 
 enum {
@@ -26,6 +27,8 @@ struct transport {
 	bool wants_room; /* a TRANSPORT_E_WAIT was for a write, whatever was asked for */
 	uint8_t reason;  /* enum reason: why the peer is gone, where more is known than that */
 	struct agreement agreement; /* after a handshake */
+	struct task *
+		resume; /* deferred when a handshake can go on that waits for no event of its peer */
 };
 
 struct transport_ops {

@@ -33,11 +33,13 @@ int tls_new(struct tls **ret_tls)
 	tls = calloc(1, sizeof(*tls));
 	if (!tls)
 		return -ENOMEM;
-	tls->signer = SIGNER_EMPTY;
+	signer_init(&tls->signer);
 	tls->library = OSSL_LIB_CTX_new();
 	tls->stream_method = stream_method_new();
-	r = tls->library && tls->stream_method ? provider_load(tls->library, tls->providers)
-					       : -ENOMEM;
+	tls->waits = ASYNC_WAIT_CTX_new();
+	r = tls->library && tls->stream_method && tls->waits
+		? provider_load(tls->library, tls->providers)
+		: -ENOMEM;
 	if (r == 0)
 		tls->ticket_cipher = EVP_CIPHER_fetch(tls->library, "AES-256-CBC", NULL);
 	if (r == 0 && !tls->ticket_cipher)
@@ -58,6 +60,8 @@ void tls_free(struct tls *tls)
 	provider_unload(tls->providers);
 	OSSL_LIB_CTX_free(tls->library);
 	signer_done(&tls->signer);
+	parking_done();
+	ASYNC_WAIT_CTX_free(tls->waits);
 	BIO_meth_free(tls->stream_method);
 	free(tls);
 }
@@ -67,10 +71,16 @@ void tls_set_timing(struct tls *tls, struct timing *timing)
 	tls->signer.timing = timing;
 }
 
-void tls_set_keeper(struct tls *tls, int *fd)
+int tls_set_keeper(struct tls *tls, int *fd)
 {
-	signer_done(&tls->signer);
-	tls->signer.fd = take_fd(fd);
+	return signer_set_channel(&tls->signer, fd);
+}
+
+int tls_serve(struct tls *tls, struct loop *loop)
+{
+	int r = parking_init();
+
+	return r < 0 ? r : signer_serve(&tls->signer, loop);
 }
 
 /* On the wire, each is its length and its letters; the configuration has made sure that it fits. */

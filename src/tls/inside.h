@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "core/counters.h"
+#include "tls/parking.h"
 #include "tls/provider.h"
 #include "tls/signer.h"
 #include "tls/tls.h"
@@ -16,6 +17,7 @@ struct tls {
 	OSSL_PROVIDER *providers[PROVIDERS];
 	EVP_CIPHER *ticket_cipher; /* of this library context, as all that is used with it */
 	struct signer signer;
+	ASYNC_WAIT_CTX *waits; /* of all jobs of parking.c; nothing is ever put there */
 	BIO_METHOD *stream_method;
 };
 
@@ -84,10 +86,12 @@ struct session {
 	bool drained;       /* a read took all there was */
 	bool waits;         /* the input is empty */
 	bool ended;         /* the peer sends nothing more */
+	bool mute;          /* nothing more is sent to it */
 	bool has_begun;     /* over datagrams: the library knows its first numbers */
 	uint8_t refusal;    /* enum reason: why the client's certificate will not do */
 	char *detail;       /* more about it, for the log; NULL: there is none */
 	int fd;             /* of a stream; borrowed */
+	struct parking parking;
 };
 
 /* For a context: messages of its sessions are counted. */

@@ -32,9 +32,15 @@ void tls_set_timing(struct tls *tls, struct timing *timing)
 {
 }
 
-void tls_set_keeper(struct tls *tls, int *fd)
+int tls_set_keeper(struct tls *tls, int *fd)
 {
 	close(take_fd(fd));
+	return -ENOTSUP;
+}
+
+int tls_serve(struct tls *tls, struct loop *loop)
+{
+	return -ENOTSUP;
 }
 
 int tls_context_new(struct tls *tls, const struct tls_spec *spec, struct tls_fault *fault,

@@ -111,8 +111,15 @@ static enum reason excess_of(const struct tally *tally)
 
 int session_open(struct session *session, const struct tls_context *context)
 {
-	*session =
-		(struct session){.context = context, .ssl = SSL_new(context->certificates[0].ctx)};
+	SSL *ssl = SSL_new(context->certificates[0].ctx);
+
+	*session = (struct session){
+		.context = context,
+		.ssl = ssl,
+		.parking = {.ssl = ssl,
+			.signer = &context->tls->signer,
+			.waits = context->tls->waits},
+	};
 	if (!session->ssl)
 		return -ENOMEM;
 	SSL_set_accept_state(session->ssl);
@@ -122,6 +129,9 @@ int session_open(struct session *session, const struct tls_context *context)
 
 void session_free(struct session *session)
 {
+	session->mute = true;
+	parking_end(&session->parking);
+	session_forget_errors();
 	SSL_free(session->ssl);
 	free(session->detail);
 	free(session);
@@ -179,7 +189,9 @@ int session_handshake(struct session *session, uint8_t *ret_reason)
 
 	do {
 		records = begin_call(session);
-		r = SSL_accept(session->ssl);
+		r = parking_accept(&session->parking);
+		if (r == PARKING_E_WAIT)
+			return TRANSPORT_E_WAIT;
 		if (r == 1) {
 			session->tally.established = true;
 			return 0;

@@ -44,8 +44,11 @@ static int socket_read(BIO *bio, char *data, int size)
 static int socket_write(BIO *bio, const char *data, int size)
 {
 	struct session *session = BIO_get_data(bio);
-	ssize_t n = send(session->fd, data, (size_t)size, MSG_NOSIGNAL);
+	ssize_t n;
 
+	if (session->mute)
+		return size;
+	n = send(session->fd, data, (size_t)size, MSG_NOSIGNAL);
 	return socket_outcome(session, n, bio, BIO_FLAGS_WRITE);
 }
 
@@ -91,7 +94,10 @@ static int note_wait(struct transport *transport, int r)
 static int tls_stream_handshake(struct transport *transport)
 {
 	struct session *session = transport->session;
-	int r = session_handshake(session, &transport->reason);
+	int r;
+
+	session->parking.parked.resume = transport->resume;
+	r = session_handshake(session, &transport->reason);
 
 	if (r == 0) {
 		session_agreement(session, &transport->agreement);

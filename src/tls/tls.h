@@ -96,7 +96,9 @@ void tls_free(struct tls *tls);
 void tls_set_timing(struct tls *tls, struct timing *timing);
 /* Private keys are used through this channel from now on, whose time-out for receiving is how long the
  * keeper is waited for; takes the descriptor over. */
-void tls_set_keeper(struct tls *tls, int *fd);
+int tls_set_keeper(struct tls *tls, int *fd);
+/* From now on handshakes over streams are left while the keeper signs; see parking.c. */
+int tls_serve(struct tls *tls, struct loop *loop);
 
 /* The groups for the key exchange where a listener names none, as this library has them. */
 const char *tls_default_groups(struct tls *tls, bool is_datagram);

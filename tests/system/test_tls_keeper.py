@@ -3,10 +3,12 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
 import struct
+import time
 
 import pytest
 
@@ -16,7 +18,7 @@ from captured import steal
 from pki import openssl
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import tcp
-from wire import Background, connect, read_exactly
+from wire import Background, connect, read_exactly, tcp_ask
 
 pytestmark = pytest.mark.usefixtures("with_tls")
 
@@ -42,6 +44,16 @@ def channels_of(pid):
     folder = f"/proc/{pid}/fd"
     return [int(fd) for fd in os.listdir(folder)
             if int(fd) > 3 and os.readlink(f"{folder}/{fd}").startswith("socket:")]
+
+
+@contextlib.contextmanager
+def standing_still(pid):
+    """A worker reads its channel whenever something comes."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def to_keeper(worker):
@@ -118,6 +130,117 @@ def test_one_that_stands_still_holds_up_nothing_else(daemon, authority, pair):
     assert d.workers() == [worker]
 
 
+class Parked:
+    """Handshakes that are all in the middle of their signature: their hellos are sent, and the keeper stands still."""
+
+    def __init__(self, stack, d, authority, count):
+        self.context = context_for(authority)
+        self.sides = []
+        for _ in range(count):
+            plain = stack.enter_context(connect(d.listeners[0]))
+            into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+            side = self.context.wrap_bio(into, out, server_hostname="localhost")
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+            plain.sendall(out.read())
+            self.sides.append((plain, side, into, out))
+
+    def complete(self):
+        """How many of them end well, each with an answer of its own."""
+        return sum(self.complete_one(*one) for one in self.sides)
+
+    @staticmethod
+    def complete_one(plain, side, into, out):
+        def until(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    if not (data := plain.recv(65536)):
+                        raise EOFError from None
+                    into.write(data)
+
+        try:
+            until(side.do_handshake)
+            side.write(b"parked")
+            plain.sendall(out.read())
+            return until(lambda: side.read(64)) == b"PARKED"
+        except (OSError, EOFError):
+            return False
+
+
+def within_patience(what):
+    """A keeper that stands still is waited for a second; a machine that is busy may have needed that by itself."""
+    for _ in range(20):
+        began = time.monotonic()
+        found = what()
+        if time.monotonic() - began < 0.8:
+            return found
+    pytest.fail("it takes as long as the keeper is waited for")
+
+
+@pytest.mark.parametrize("count", [1, 40, 100])
+def test_handshakes_wait_side_by_side(daemon, authority, pair, count):
+    """The worker goes on with what it serves besides, and all of them are signed when the keeper goes on. Beyond 64, it
+    waits itself."""
+    d = daemon(tls(pair, **PATIENT), tcp(), workers=1)
+    keeper, = d.children("keeper")
+
+    def try_it():
+        with contextlib.ExitStack() as stack:
+            with standing_still(keeper):
+                parked = Parked(stack, d, authority, count)
+                answer = tcp_ask(d.listeners[1], b"meanwhile") if count < 64 else b"MEANWHILE"
+            return answer, parked.complete()
+
+    assert within_patience(try_it) == (b"MEANWHILE", count)
+    assert ask_tls(d.listeners[0], context_for(authority)) == b"STRASSE"
+
+
+def test_a_handshake_that_ends_while_it_waits_takes_no_other_ones_signature(daemon, authority, pair):
+    """By its time-out, or since its peer is gone."""
+    d = daemon(tls(pair, name="hurried", handshake_timeout="100ms"), tls(pair, **PATIENT), workers=1)
+    keeper, = d.children("keeper")
+    for _ in range(3):
+        with contextlib.ExitStack() as stack:
+            with standing_still(keeper):
+                hurried = Parked(stack, d, authority, 10)
+                with contextlib.ExitStack() as gone:
+                    Parked(gone, d, authority, 10)
+                for plain, *_ in hurried.sides:
+                    while plain.recv(4096):
+                        pass
+            assert hurried.complete() == 0
+        assert ask_tls(d.listeners[1], context_for(authority)) == b"STRASSE"
+    assert len(d.workers()) == 1
+
+
+def test_a_keeper_that_dies_fails_what_waits_for_it(daemon, authority, pair):
+    d = daemon(tls(pair, **PATIENT), workers=1)
+    worker, = d.workers()
+    keeper, = d.children("keeper")
+    with contextlib.ExitStack() as stack:
+        os.kill(keeper, signal.SIGSTOP)
+        parked = Parked(stack, d, authority, 20)
+        kill_keeper(d, keeper)
+        failed = 20 - parked.complete()  # a hello that came late is signed by the next one
+    assert failed > 0
+    counted = re.search(r'reason="tls_keeper"[^\n]*\} (\d+)$', rig.run_upperctl(d, "metrics").stdout, re.M)
+    assert int(counted[1]) == failed
+    process.wait_until(lambda: answered(d.listeners[0], authority), what="an answer")
+    assert d.workers() == [worker]
+
+
+def test_a_reload_lets_waiting_handshakes_end(daemon, authority, pair):
+    d = daemon(tls(pair, **PATIENT), workers=1, drain="60s")
+    keeper, = d.children("keeper")
+    with contextlib.ExitStack() as stack:
+        with standing_still(keeper):
+            parked = Parked(stack, d, authority, 5)
+        d.reload()
+        assert parked.complete() == 5
+
+
 def test_it_is_replaced_while_its_generation_drains(daemon, authority, pair, as_root):
     """A client that had connected before the reload can still shake hands."""
     d = daemon(tls(pair, **PATIENT), workers=1, drain="60s")
@@ -153,12 +276,14 @@ def test_the_channel_of_a_worker_ends_with_it(daemon, authority, pair, as_root, 
     keeper, = d.children("keeper")
     with to_keeper(worker) as stolen, connect_tls(d.listeners[0], context_for(authority)):
         stolen.settimeout(rig.PATIENCE)
-        stolen.send(HANDSHAKE)
-        assert len(stolen.recv(4096)) > 8
-        if also:
-            d.reload()
+        with standing_still(worker):
             stolen.send(HANDSHAKE)
             assert len(stolen.recv(4096)) > 8
+        if also:
+            d.reload()
+            with standing_still(worker):
+                stolen.send(HANDSHAKE)
+                assert len(stolen.recv(4096)) > 8
         d.killed += 1
         os.kill(worker, signal.SIGKILL)
         assert stolen.recv(4096) == b""
