@@ -147,14 +147,16 @@ _inline_ size_t least_of(size_t a, size_t b)
 _fast_ _inline_ void convert_ascii(bool any_byte, struct upper_in *in, struct upper_out *out)
 {
 	const size_t n = least_of((size_t)(in->end - in->at), (size_t)(out->end - out->at));
+	const uint8_t *from = in->at;
+	uint8_t *to = out->at;
 	size_t done = 0;
 
 	for (; n - done >= BLOCK; done += BLOCK) {
-		const __m512i bytes = _mm512_loadu_si512(in->at + done);
+		const __m512i bytes = _mm512_loadu_si512(from + done);
 
 		if (!any_byte && _mm512_movepi8_mask(bytes))
 			break;
-		_mm512_storeu_si512(out->at + done, ascii_upper(bytes));
+		_mm512_storeu_si512(to + done, ascii_upper(bytes));
 	}
 
 	in->at += done;
