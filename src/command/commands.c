@@ -105,6 +105,15 @@ static void print_groups(const struct conf *conf)
 	tls_free(tls);
 }
 
+/* An answer that was lost is not one that was given. */
+static int end_output(int code)
+{
+	if (!ferror(stdout) && fflush(stdout) == 0)
+		return code;
+	perror("upperd: stdout");
+	return EX_IOERR;
+}
+
 static void print_verdict(const struct options *options, size_t warnings)
 {
 	printf("%s: OK", options->file);
@@ -141,6 +150,8 @@ int command_check(const struct options *options)
 		print_groups(conf);
 	if (sound && !options->json)
 		print_verdict(options, faults.n);
+	if (options->json)
+		return end_output(sound ? EX_OK : EX_CONFIG);
 	return sound ? EX_OK : EX_CONFIG;
 }
 
@@ -158,11 +169,7 @@ int command_dump(const struct options *options)
 		return EX_OSERR;
 	fputs(text, stdout);
 	print_default_groups(conf);
-	if (ferror(stdout) || fflush(stdout) == EOF) {
-		perror("upperd: stdout");
-		return EX_IOERR;
-	}
-	return EX_OK;
+	return end_output(EX_OK);
 }
 
 int command_completions(const struct options *options)
@@ -176,7 +183,7 @@ int command_completions(const struct options *options)
 		configuration_load_draft(options, &faults, &conf);
 		conf_print_keys(conf, stdout);
 	}
-	return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
+	return end_output(EX_OK);
 }
 
 static void print_libraries(struct json *json)
@@ -223,5 +230,5 @@ int command_version(const struct options *options)
 		printf("upperd %s (Unicode %s)\nfeatures: %ctls %csystemd %cseccomp\n",
 			UPPERD_VERSION, upper_unicode_version(), HAVE_TLS ? '+' : '-',
 			HAVE_SYSTEMD ? '+' : '-', HAVE_SECCOMP ? '+' : '-');
-	return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
+	return end_output(EX_OK);
 }

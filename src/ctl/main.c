@@ -31,11 +31,20 @@ static int control_connect(const char *path)
 	struct addr addr;
 
 	if (addr_parse_unix(path, &addr) != 0)
-		return -ENAMETOOLONG;
+		return *path ? -ENAMETOOLONG : -ENOENT;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, &addr.sa, addr.len) < 0)
 		return -errno;
 	return take_fd(&fd);
+}
+
+/* A part that was lost is remembered by the stream alone; what is left may well be written. */
+static int finish_output(FILE *out, int code)
+{
+	if (!ferror(out) && fflush(out) == 0)
+		return code;
+	perror("upperctl: the output cannot be written");
+	return EX_IOERR;
 }
 
 /* Prints as it comes; the last packet has the verdict. */
@@ -47,7 +56,7 @@ static int control_read(int fd, FILE *out)
 	while ((n = recv(fd, packet, CONTROL_PACKET, 0)) > 0) {
 		packet[n] = '\0';
 		if (packet[0] == CONTROL_END)
-			return fflush(out) == 0 ? (int)strtol(packet + 1, NULL, 10) : EX_IOERR;
+			return finish_output(out, (int)strtol(packet + 1, NULL, 10));
 		fwrite(packet + 1, 1, (size_t)n - 1, out);
 	}
 	fprintf(stderr, "upperctl: the daemon went away without an answer\n");
@@ -145,7 +154,7 @@ static int watch_once(struct request *request)
 		draw_screen(text, &screen);
 	else
 		printf(request->json ? "%s" : "%s\n", text);
-	return fflush(stdout) == 0 ? r : EX_IOERR;
+	return finish_output(stdout, r);
 }
 
 /* Until it is interrupted, or the daemon is gone. */
@@ -205,7 +214,7 @@ int main(int argc, char *argv[])
 		return EX_OSERR;
 	r = request_parse(argc, argv, &request);
 	if (r == REQUEST_E_SHOWN)
-		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+		return finish_output(stdout, EX_OK);
 	if (r != 0)
 		return r;
 	if (strcmp(request.verb, ATTACH) == 0)

@@ -332,6 +332,8 @@ static int take_words(struct request *request, char *words[], int n, bool check)
 	verb = verb_find(request->verb);
 	if (verb == N_VERBS)
 		return unknown_verb(request->verb);
+	if (check && strcmp(request->verb, "status") != 0)
+		return usage_error("--check goes with status, and with nothing else", "");
 	if (check)
 		request->argument = request->argument ? "--check and more" : "--check";
 	r = check_argument(&verbs[verb], request->argument);

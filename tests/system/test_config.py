@@ -472,6 +472,7 @@ def test_odd_options(args, words):
 @pytest.mark.parametrize("args, words", [
     ([], "a verb is missing"), (["stat"], "status, reload, metrics,"),
     (["status", "reload"], "one verb at a time, and not also reload"),
+    (["reload", "--check"], "--check goes with status, and with nothing else"),
     (["attach"], "attach needs NAME"),
     (["log"], "log needs LEVEL"),
     (["clients", "clean"], 'all that can follow clients is "clear", not clean'),
@@ -482,6 +483,17 @@ def test_odd_words_for_upperctl(args, words):
                           stdin=subprocess.DEVNULL, timeout=rig.PATIENCE)
     assert done.returncode == 64 and words in done.stderr
     assert done.stderr.endswith("Try 'upperctl --help'.\n")
+
+
+def test_output_that_is_lost_is_no_success(daemon):
+    """Also of an answer whose last part could be written."""
+    d = daemon(tcp())
+    commands = [[rig.UPPERCTL, "-s", d.folder / "control", *words] for words in (["status"], ["metrics"], ["--version"])]
+    commands += [[rig.UPPERD, "-c", d.config, *words] for words in (["--check", "--json"], ["--dump"], ["--version"])]
+    for command in commands:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=rig.PATIENCE)
+        assert done.returncode == 74 and "No space left on device" in done.stderr, command
 
 
 @pytest.mark.parametrize("keys, words", [
