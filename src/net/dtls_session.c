@@ -122,8 +122,8 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 	size_t length = 0;
 	int reason, r;
 
-	dtls->counters->counted[COUNT_messages]++;
-	dtls->counters->counted[COUNT_bytes_in] += len;
+	counter_add(&dtls->counters->counted[COUNT_messages], 1);
+	counter_add(&dtls->counters->counted[COUNT_bytes_in], len);
 	s->messages++;
 	s->bytes_in += len;
 	reason = session_make_answer(s, data, len, room, &length);
@@ -140,8 +140,8 @@ static int session_answer(struct dtls_session *s, const uint8_t *data, size_t le
 		return r;
 	stopwatch_stop(&dtls->counters->service, start, 1);
 	PROBE3(message, dtls->socket.name, len, 1);
-	dtls->counters->counted[COUNT_replies]++;
-	dtls->counters->counted[COUNT_bytes_out] += length;
+	counter_add(&dtls->counters->counted[COUNT_replies], 1);
+	counter_add(&dtls->counters->counted[COUNT_bytes_out], length);
 	s->bytes_out += length;
 	if (dtls->answerer.service->acknowledges)
 		log_event(EVENT_MESSAGE, ABOUT(.listener = dtls->socket.name, .peer = &s->way.peer),

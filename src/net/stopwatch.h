@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Durations for the histograms. The build option "timing" leaves them out, to measure what they cost. */
+/* Durations for the histograms, and counts of each message. The build options "timing" and "counting" leave them out, to
+ * measure what they cost. */
 
 #include "base/clock.h"
 #include "config.h"
@@ -17,4 +18,10 @@ static inline void stopwatch_stop(struct timing *timing, uint64_t start, uint64_
 {
 	if (WITH_TIMING && events > 0)
 		timing_add(timing, clock_ns() - start, events);
+}
+
+static inline void counter_add(uint64_t *number, uint64_t n)
+{
+	if (WITH_COUNTING)
+		*number += n;
 }

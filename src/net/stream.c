@@ -266,7 +266,7 @@ static int stream_write(struct stream *s, const uint8_t *data, size_t len)
 			return r;
 
 		s->bytes_out += n;
-		s->class->counters->counted[COUNT_bytes_out] += n;
+		counter_add(&s->class->counters->counted[COUNT_bytes_out], n);
 		data += n;
 		len -= n;
 	}
@@ -296,7 +296,7 @@ static int stream_flush(struct stream *s)
 			return r;
 
 		s->bytes_out += n;
-		s->class->counters->counted[COUNT_bytes_out] += n;
+		counter_add(&s->class->counters->counted[COUNT_bytes_out], n);
 		buf_take(out, n);
 		has_taken = true;
 	}
@@ -332,8 +332,8 @@ static void stream_record_messages(
 	struct stream_class *class = s->class;
 
 	s->messages += messages;
-	class->counters->counted[COUNT_messages] += messages;
-	class->counters->counted[COUNT_replies] += messages;
+	counter_add(&class->counters->counted[COUNT_messages], messages);
+	counter_add(&class->counters->counted[COUNT_replies], messages);
 	if (class->answerer.service->acknowledges && messages > 0)
 		stream_tell_messages(s, messages, at, end);
 }
@@ -435,7 +435,7 @@ static int stream_turn(struct stream *s)
 			return r;
 	}
 	s->bytes_in += n;
-	s->class->counters->counted[COUNT_bytes_in] += n;
+	counter_add(&s->class->counters->counted[COUNT_bytes_in], n);
 	s->blocked = false;
 	in = (struct upper_in){scratch->in, scratch->in + had + n};
 	start = stopwatch_start();

@@ -179,7 +179,7 @@ static void answer_datagram(struct udp *udp, const struct udp_arrival *arrival,
 		udp_refuses(udp, make_answer(udp, request, room, &length), request) ||
 		length == 0 || !udp_lets_go(udp, request, room, length))
 		return;
-	udp->counters->counted[COUNT_replies]++;
+	counter_add(&udp->counters->counted[COUNT_replies], 1);
 	udp_record_message(udp, request);
 	udp_batch_reply(udp->batch, arrival, room, length, length);
 }
@@ -232,7 +232,8 @@ static void reply_run(struct udp *udp, const struct udp_arrival *arrival, uint8_
 	if (length == 0)
 		return;
 	udp_batch_make_room(udp->batch, udp->socket.fd, sent);
-	udp->counters->counted[COUNT_replies] += (length + arrival->segment - 1) / arrival->segment;
+	counter_add(&udp->counters->counted[COUNT_replies],
+		(length + arrival->segment - 1) / arrival->segment);
 	udp_batch_reply(udp->batch, arrival, answers, length, arrival->segment);
 }
 
@@ -280,9 +281,9 @@ static void answer_arrival(
 	uint8_t *answers = convert_whole_arrival(udp, arrival, &sender, sent);
 
 	udp_overflowed(udp, arrival->overflows);
-	udp->counters->counted[COUNT_messages] +=
-		arrival->len == 0 ? 1 : (arrival->len + arrival->segment - 1) / arrival->segment;
-	udp->counters->counted[COUNT_bytes_in] += arrival->len;
+	counter_add(&udp->counters->counted[COUNT_messages],
+		arrival->len == 0 ? 1 : (arrival->len + arrival->segment - 1) / arrival->segment);
+	counter_add(&udp->counters->counted[COUNT_bytes_in], arrival->len);
 	if (answers)
 		answer_whole_arrival(udp, arrival, &sender, answers, sent);
 	else
@@ -304,7 +305,7 @@ static int udp_receive_batch(struct datagram_socket *socket)
 	udp_batch_send(udp->batch, udp->socket.fd, &sent);
 	stopwatch_stop(&udp->counters->service, start, *replies - had);
 	PROBE3(message, udp->socket.name, sent.bytes, *replies - had);
-	udp->counters->counted[COUNT_bytes_out] += sent.bytes;
+	counter_add(&udp->counters->counted[COUNT_bytes_out], sent.bytes);
 	udp->counters->reasons[REASON_send] += sent.failed;
 	return n;
 }
