@@ -18,6 +18,7 @@
 #include "supervisor/records.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <paths.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,8 +30,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/logtext.h"
+#include "base/text.h"
 #include "base/unixgram.h"
 #include "supervisor/manager.h"
+#include "upgrade/handover.h"
 
 static struct {
 	enum conf_log_target target;
@@ -115,17 +118,41 @@ static bool write_record(const struct log_record *record)
 
 static struct log_memory memory;
 
+/* The place of one more, the newest. */
+static char *add_error(int64_t at)
+{
+	memmove(&memory.errors[1], &memory.errors[0], (ERRORS_KEPT - 1) * sizeof(memory.errors[0]));
+	memory.errors[0].at = at;
+	memory.n_errors += memory.n_errors < ERRORS_KEPT;
+	return memory.errors[0].text;
+}
+
 static void remember_error(const struct log_record *record)
 {
 	const struct log_about *about = &record->about;
 
-	memmove(&memory.errors[1], &memory.errors[0], (ERRORS_KEPT - 1) * sizeof(memory.errors[0]));
-	memory.errors[0].at = time(NULL);
-	snprintf(memory.errors[0].text, sizeof(memory.errors[0].text), "%s: %s%s%s%s%s",
-		log_event_name(record->event), about->role ? about->role : "",
-		about->role ? ": " : "", about->listener ? about->listener : "",
-		about->listener ? ": " : "", record->text);
-	memory.n_errors += memory.n_errors < ERRORS_KEPT;
+	snprintf(add_error(time(NULL)), ERROR_TEXT, "%s: %s%s%s%s%s", log_event_name(record->event),
+		about->role ? about->role : "", about->role ? ": " : "",
+		about->listener ? about->listener : "", about->listener ? ": " : "", record->text);
+}
+
+void records_describe(FILE *out)
+{
+	char safe[2 * ERROR_TEXT];
+
+	for (unsigned i = memory.n_errors; i-- > 0;) {
+		text_escape(
+			memory.errors[i].text, strlen(memory.errors[i].text), safe, sizeof(safe));
+		fprintf(out, "error %" PRId64 " %s\n", memory.errors[i].at, safe);
+	}
+}
+
+void records_take(char *line)
+{
+	int64_t at = handover_number(&line);
+
+	if (at > 0 && line)
+		snprintf(add_error(at), ERROR_TEXT, "%s", line);
 }
 
 void records_recall(struct log_memory *ret_memory)

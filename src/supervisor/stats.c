@@ -90,7 +90,7 @@ static void status_line(const struct stats *stats, const struct moment *moment, 
 			plural(moment->workers), open, plural(moment->open),
 			number_text(stats->rate, rate), plural(stats->rate),
 			certificate_text(moment->expires, certificate),
-			stats->reload_failed ? "; the last reload failed" : "");
+			stats->reload_trouble != RELOAD_WELL ? "; the last reload failed" : "");
 	else
 		snprintf(line, sizeof(stats->status), "Finishing, %s connection%s left", open,
 			plural(moment->open));
@@ -192,8 +192,8 @@ void stats_judge(const struct stats *stats, const struct moment *moment, char te
 		add_trouble(text, "upperd is stopping");
 	if (moment->trouble[0])
 		add_trouble(text, moment->trouble);
-	if (stats->reload_failed)
-		add_trouble(text, "the last reload failed, and the configuration before it serves");
+	if (stats->reload_trouble != RELOAD_WELL)
+		add_trouble(text, stats->refused);
 	if (moment->is_serving && moment->open - moment->open_before >= moment->open_limit)
 		add_trouble(text, "as many connections are open as may be");
 	if (moment->memory_is_short)
@@ -212,12 +212,33 @@ void stats_on_second(struct stats *stats, const struct moment *moment)
 	memcpy(stats->status, line, sizeof(line));
 }
 
-void stats_count_reload(struct stats *stats, bool worked)
+static void judge_reload(struct stats *stats, const struct reload_end *end)
 {
-	PROBE2(reload, stats->lasting.generation, worked);
-	stats->reload_failed = !worked;
-	*(worked ? &stats->lasting.reloads : &stats->lasting.failed_reloads) += 1;
+	enum reload_trouble trouble = RELOAD_WELL;
+	char why[200];
+
+	/* A file tells nothing about a configuration that could not be read. */
+	if (end->cause == BUILD_RENEWAL && stats->reload_trouble == RELOAD_FAILED)
+		return;
+	if (!end->worked)
+		trouble = end->is_about_files ? RELOAD_FILE_REFUSED : RELOAD_FAILED;
+	stats->reload_trouble = trouble;
+	text_escape(end->why ? end->why : "", end->why ? strlen(end->why) : 0, why, sizeof(why));
+	snprintf(stats->refused, sizeof(stats->refused), "%s: %s",
+		end->cause == BUILD_RENEWAL
+			? "a replaced file was refused, and the one before it serves"
+			: "the last reload failed, and the configuration before it serves",
+		why);
+}
+
+void stats_count_reload(struct stats *stats, const struct reload_end *end)
+{
+	PROBE2(reload, stats->lasting.generation, end->worked);
 	stats->status[0] = '\0'; /* the service manager shows another line now */
+	if (end->cause != BUILD_UPGRADE || end->worked)
+		judge_reload(stats, end);
+	if (end->cause != BUILD_UPGRADE)
+		*(end->worked ? &stats->lasting.reloads : &stats->lasting.failed_reloads) += 1;
 }
 
 void stats_count_generation(struct stats *stats, enum build_cause cause)

@@ -58,6 +58,18 @@ struct lasting {
 	struct crash crash; /* the last one */
 };
 
+/* The configuration or its files as they are now do not serve. A file that is mended is taken up by itself, and
+ * clears only the latter. */
+enum reload_trouble { RELOAD_WELL, RELOAD_FILE_REFUSED, RELOAD_FAILED };
+
+/* The end of a build that is not the first. */
+struct reload_end {
+	enum build_cause cause;
+	bool worked;
+	bool is_about_files; /* if not: the configuration itself is as it was, or holds */
+	const char *why;
+};
+
 /* The last minutes, second by second, for plots. */
 #define PLOT_SECONDS 120
 
@@ -67,11 +79,12 @@ struct stats {
 	struct lasting lasting;
 	struct sums history; /* of generations that are gone */
 	struct metrics_page page;
-	bool reload_failed; /* the last one */
-	bool is_counting;   /* there are counts of a second ago */
-	struct sums before; /* as of a second ago ... */
-	struct sums now;    /* ... and as of now */
-	uint64_t rate;      /* messages in the last second */
+	enum reload_trouble reload_trouble; /* as the last one left it */
+	char refused[300];                  /* the trouble as a sentence */
+	bool is_counting;                   /* there are counts of a second ago */
+	struct sums before;                 /* as of a second ago ... */
+	struct sums now;                    /* ... and as of now */
+	uint64_t rate;                      /* messages in the last second */
 	uint32_t rates[PLOT_SECONDS];
 	uint32_t latencies[PLOT_SECONDS]; /* of 99 % of the answers of that second, in us */
 	unsigned n_seconds; /* since the start; the newest is at (n_seconds - 1) % PLOT_SECONDS */
@@ -111,7 +124,7 @@ void stats_done(struct stats *stats);
 void stats_on_second(struct stats *stats, const struct moment *moment);
 /* Another configuration serves. */
 void stats_count_generation(struct stats *stats, enum build_cause cause);
-void stats_count_reload(struct stats *stats, bool worked);
+void stats_count_reload(struct stats *stats, const struct reload_end *end);
 /* A child died. */
 void stats_count_death(struct stats *stats, const struct child *child, const struct child_end *end);
 /* Attempts to connect that the system dropped. */

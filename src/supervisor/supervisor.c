@@ -257,7 +257,8 @@ static void build_on_done(struct generations *all)
 	tell_ready(g);
 	if (all->build.cause == BUILD_START)
 		return;
-	stats_count_reload(&s->stats, true);
+	stats_count_reload(
+		&s->stats, &(struct reload_end){.cause = all->build.cause, .worked = true});
 	configuration_quote(&all->build.faults);
 	answer_build(s, EX_OK, &all->build.faults);
 }
@@ -325,7 +326,13 @@ static void report_reload_failed(struct supervisor *s, int exit_code, const char
 			: "the configuration stays as it was",
 		certificates);
 	manager_notify("READY=1\nSTATUS=Reload failed: %s", first_error(faults));
-	stats_count_reload(&s->stats, false);
+	stats_count_reload(&s->stats,
+		&(struct reload_end){
+			.cause = s->generations.build.cause,
+			.is_about_files = s->generations.build.cause == BUILD_RENEWAL ||
+				(s->changes && *s->changes == '\0'),
+			.why = first_error(faults),
+		});
 	answer_build(s, exit_code, faults);
 }
 

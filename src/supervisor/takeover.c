@@ -141,6 +141,7 @@ static void describe_rest(const struct supervisor *s, struct handover *h, const 
 		fprintf(h->state, "tickets %d %s\n", handover_fd(h, s->resources.tickets.fd),
 			tickets_layout());
 	stats_describe(&s->stats, over, h->state);
+	records_describe(h->state);
 	control_describe(&s->control, h);
 }
 
@@ -336,6 +337,12 @@ static int take_common(struct supervisor *s, char *rest)
 	return 0;
 }
 
+static int take_error(struct supervisor *s, char *rest)
+{
+	records_take(rest);
+	return 0;
+}
+
 static int take_listener(struct supervisor *s, char *rest)
 {
 	stats_take_listener(&s->stats, rest);
@@ -369,6 +376,7 @@ static int take_line(void *userdata, const char *word, char *rest)
 		{"remnant", take_remnant},
 		{"page", take_page},
 		{"common", take_common},
+		{"error", take_error},
 		{"listener", take_listener},
 		{"lasting", take_lasting},
 		{"control", take_control},

@@ -80,6 +80,41 @@ def test_connections_at_their_limit_are_not_well(daemon):
     d.wait_for(lambda: text_of(d).startswith("well\n"), "all to be well")
 
 
+def test_file_that_is_mended_hides_no_configuration_that_is_broken(daemon, authority):
+    """A renewal is made from the configuration that serves, and knows nothing of the one in the file."""
+    pair = authority.issue()
+    d = daemon(tls(pair))
+    good = pair.certificate.read_text()
+    pair.certificate.write_text("not a certificate")
+    d.expect("reload-failed")
+    first = text_of(d).splitlines()[0]
+    assert first.startswith("not well: a replaced file was refused, and the one before it serves: ") and \
+        first.endswith("no certificate in PEM form")
+    pair.certificate.write_text(good)
+    d.expect("certificate-renewed")
+    assert text_of(d).startswith("well\n")
+    sound = d.config.read_text()
+    d.config.write_text("nonsense")
+    assert rig.run_upperctl(d, "reload").returncode == 78
+    broken = text_of(d).splitlines()[0]
+    assert broken.startswith("not well: the last reload failed, and the configuration before it serves: ")
+    since = d.mark()
+    pair.certificate.write_text(good + "\n")
+    d.expect("certificate-renewed", since)
+    assert text_of(d).splitlines()[0] == broken
+    d.config.write_text(sound)
+    d.reload()
+    assert text_of(d).startswith("well\n")
+
+
+def test_upgrade_is_no_reload(daemon):
+    d = daemon(tcp())
+    assert rig.run_upperctl(d, "upgrade").returncode == 0
+    assert "reloads" not in status_of(d)
+    d.reload()
+    assert status_of(d)["reloads"] == 1
+
+
 def test_four_faults_are_all_shown(daemon, authority):
     """A killed keeper, refused certificates, failed handshakes, and refusals of datagrams."""
     pair = authority.issue()
@@ -149,9 +184,10 @@ def test_crash_and_counts_last_over_an_upgrade(daemon):
     d.killed += 1
     os.kill(d.workers()[0], signal.SIGABRT)
     d.wait_for(lambda: status_of(d)["processes"][0].get("serves"), "another worker")
-    crash = status_of(d)["last_crash"]
+    crash, errors = status_of(d)["last_crash"], status_of(d)["errors"]
+    assert len(errors) == 1 and errors[0]["text"].startswith("child-died: worker 0: signal 6")
     assert rig.run_upperctl(d, "upgrade").returncode == 0
-    assert status_of(d)["last_crash"] == crash
+    assert (status_of(d)["last_crash"], status_of(d)["errors"]) == (crash, errors)
     assert (crash["role"], crash["index"], crash["signal"]) == ("worker", 0, "ABRT")
     assert status_of(d)["listeners"][0]["messages"] == 1
 
