@@ -66,9 +66,8 @@ static int listen_options_datagram(int fd, bool is_v6)
 		r = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	if (r >= 0)
 		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
-	if (r >= 0)
-		r = set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-	set_option(fd, IPPROTO_UDP, UDP_GRO, 1); /* from Linux 5.0 on */
+	set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1); /* systems that are emulated may lack it */
+	set_option(fd, IPPROTO_UDP, UDP_GRO, 1);    /* from Linux 5.0 on */
 	return r;
 }
 
