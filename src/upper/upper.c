@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* libupper: the public calls. The work is done by a kernel, of which there are three with one contract:
- * the portable one (portable.c), which runs anywhere, and two for processors with AVX-512 (avx512.c).
- * All share the table (upper_table.c, generated from the Unicode database) and the decoder (utf8.h),
- * and tests hold them to the same bytes.
+/* libupper: the public calls. The work is done by a kernel, of which there are three with one contract, and tests
+ * hold them to the same bytes. To read on, in this order:
+ *
+ *   upper_table.h   what changes: generated from the Unicode database by scripts/make-table, which explains it
+ *   utf8.h          one character of a text, or what stands in its place; the only decoder there is
+ *   portable.c      runs anywhere, and alone decides about what is not UTF-8, is cut, or does not fit
+ *   avx512.c        blocks of 64 bytes by AVX-512, which avx512_block.h looks at; the rest by portable.c
+ *   vbmi2_stride.h  strides through long texts, for processors with VBMI2; the rest by avx512.c
+ *   frame.c         where a message ends; knows nothing of the others
  *
  * * A conversion has no state: the caller's spans advance, an unfinished character of at most three
  * bytes stays in the input for the next call, and a character is written whole or not at all. So any
