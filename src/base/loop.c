@@ -142,6 +142,7 @@ static int loop_round(struct loop *loop)
 {
 	int r;
 
+	loop->rounds++;
 	r = loop_wait(loop, loop_until(loop));
 	if (r < 0)
 		return r;

@@ -73,6 +73,7 @@ struct loop {
 	size_t room;
 #endif
 	uint64_t now_ms; /* read once a round */
+	uint64_t rounds; /* until now, this one included */
 	struct list timers;
 	struct list tasks;
 	bool stopped;

@@ -325,29 +325,37 @@ static int listener_accept(struct listener *listener, bool is_awaited)
 	}
 }
 
+/* As many as wait, but not more than `most`; those that are gone already do not count. */
 static int listener_accept_some(struct listener *listener, unsigned most)
 {
-	unsigned lost = 0;
+	unsigned tries = most < ACCEPTS_A_ROUND ? ACCEPTS_A_ROUND : most, taken = 0, lost = 0;
 	int r = 0;
 
-	for (unsigned i = 0; i < most && (r == 0 || r == ACCEPT_E_LOST); i++) {
-		r = listener_accept(listener, i == 0);
+	while (taken < most && taken + lost < tries && (r == 0 || r == ACCEPT_E_LOST)) {
+		r = listener_accept(listener, taken + lost == 0);
+		taken += r == 0;
 		lost += r == ACCEPT_E_LOST;
 	}
-	if (lost < most)
+	if (lost < tries)
 		return r;
 	/* Not so many peers go away at once: the system refuses, and would go on to. */
 	acceptor_pause(listener->acceptor, "lost", errno);
 	return ACCEPT_E_FULL;
 }
 
+/* Most connections come alone, and to look in vain for another costs a tenth of a short one. So a round accepts one;
+ * if the next round has an event again, another waited behind it, and then all that wait are taken. A probe looks
+ * behind the first, lest accepting resume and pause again for each. */
 static void listener_on_event(struct source *source, uint32_t events)
 {
 	struct listener *listener = container_of(source, struct listener, source);
+	struct acceptor *acceptor = listener->acceptor;
+	bool looks = acceptor->probing || acceptor->loop->rounds == listener->round + 1;
 
-	if (listener_accept_some(listener, ACCEPTS_A_ROUND) != ACCEPT_E_FULL &&
-		listener->acceptor->probing)
-		acceptor_resumed(listener->acceptor);
+	listener->round = acceptor->loop->rounds;
+	if (listener_accept_some(listener, looks ? ACCEPTS_A_ROUND : 1) != ACCEPT_E_FULL &&
+		acceptor->probing)
+		acceptor_resumed(acceptor);
 }
 
 int acceptor_init(struct acceptor *acceptor, struct loop *loop)

@@ -40,7 +40,8 @@ struct listener {
 	int fd; /* owned */
 	unsigned backlog;
 	struct allotment allotment;
-	bool full; /* and the log says so */
+	bool full;      /* and the log says so */
+	uint64_t round; /* of the loop, with the last event */
 	/* Makes the transport of an accepted socket, and owns the descriptor also when it fails. */
 	int (*transport_open)(void *userdata, int fd, struct transport *ret_transport);
 	void *userdata;
