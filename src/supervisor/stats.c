@@ -39,6 +39,7 @@
 #define NUMBER_TEXT 32
 #define DAY         86400
 #define WEEK        (7 * DAY)
+#define STUCK_MS    5000
 
 /* "999", "1.2k", "34M": no more digits than a reader needs. */
 static const char *number_text(uint64_t number, char text[static NUMBER_TEXT])
@@ -164,6 +165,22 @@ static bool is_about_to_expire(const struct certificate_entry *certificate, int6
 	return certificate->ends - now < (last < WEEK ? last : WEEK);
 }
 
+/* Its loop turns each second; it is replaced after ten. */
+static void judge_heartbeats(const struct moment *moment, char text[static 512])
+{
+	char trouble[96];
+
+	for (size_t i = 0; i < moment->n_children; i++) {
+		const struct child_view *child = &moment->children[i];
+
+		if (!child->is_up || child->heartbeat_ms < STUCK_MS)
+			continue;
+		snprintf(trouble, sizeof(trouble), "%s %u has stood still for %" PRIu64 " s",
+			role_word(child->role), child->index, child->heartbeat_ms / 1000);
+		add_trouble(text, trouble);
+	}
+}
+
 static void judge_certificates(const struct moment *moment, char text[static 512])
 {
 	const int64_t now = time(NULL);
@@ -192,6 +209,7 @@ void stats_judge(const struct stats *stats, const struct moment *moment, char te
 		add_trouble(text, "upperd is stopping");
 	if (moment->trouble[0])
 		add_trouble(text, moment->trouble);
+	judge_heartbeats(moment, text);
 	if (stats->reload_trouble != RELOAD_WELL)
 		add_trouble(text, stats->refused);
 	if (moment->is_serving && moment->open - moment->open_before >= moment->open_limit)

@@ -275,7 +275,7 @@ static void show_plot(const struct stats *stats, const char *name, const uint32_
 		"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
 	unsigned room = columns - 32,
 		 n = stats->n_seconds < PLOT_SECONDS ? stats->n_seconds : PLOT_SECONDS;
-	uint32_t most = 1;
+	uint32_t most = 0;
 
 	n = n < room ? n : room;
 	for (unsigned i = 0; i < n; i++) {
@@ -285,7 +285,8 @@ static void show_plot(const struct stats *stats, const char *name, const uint32_
 	}
 	fprintf(out, "%-14s ", name);
 	for (unsigned i = 0; i < n; i++)
-		fputs(bars[(uint64_t)values[(stats->n_seconds - n + i) % PLOT_SECONDS] * 7 / most],
+		fputs(bars[(uint64_t)values[(stats->n_seconds - n + i) % PLOT_SECONDS] * 7 /
+			      (most > 0 ? most : 1)],
 			out);
 	fprintf(out, " %" PRIu32 " (most %" PRIu32 ")\n",
 		n > 0 ? values[(stats->n_seconds - 1) % PLOT_SECONDS] : 0, most);

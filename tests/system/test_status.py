@@ -107,6 +107,16 @@ def test_file_that_is_mended_hides_no_configuration_that_is_broken(daemon, autho
     assert text_of(d).startswith("well\n")
 
 
+def test_process_that_stands_still_is_not_well(daemon):
+    d = daemon(tcp())
+    worker = d.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    d.wait_for(lambda: re.match(r"not well: worker \d has stood still for [5-9] s", text_of(d)), "the trouble")
+    assert rig.run_upperctl(d, "status", "--check").returncode == 1
+    os.kill(worker, signal.SIGCONT)
+    d.wait_for(lambda: text_of(d).startswith("well\n"), "all to be well")
+
+
 def test_upgrade_is_no_reload(daemon):
     d = daemon(tcp())
     assert rig.run_upperctl(d, "upgrade").returncode == 0
@@ -286,8 +296,8 @@ def watch(d, columns, seconds=2.5):
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_watch_redraws_within_the_terminal(daemon, columns):
     d = daemon(tcp(), udp())
-    tcp_ask(d.listeners[0], b"a")
     screens = watch(d, columns)
+    assert "0 (most 0)" in screens[-1]
     assert len(screens) >= 3
     lines = [line.removesuffix("\x1b[K") for line in screens[1].removesuffix("\x1b[J").split("\r\n")]
     assert lines[0] == "well"
