@@ -8,25 +8,11 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/json.h"
 #include "supervisor/metrics.h"
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
 
 #define PLOT "--plot=" /* how many columns there are to draw in */
-
-static void print_stopping(const struct control_question *question)
-{
-	struct json json = JSON_TO(question->out);
-
-	if (!question->json) {
-		fprintf(question->out, "stopping\n");
-		return;
-	}
-	json_object(&json, NULL);
-	json_bool(&json, "stopping", true);
-	json_end(&json);
-}
 
 static int verb_status(void *userdata, const struct control_question *question)
 {
@@ -35,10 +21,6 @@ static int verb_status(void *userdata, const struct control_question *question)
 	unsigned columns = 0;
 	char trouble[512];
 
-	if (!s->generations.serving && !remnants_are_serving(&s->takeover.remnants)) {
-		print_stopping(question);
-		return EX_TEMPFAIL;
-	}
 	if (strncmp(question->argument, PLOT, strlen(PLOT)) == 0)
 		columns = (unsigned)strtoul(question->argument + strlen(PLOT), NULL, 10);
 	supervisor_observe(s, &moment);
@@ -46,6 +28,8 @@ static int verb_status(void *userdata, const struct control_question *question)
 		status_print_json(&s->stats, &moment, question->out);
 	else
 		status_print(&s->stats, &moment, columns, question->out);
+	if (!s->generations.serving && !remnants_are_serving(&s->takeover.remnants))
+		return EX_TEMPFAIL; /* it stops, and shows what is left */
 	stats_judge(&s->stats, &moment, trouble);
 	return strcmp(question->argument, "--check") == 0 && trouble[0] ? EXIT_FAILURE : EX_OK;
 }

@@ -117,6 +117,21 @@ def test_process_that_stands_still_is_not_well(daemon):
     d.wait_for(lambda: text_of(d).startswith("well\n"), "all to be well")
 
 
+def test_what_is_left_is_shown_while_it_stops(daemon):
+    d = daemon(tcp())
+    with connect(d.listeners[0]) as s:
+        s.sendall(b"a")
+        assert s.recv(1) == b"A"
+        d.signal(signal.SIGTERM)
+        d.expect("stopping")
+        done = rig.run_upperctl(d, "status")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (75, "not well: upperd is stopping")
+        assert re.search(r"^tcp +1 ", done.stdout, re.M)
+        left = json.loads(rig.run_upperctl(d, "--json", "status").stdout)
+        assert (left["trouble"], left["connections"]) == ("upperd is stopping", 1)
+    assert d.wait() == 0
+
+
 def test_upgrade_is_no_reload(daemon):
     d = daemon(tcp())
     assert rig.run_upperctl(d, "upgrade").returncode == 0
