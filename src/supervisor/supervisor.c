@@ -281,12 +281,16 @@ static void report_start_failed(struct supervisor *s, int exit_code, const char 
 	loop_stop(&s->loop, exit_code);
 }
 
-static const char *first_error(const struct faults *faults)
+static const char *first_error(const struct faults *faults, struct why *why)
 {
-	for (size_t i = 0; i < faults->n; i++)
+	const struct fault *fault = NULL;
+
+	for (size_t i = faults->n; i-- > 0;)
 		if (faults->list[i].level == FAULT_ERROR)
-			return faults->list[i].message;
-	return strerror(ENOMEM);
+			fault = &faults->list[i];
+	why_set(why, 0, "%.100s%s%.300s", fault && fault->key ? fault->key : "",
+		fault && fault->key ? ": " : "", fault ? fault->message : strerror(ENOMEM));
+	return why->text;
 }
 
 /* The certificates that go on serving, and for how long they can: "; still shown: a.example, valid for 12 days". */
@@ -313,6 +317,7 @@ static void report_reload_failed(struct supervisor *s, int exit_code, const char
 {
 	struct faults *faults = &s->generations.build.faults;
 	char certificates[LOG_TEXT / 2];
+	struct why first;
 
 	configuration_quote(faults);
 	if (!faults_any_errors(faults))
@@ -325,13 +330,13 @@ static void report_reload_failed(struct supervisor *s, int exit_code, const char
 			? "the files that were there before go on serving"
 			: "the configuration stays as it was",
 		certificates);
-	manager_notify("READY=1\nSTATUS=Reload failed: %s", first_error(faults));
+	manager_notify("READY=1\nSTATUS=Reload failed: %s", first_error(faults, &first));
 	stats_count_reload(&s->stats,
 		&(struct reload_end){
 			.cause = s->generations.build.cause,
 			.is_about_files = s->generations.build.cause == BUILD_RENEWAL ||
 				(s->changes && *s->changes == '\0'),
-			.why = first_error(faults),
+			.why = first.text,
 		});
 	answer_build(s, exit_code, faults);
 }

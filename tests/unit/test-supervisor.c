@@ -238,7 +238,9 @@ static void test_answers_as_json(void **state)
 	write_conf(nonsense);
 	expect_answer(ask("--json reload"), EX_CONFIG, "\"key\":\"nonsense\"");
 	client = ask("--json drain");
-	expect_answer(ask("--json status"), EX_TEMPFAIL, "\"trouble\":\"upperd is stopping");
+	expect_answer(ask("--json status"), EX_TEMPFAIL,
+		"upperd is stopping; the last reload failed, and the configuration before it "
+		"serves: nonsense: unknown key");
 	leave(&fakes[FIRST]);
 	leave(&fakes[FIRST + 1]);
 	all_wait(SECOND, MSG_DRAIN);
