@@ -6,6 +6,7 @@
 
 #include "client/probe.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <poll.h>
@@ -100,6 +101,29 @@ static char *parameter(char *query, const char *name)
 	return value;
 }
 
+static void to_lower(char to[static URL_TEXT], const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < URL_TEXT - 1 && text[i]; i++)
+		to[i] = (char)tolower((unsigned char)text[i]);
+	to[i] = '\0';
+}
+
+/* Schemes, names and addresses are the same in either case; paths are not. */
+static bool is_match(const char *pattern, const char *target, bool is_local)
+{
+	char small[URL_TEXT], small_pattern[URL_TEXT];
+
+	if (is_local)
+		return fnmatch(pattern, target, 0) == 0;
+	if (strlen(pattern) >= URL_TEXT) /* longer than any URL */
+		return false;
+	to_lower(small, target);
+	to_lower(small_pattern, pattern);
+	return fnmatch(small_pattern, small, 0) == 0;
+}
+
 /* Patterns see a URL in full. Sockets of this machine are probed only where a pattern names them. */
 static bool is_allowed(const struct probe_server *exporter, const char *target)
 {
@@ -118,7 +142,7 @@ static bool is_allowed(const struct probe_server *exporter, const char *target)
 
 		if (is_local && strncasecmp(pattern, "unix:", 5) != 0)
 			continue;
-		if (fnmatch(pattern, target, FNM_CASEFOLD) == 0)
+		if (is_match(pattern, target, is_local))
 			return true;
 	}
 	return false;

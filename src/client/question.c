@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +43,12 @@ bool expect_is(const struct expect *expect, const void *answer, size_t len)
  * four bits of the number, the first letter the highest. */
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
+/* From and to the order of the bytes on the wire. */
+static uint64_t big_endian(uint64_t x)
+{
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? x : __builtin_bswap64(x);
+}
+
 /* False when one of them is no letter of a tag. Both cases are: a server may send a question back as it came. */
 static bool read_letters(const uint8_t letters[static 8], uint64_t *ret_bits)
 {
@@ -52,7 +57,7 @@ static bool read_letters(const uint8_t letters[static 8], uint64_t *ret_bits)
 	memcpy(&x, letters, sizeof(x));
 	/* From 1 for an "a" to 16; a byte that was 0 leaves its high bits set, and takes from no other that
 	 * would then look right. */
-	x = ((be64toh(x) | EACH_BYTE(0x20)) ^ EACH_BYTE(0x60)) - EACH_BYTE(1);
+	x = ((big_endian(x) | EACH_BYTE(0x20)) ^ EACH_BYTE(0x60)) - EACH_BYTE(1);
 	if (x & EACH_BYTE(0xf0))
 		return false;
 	x = (x | x >> 4) & UINT64_C(0x00ff00ff00ff00ff);
@@ -66,7 +71,7 @@ static uint64_t letters_of(uint64_t bits, char first)
 	bits = (bits | bits << 16) & UINT64_C(0x0000ffff0000ffff);
 	bits = (bits | bits << 8) & UINT64_C(0x00ff00ff00ff00ff);
 	bits = (bits | bits << 4) & EACH_BYTE(0x0f);
-	return htobe64(bits + EACH_BYTE((uint64_t)first));
+	return big_endian(bits + EACH_BYTE((uint64_t)first));
 }
 
 uint64_t question_number(const uint8_t *answer, size_t len)

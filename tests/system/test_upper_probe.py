@@ -166,6 +166,17 @@ def test_exporter_probes_only_what_it_may(exporter, target, status):
     assert error.value.code == status
 
 
+@pytest.mark.parametrize("pattern, target, status", [
+    ("UDP://LocalHost:1", "udp://LOCALHOST:1", 200), ("unix:/nowhere/a", "unix:/nowhere/a", 200),
+    ("unix:/nowhere/a", "unix:/nowhere/A", 403), ("udp://" + "x" * 400, "udp://x", 403)])
+def test_exporter_knows_names_in_either_case_and_paths_as_they_are(exporter, pattern, target, status):
+    port = exporter(pattern)
+    try:
+        assert scrape(port, target) and status == 200
+    except urllib.error.HTTPError as error:
+        assert error.code == status
+
+
 def test_exporter_without_patterns_does_not_start():
     result = upper("probe", "--listen", str(free_port()))
     assert result.returncode == USAGE and b"patterns" in result.stderr
