@@ -100,7 +100,7 @@ static uint64_t shake(struct tls_context *context, SSL_CTX *client_ctx)
 	do {
 		SSL_connect(client);
 		begin = clock_us();
-		r = server.ops->handshake(&server);
+		r = server.ops->handshake(&server, NULL);
 		spent += clock_us() - begin;
 	} while (r == TRANSPORT_E_WAIT);
 	if (r != 0)

@@ -487,7 +487,7 @@ static int stream_handshake(struct stream *s)
 {
 	int r;
 
-	r = s->transport.ops->handshake(&s->transport);
+	r = s->transport.ops->handshake(&s->transport, &s->task);
 	if (r != 0)
 		return r;
 	handshakes_remove(s->class->handshakes, &s->handshake);
@@ -635,7 +635,6 @@ int stream_begin(struct stream_class *class, struct transport *transport, const 
 	}
 	s->transport = *transport;
 	s->transport.is_local = peer->sa.sa_family == AF_UNIX;
-	s->transport.resume = &s->task;
 	s->class = class;
 	s->source.on_event = stream_on_event;
 	s->task.run = stream_pump_task;

@@ -27,13 +27,12 @@ struct transport {
 	bool wants_room; /* a TRANSPORT_E_WAIT was for a write, whatever was asked for */
 	uint8_t reason;  /* enum reason: why the peer is gone, where more is known than that */
 	struct agreement agreement; /* after a handshake */
-	struct task *
-		resume; /* deferred when a handshake can go on that waits for no event of its peer */
 };
 
 struct transport_ops {
-	/* Before the first read; NULL when there is nothing to agree on. */
-	int (*handshake)(struct transport *transport);
+	/* Before the first read; NULL when there is nothing to agree on. Where it waits for no event of the peer, `resume` is
+	 * deferred when it can go on; NULL: it waits in the call. */
+	int (*handshake)(struct transport *transport, struct task *resume);
 	/* At least one byte, or an outcome. */
 	int (*read)(struct transport *transport, void *data, size_t size, size_t *ret_n);
 	int (*write)(struct transport *transport, const void *data, size_t n, size_t *ret_n);

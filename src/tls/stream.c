@@ -91,12 +91,12 @@ static int note_wait(struct transport *transport, int r)
 	return r;
 }
 
-static int tls_stream_handshake(struct transport *transport)
+static int tls_stream_handshake(struct transport *transport, struct task *resume)
 {
 	struct session *session = transport->session;
 	int r;
 
-	session->parking.parked.resume = transport->resume;
+	session->parking.parked.resume = resume;
 	r = session_handshake(session, &transport->reason);
 
 	if (r == 0) {
