@@ -50,8 +50,8 @@ def say(*words):
     print(*words, file=sys.stderr, flush=True)
 
 
-def free_port():
-    with socket.socket() as s:
+def free_port(kind):
+    with socket.socket(type=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
@@ -100,6 +100,8 @@ class Process:
                 self.errors.seek(0)
                 raise RuntimeError(f"does not serve: {self.errors.read().decode()}")
             time.sleep(0.02)
+        if self.process.poll() is not None:
+            raise RuntimeError("it has ended, and another server answers at its port")
 
     def family(self):
         return family_of(self.process.pid)
@@ -119,9 +121,9 @@ class Server:
 
     def __init__(self, name, kind, folder):
         self.name, self.behind = name, None
-        place = Place(kind, free_port(), Path(folder))
+        place = Place(kind, free_port(kind), Path(folder))
         if PEERS[name].ends_tls:
-            self.behind = Process("bare epoll", Place("tcp", free_port(), Path(folder)))
+            self.behind = Process("bare epoll", Place("tcp", free_port("tcp"), Path(folder)))
             place.behind = self.behind.place.port
         try:
             self.front = Process(name, place)

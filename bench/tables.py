@@ -18,6 +18,10 @@ def short(value):
     return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
 
 
+def rounded(value):
+    return f"{float(f'{value:.2g}'):,.0f}"
+
+
 def median(values):
     return short(statistics.median(values))
 
@@ -59,7 +63,7 @@ def sizes(loads):
     for name, found in loads.items():
         cost = statistics.median(found["costs"][SERVED])
         most = (1e6 if found["unit"] == "us" else 1e3) / cost
-        yield name, f"{short(most)} {KINDS[found['unit']]}", short(most / 2)
+        yield name, f"{rounded(most)} {KINDS[found['unit']]}", rounded(most / 2)
 
 
 def growth(name, steps):
