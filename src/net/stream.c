@@ -71,15 +71,18 @@ struct stream {
 	struct buf rest;          /* of the input: it waits for its end, or for room */
 	struct buf out;           /* answers that the peer has not taken */
 	uint64_t bytes_in, bytes_out, messages;
-	uint64_t
-		message_ms; /* when a message began to come that is not whole yet; 0: there is none */
 
 	struct list node;
-	struct handshake handshake; /* while the stage is that */
+	union {
+		struct handshake handshake; /* while the stage is that */
+		struct {
+			uint64_t message_ms; /* when an unfinished message began; 0: none */
+			uint64_t taken_ms;   /* when the peer last took something */
+			uint64_t progress;   /* transport_progress() then */
+		};
+	};
 	struct task task;
 	uint64_t opened_ms;
-	uint64_t taken_ms;        /* when the peer last took something of what waits for it */
-	uint64_t progress;        /* transport_progress() then */
 	struct sockaddr_in6 peer; /* or IPv4, or the family alone */
 };
 
@@ -495,6 +498,7 @@ static int stream_handshake(struct stream *s)
 	stopwatch_stop(&s->class->counters->agreement, s->handshake.start, 1);
 	PROBE2(handshake, s->class->name, s->transport.agreement.version);
 	s->stage = STAGE_ANSWER;
+	s->message_ms = 0;
 	deadline_set(&s->class->idle, &s->deadline);
 	return s->transport.drained && !s->hangup ? TRANSPORT_E_WAIT : 0;
 }
