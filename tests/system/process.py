@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What /proc tells about a process."""
+"""What /proc tells about a process, and how one is held up."""
 
+import contextlib
 import functools
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -72,6 +74,15 @@ def may_unshare():
 
 def descriptors_of(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@contextlib.contextmanager
+def standing_still(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def wait_until(condition, seconds=30, what=None):

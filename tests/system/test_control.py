@@ -42,15 +42,6 @@ class Question:
         raise AssertionError(f"the daemon went away after {text!r}")
 
 
-@contextmanager
-def standing_still(pid):
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def children_with_remains(d):
     """Those that nobody has waited for are counted too."""
     stats = {entry: process.stat_of(entry) for entry in os.listdir("/proc") if entry.isdigit()}
@@ -59,7 +50,7 @@ def children_with_remains(d):
 
 def test_reload_is_answered_by_what_was_read_after_it_was_asked_for(daemon):
     d = daemon(tcp())
-    with standing_still(d.workers()[0]):  # the first reload is not done while an old worker may accept
+    with process.standing_still(d.workers()[0]):  # the first reload is not done while an old worker may accept
         first = Question(d, "reload")
         d.reconfigure(text=d.config.read_text() + "nonsense = 1;\n")
         second = Question(d, "reload")
@@ -70,7 +61,7 @@ def test_reload_is_answered_by_what_was_read_after_it_was_asked_for(daemon):
 
 def test_reload_that_a_stop_overtakes_is_answered(daemon):
     d = daemon(tcp())
-    with standing_still(d.workers()[0]):
+    with process.standing_still(d.workers()[0]):
         questions = [Question(d, "reload"), Question(d, "reload")]
         d.asked_to_stop = True
         d.signal(signal.SIGTERM)

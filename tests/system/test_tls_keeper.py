@@ -46,16 +46,6 @@ def channels_of(pid):
             if int(fd) > 3 and os.readlink(f"{folder}/{fd}").startswith("socket:")]
 
 
-@contextlib.contextmanager
-def standing_still(pid):
-    """A worker reads its channel whenever something comes."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def to_keeper(worker):
     """A copy of the worker's end of its channel, which code that runs in it could use as well."""
     for fd in channels_of(worker):
@@ -188,7 +178,7 @@ def test_handshakes_wait_side_by_side(daemon, authority, pair, count):
 
     def try_it():
         with contextlib.ExitStack() as stack:
-            with standing_still(keeper):
+            with process.standing_still(keeper):
                 parked = Parked(stack, d, authority, count)
                 answer = tcp_ask(d.listeners[1], b"meanwhile") if count < 64 else b"MEANWHILE"
             return answer, parked.complete()
@@ -203,7 +193,7 @@ def test_a_handshake_that_ends_while_it_waits_takes_no_other_ones_signature(daem
     keeper, = d.children("keeper")
     for _ in range(3):
         with contextlib.ExitStack() as stack:
-            with standing_still(keeper):
+            with process.standing_still(keeper):
                 hurried = Parked(stack, d, authority, 10)
                 with contextlib.ExitStack() as gone:
                     Parked(gone, d, authority, 10)
@@ -235,7 +225,7 @@ def test_a_reload_lets_waiting_handshakes_end(daemon, authority, pair):
     d = daemon(tls(pair, **PATIENT), workers=1, drain="60s")
     keeper, = d.children("keeper")
     with contextlib.ExitStack() as stack:
-        with standing_still(keeper):
+        with process.standing_still(keeper):
             parked = Parked(stack, d, authority, 5)
         d.reload()
         assert parked.complete() == 5
@@ -276,12 +266,12 @@ def test_the_channel_of_a_worker_ends_with_it(daemon, authority, pair, as_root, 
     keeper, = d.children("keeper")
     with to_keeper(worker) as stolen, connect_tls(d.listeners[0], context_for(authority)):
         stolen.settimeout(rig.PATIENCE)
-        with standing_still(worker):
+        with process.standing_still(worker):  # it reads its channel whenever something comes
             stolen.send(HANDSHAKE)
             assert len(stolen.recv(4096)) > 8
         if also:
             d.reload()
-            with standing_still(worker):
+            with process.standing_still(worker):
                 stolen.send(HANDSHAKE)
                 assert len(stolen.recv(4096)) > 8
         d.killed += 1

@@ -17,7 +17,7 @@ from pki import Pair, openssl
 from rig import run_upperctl
 from secure import ask_tls, connect_tls, context_for, tls
 from settings import udp
-from test_control import Question, standing_still
+from test_control import Question
 from test_lifecycle import kill_worker, wait_workers
 from wire import udp_ask
 
@@ -283,7 +283,7 @@ def test_a_certificate_that_has_expired_since_keeps_no_worker_dead(daemon, autho
 def test_a_renewal_that_fails_answers_no_earlier_reload(daemon, authority, folder):
     """The reload is done when the old worker goes on; what is tried after it is no part of its answer."""
     running = daemon(tls(put(folder, authority.issue("ec"))), workers=1)
-    with standing_still(running.workers()[0]):
+    with process.standing_still(running.workers()[0]):
         question = Question(running, "reload")
         process.wait_until(lambda: len(running.workers()) == 2, what="a new worker")
         time.sleep(1)  # for it to serve
