@@ -312,8 +312,8 @@ def watch(d, columns, seconds=2.5):
 def test_watch_redraws_within_the_terminal(daemon, columns):
     d = daemon(tcp(), udp())
     screens = watch(d, columns)
-    assert "0 (most 0)" in screens[-1]
     assert len(screens) >= 3
+    assert "0 (most 0)" in screens[-2]  # of the last, only a part may have come
     lines = [line.removesuffix("\x1b[K") for line in screens[1].removesuffix("\x1b[J").split("\r\n")]
     assert lines[0] == "well"
     assert lines[1].startswith("messages/s")
