@@ -489,7 +489,7 @@ def test_memory_that_is_short_is_seen_from_within_the_unit(service, secure):
     machine, group = service.machine, "/run/upperd-test-group"
     machine.run("mkdir", "-p", group)
     for name, text in (("memory.max", 64 << 20), ("memory.high", "max"), ("memory.current", 10 << 20),
-                       ("memory.stat", "inactive_file 0")):
+                       ("memory.stat", "inactive_file 0"), ("memory.pressure", "some total=0")):
         machine.path(f"{group}/{name}").write_text(f"{text}\n")
     service.drop_in("upperd.service", "[Service]\nProtectControlGroups=yes\n"
                     f"BindReadOnlyPaths={group}:/sys/fs/cgroup/system.slice/upperd.service\n", "zz-group")
