@@ -52,8 +52,7 @@ enum stage {
 	STAGE_CLOSED, /* waits for the loop to reap it */
 };
 
-/* Small: there may be many, and nearly all of them idle. The members that every message touches come
- * first. */
+/* Small: there may be many, nearly all idle. The members that every message touches come first. */
 struct stream {
 	struct source source;
 	enum stage stage : 8;
@@ -71,7 +70,6 @@ struct stream {
 	struct buf rest;          /* of the input: it waits for its end, or for room */
 	struct buf out;           /* answers that the peer has not taken */
 	uint64_t bytes_in, bytes_out, messages;
-
 	struct list node;
 	union {
 		struct handshake handshake; /* while the stage is that */
